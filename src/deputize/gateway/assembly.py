@@ -107,11 +107,11 @@ class RunningGateway:
             self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
+        self._masker = make_masker(home.path, home.privacy(), home.keyring)
         self._audit_judge = self._made_judge(home)
         self._prices = load_prices(self._home, home.own_prices())
         self._monitor = self._route_monitor(home)
         await self._routes.start(self._on_routes)
-        self._masker = make_masker(home.path, home.privacy())
         if self._masker is not None:
             await self._masker.start()
         self._spans = started_sender(self.metrics, settings)
@@ -240,7 +240,7 @@ class RunningGateway:
         if not settings.base_url:
             return None
         config = judge_upstream(settings)
-        return AuditJudge(Upstream(config, self._transport_for(config)), settings.model)
+        return AuditJudge(Upstream(config, self._transport_for(config)), settings.model, self._masker)
 
     def _transport_for(self, config: UpstreamConfig) -> Transport:
         """One HTTP client for all upstreams whose certificates are checked alike."""

@@ -8,6 +8,7 @@ from deputize.core.contracts import text_of
 from deputize.core.errors import DeputizeError, UpstreamError
 from deputize.core.judging import INSTRUCTION, is_no_worse, question, verdict_of
 from deputize.core.records import Message
+from deputize.gateway.live_masking import LiveMasker
 from deputize.upstreams.upstream import Upstream
 
 _encode = msgspec.json.Encoder().encode
@@ -16,8 +17,14 @@ _encode = msgspec.json.Encoder().encode
 class AuditJudge:
     """Asks one model of one server."""
 
-    def __init__(self, upstream: Upstream, model: str) -> None:
-        self._upstream, self.model = upstream, model
+    def __init__(self, upstream: Upstream, model: str, masker: LiveMasker | None = None) -> None:
+        """
+        Args:
+            upstream: the server.
+            model: its name there.
+            masker: masks personal data in what is asked; None: it is asked as it is.
+        """
+        self._upstream, self.model, self._masker = upstream, model, masker
 
     async def no_worse(self, messages: list[Message], answer: str, told: str) -> bool | None:
         """True where an answer serves no worse than the LLM's in both orders; None where the judge says nothing.
@@ -41,7 +48,10 @@ class AuditJudge:
 
     async def _ask(self, text: str) -> str:
         messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": text}]
-        body = _encode({"model": self.model, "messages": messages, "temperature": 0})
+        fields = {"model": self.model, "messages": messages, "temperature": 0}
+        body = _encode(fields)
+        if self._masker is not None:  # a verdict needs no values, so nothing is put back
+            body = (await self._masker.mask(fields, body)).body
         incoming = await self._upstream.send(
             "POST", "/v1/chat/completions", [("content-type", "application/json")], body
         )

@@ -62,18 +62,19 @@ def read_evidence(home: Path, seal: EvidenceSeal | None) -> dict[EvidenceKey, Ro
         Tampered: it was written by another program, is an older copy, or is missing although there was one.
     """
     path = home / EVIDENCE_FILE
+    newest = seal.newest() if seal is not None else 0  # not after: others write while this is read
     try:
         file = msgspec.json.decode(path.read_bytes(), type=EvidenceFile)
     except FileNotFoundError:
         if seal is not None:
-            seal.check_missing()
+            seal.check_missing(newest)
         return {}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadInput(
             f"{path} cannot be read ({error}); delete it to begin the evidence of all routes again."
         ) from error
     if seal is not None:
-        seal.check(_unsigned(file), file.mac, file.n_writes)
+        seal.check(_unsigned(file), file.mac, file.n_writes, newest)
     return file.by_key()
 
 

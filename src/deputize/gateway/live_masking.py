@@ -7,6 +7,7 @@ agent's request; new lines are looked at by another process. Large bodies are re
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,6 +26,7 @@ from deputize.privacy.masking.found_values import Findings, FoundValues, Line
 from deputize.privacy.masking.masker import mask_fields, texts_of
 from deputize.privacy.masking.placeholders import Placeholders
 from deputize.privacy.masking.request_fields import check_maskable
+from deputize.store.keys.keyring import KeyRing
 
 log = logging.getLogger("deputize.gateway")
 
@@ -33,6 +35,7 @@ SMALL_BODY_BYTES = 32 * 1024
 MAX_WAITING = 64
 """Requests whose new lines wait to be looked at; more are told to come back."""
 _BATCH_LINES = 32
+_CACHE_KEY_CHARS = 32
 _END_USERS = ("user", "safety_identifier")
 _NOT_TEXT = ("audio/", "image/", "video/", "application/octet-stream", "application/pdf")
 
@@ -71,8 +74,14 @@ class MaskedRequest(msgspec.Struct, frozen=True):
 class LiveMasker:
     """Masks requests. To be used from the event loop's thread."""
 
-    def __init__(self, detector: LineScanner, privacy: Privacy) -> None:
-        self._detector = detector
+    def __init__(self, detector: LineScanner, privacy: Privacy, key: bytes) -> None:
+        """
+        Args:
+            detector: looks for personal data.
+            privacy: the settings.
+            key: of the pseudonyms of clients' keys for the provider's cache.
+        """
+        self._detector, self._key = detector, key
         self._timeout_s = privacy.live_timeout_s
         self._passes_attachments = privacy.live_attachments == "pass"
         self._found = FoundValues()
@@ -111,7 +120,7 @@ class LiveMasker:
 
     async def _mask(self, fields: dict[str, Any], body: bytes, end_user: str) -> MaskedRequest:
         passes, is_large = self._passes_attachments, len(body) > SMALL_BODY_BYTES
-        named = _with_pseudonym(fields, end_user)
+        named = self._with_pseudonyms(fields, end_user)
         texts = await _run(is_large, partial(texts_of, named, passes_attachments=passes))
         new = await _run(is_large, partial(self._found.new_lines, texts))
         if new:
@@ -120,6 +129,25 @@ class LiveMasker:
         work = partial(mask_fields, named, texts, findings, passes_attachments=passes)
         masked, placeholders = await _run(is_large, work)
         return MaskedRequest(masked, body if masked == fields else _encode(masked), placeholders)
+
+    def _with_pseudonyms(self, fields: dict[str, Any], end_user: str) -> dict[str, Any]:
+        """A request that names its end user by a pseudonym; as it is where it names none.
+
+        A key for the provider's cache is most often somebody's id too. Each has a pseudonym of its own, or the caches of all
+        clients would be one.
+        """
+        made: dict[str, Any] = {
+            name: end_user or "user"
+            for name in _END_USERS
+            if isinstance(fields.get(name), str) and fields[name]
+        }
+        metadata, cache_key = fields.get("metadata"), fields.get("prompt_cache_key")
+        if isinstance(metadata, Mapping) and isinstance(metadata.get("user_id"), str):
+            made["metadata"] = {**metadata, "user_id": end_user or "user"}
+        if isinstance(cache_key, str) and cache_key:
+            written = cache_key.encode("utf-8", "surrogatepass")
+            made["prompt_cache_key"] = hmac.digest(self._key, written, "sha256").hex()[:_CACHE_KEY_CHARS]
+        return {**fields, **made} if made else fields
 
     async def _look(self, lines: Sequence[Line]) -> None:
         """Looks for personal data in lines, some at a time: others get their turn between, and what was done is done when a
@@ -144,17 +172,8 @@ async def _run(in_thread: bool, work: partial[Any]) -> Any:
     return await asyncio.get_running_loop().run_in_executor(None, work) if in_thread else work()
 
 
-def _with_pseudonym(fields: dict[str, Any], end_user: str) -> dict[str, Any]:
-    """A request that names its end user by a pseudonym; as it is where it names none."""
-    made: dict[str, Any] = {
-        name: end_user or "user" for name in _END_USERS if isinstance(fields.get(name), str) and fields[name]
-    }
-    metadata = fields.get("metadata")
-    if isinstance(metadata, Mapping) and isinstance(metadata.get("user_id"), str):
-        made["metadata"] = {**metadata, "user_id": end_user or "user"}
-    return {**fields, **made} if made else fields
-
-
-def make_masker(home: Path, privacy: Privacy) -> LiveMasker | None:
+def make_masker(home: Path, privacy: Privacy, keyring: KeyRing) -> LiveMasker | None:
     """The masker that the settings of a home ask for; None where they ask for none."""
-    return LiveMasker(DetectorProcess(home, privacy), privacy) if privacy.live == "mask" else None
+    if privacy.live != "mask":
+        return None
+    return LiveMasker(DetectorProcess(home, privacy), privacy, keyring.derive("masked cache keys"))

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.gateway.stubs import WordDetector
 
-from deputize.core.config import JudgeSettings
+from deputize.core.config import JudgeSettings, Privacy
 from deputize.core.records import Message
 from deputize.gateway.audit_judge import AuditJudge
+from deputize.gateway.live_masking import LiveMasker
 from deputize.http.client import Http1Transport
 from deputize.testing.scripted_llm import Script, ScriptedUpstream, ScriptError, running
 from deputize.upstreams.upstream import Upstream
@@ -47,3 +49,16 @@ async def test_a_text_is_judged_in_both_orders(script: Script, answer: str, verd
         assert all(body["model"] == "judge-1" and body["temperature"] == 0 for body in server.requests)
         await transport.close()
     assert await AuditJudge(Upstream(config, Http1Transport()), "x").no_worse(REQUEST, answer, "7") is None
+
+
+async def test_a_judge_gets_placeholders_where_llms_do() -> None:
+    async with running(ScriptedUpstream(honest)) as server:
+        transport = Http1Transport()
+        config = judge_upstream(JudgeSettings(base_url=server.url, model="judge-1"))
+        masker = LiveMasker(WordDetector(), Privacy(live="mask"), b"key")
+        judge = AuditJudge(Upstream(config, transport), "judge-1", masker)
+        asked = [{"role": "user", "content": "What is Anna's 3 + 4?"}]
+        assert await judge.no_worse(asked, "Anna: 7", "It is 7, Anna.") is True
+        assert len(server.requests) == 2
+        assert all("Anna" not in str(body) and str(body).count("PERSON_1a") == 3 for body in server.requests)
+        await transport.close()

@@ -96,6 +96,40 @@ def test_a_write_that_ended_before_its_entry_is_not_taken_for_old(
     assert read_evidence(tmp_path, Home(tmp_path).evidence_seal) == evidence(1)
 
 
+def test_an_entry_that_was_not_written_is_made_up_for_by_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = Home(tmp_path).evidence_seal
+    monkeypatch.setattr(killed, "note", lambda n_writes: None)
+    write_evidence(tmp_path, evidence(1), killed)
+    write_evidence(tmp_path, evidence(2), Home(tmp_path).evidence_seal)
+    (tmp_path / EVIDENCE_FILE).unlink()
+    with pytest.raises(Tampered, match="is missing"):
+        read_evidence(tmp_path, Home(tmp_path).evidence_seal)
+
+
+@pytest.mark.parametrize("n_before", [0, NOTED_EVERY])
+def test_a_write_while_another_process_reads_is_no_reason_to_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_before: int
+) -> None:
+    writer, home = Home(tmp_path).evidence_seal, Home(tmp_path)
+    for n in range(n_before):
+        write_evidence(tmp_path, evidence(n), writer)
+    read_bytes = Path.read_bytes
+
+    def slow(path: Path) -> bytes:
+        try:
+            return read_bytes(path)
+        finally:
+            monkeypatch.setattr(Path, "read_bytes", read_bytes)
+            write_evidence(tmp_path, evidence(900), writer)
+
+    monkeypatch.setattr(Path, "read_bytes", slow)
+    read_evidence(tmp_path, home.evidence_seal)
+    assert read_evidence(tmp_path, home.evidence_seal) == evidence(900)
+    assert not [e for e in home.audit.entries() if e.action == "denied"]
+
+
 def test_another_homes_evidence_is_refused(tmp_path: Path) -> None:
     write_evidence(tmp_path, {}, Home(tmp_path / "other").evidence_seal)
     with pytest.raises(Tampered, match="another program"):

@@ -13,7 +13,7 @@ from deputize.privacy.call_texts import ENCODED_PIECE, parse_json
 from deputize.privacy.check_digits import digits_of
 from deputize.privacy.detectors.base import UNSURE_SCORE
 from deputize.privacy.languages import function_words
-from deputize.privacy.masking.placeholders import MIN_NUMBER_DIGITS, Placeholders
+from deputize.privacy.masking.placeholders import MIN_NUMBER_DIGITS, USED_NUMBER, Placeholders
 from deputize.privacy.masking.request_fields import Changes, rewritten_data, rewritten_fields
 from deputize.privacy.replace.replacer import (
     CASELESS,
@@ -31,8 +31,11 @@ _LONGEST_WITH_NAME = 200
 _NOT_DIGITS = re.compile(r"\D+")
 _MARKS = ".,;:!?()\"'*"
 MAX_PIECE_CHARS, _AROUND = 4000, 300
+"""A longer line is cut where no value of up to so many characters is."""
 _MIN_SURE_CHARS = 6
 """A value of so many characters is replaced inside of a word too."""
+_JOINTS = ("_", "-", ".")
+"""What stands between the words of a name in the name of an account, a file or a tool."""
 _TITLES = frozenset(
     [
         "mr",
@@ -81,19 +84,22 @@ def texts_of(fields: dict[str, Any], *, passes_attachments: bool) -> list[str]:
     texts: dict[str, None] = {}
 
     def take(text: str, name: str, as_json: bool) -> str:
-        if not name and _IDENTIFIER.fullmatch(text):
-            return text
         if name and len(text) <= _LONGEST_WITH_NAME and "\n" not in text and text[0] not in "{[":
             text = f"{name}: {text}"  # the field often says what it is
         texts[text] = None
         return text
 
+    def take_label(text: str) -> str:
+        if not _IDENTIFIER.fullmatch(text) or USED_NUMBER.search(text):
+            texts[text] = None
+        return text
+
     def take_number(number: Any, name: str) -> Any:
         if abs(number) >= 100:
-            texts[f"{name}: {json.dumps(number)}"] = None
+            texts[f"{name}: {json.dumps(number).removesuffix('.0')}"] = None
         return number
 
-    rewritten_fields(fields, Changes(take, take_number, passes_attachments))
+    rewritten_fields(fields, Changes(take, take_label, take_number, passes_attachments))
     return list(texts)
 
 
@@ -115,7 +121,7 @@ def mask_fields(
     masker = _Masker(texts, findings)
     if masker.is_empty:
         return fields, masker.placeholders
-    masked = rewritten_fields(fields, Changes(masker.text, masker.number, passes_attachments))
+    masked = rewritten_fields(fields, Changes(masker.text, masker.text, masker.number, passes_attachments))
     return masked, masker.placeholders
 
 
@@ -147,7 +153,8 @@ class _Masker:
             self._add(finding)
         self._find_exact, self._find_folded = SubstringSearch(self._exact), SubstringSearch(self._folded)
         self._find_number = SubstringSearch(self._numbers)
-        self._of_several_lines = [value for value in self._exact if "\n" in value]
+        self._long = [value for value in self._exact if "\n" in value or len(value) > _AROUND]
+        """Values that go over several lines, or over a cut."""
 
     @property
     def is_empty(self) -> bool:
@@ -169,6 +176,9 @@ class _Masker:
                 is_name = bare.istitle() or bare.isupper()
                 if len(bare) > 2 and is_name and bare.casefold() not in _TITLES and not self._is_common(bare):
                     self._exact.setdefault(bare, (kind, value))
+            if len(words) > 1 and not is_guess:
+                for joint in _JOINTS:
+                    self._exact.setdefault(joint.join(words).casefold(), (kind, value))
         self._exact.setdefault(value, (kind, value))
         if kind in CASELESS or len(words) > 1:
             self._folded.setdefault(value.casefold(), (kind, value))
@@ -198,23 +208,28 @@ class _Masker:
         if as_json or text.lstrip()[:1] in ("{", "["):
             parsed = parse_json(text)
             if parsed is not None:
-                made = rewritten_data(parsed, "", Changes(self.text, self.number, False))
+                made = rewritten_data(parsed, "", Changes(self.text, self.text, self.number, False))
                 return text if made == parsed else _dumped_like(made, text)
-        return _filled(text, self._places_over_lines(text), self._fill, self._lines)
+        return _filled(text, self._long_places(text), self._fill, self._lines)
 
     def _lines(self, text: str) -> str:
-        """A text without the values that go over several lines, line by line: each line has few of the values."""
+        """A text without the long values, line by line: each line has few of the values."""
         return "\n".join(self._line(line) for line in text.split("\n"))
 
     def _line(self, line: str) -> str:
-        if len(line) > MAX_PIECE_CHARS:
-            return "".join(map(self._line, self._pieces(line)))
-        known = self._of_line.get(line)
+        if len(line) <= MAX_PIECE_CHARS:
+            return self._piece(line)
+        # no percent-encoded part is cut, for half of one holds no value any more
+        encoded = self._encoded_places(line) if "%" in line else []
+        return _filled(line, encoded, self._fill, lambda part: "".join(map(self._piece, self._pieces(part))))
+
+    def _piece(self, text: str) -> str:
+        known = self._of_line.get(text)
         if known is None:
-            places = self._places(line)
-            if "%" in line:
-                places = _apart([*self._encoded_places(line), *places])
-            known = self._of_line[line] = _filled(line, places, self._fill)
+            places = self._places(text)
+            if "%" in text:
+                places = _apart([*self._encoded_places(text), *places])
+            known = self._of_line[text] = _filled(text, places, self._fill)
         return known
 
     def _pieces(self, line: str) -> Iterator[str]:
@@ -232,12 +247,10 @@ class _Masker:
             start = cut
         yield line[start:]
 
-    def _places_over_lines(self, text: str) -> list[_ValuePlace]:
-        if not self._of_several_lines or "\n" not in text:
-            return []
+    def _long_places(self, text: str) -> list[_ValuePlace]:
         return _apart(
             _ValuePlace(m.start(), m.end(), *self._exact[value])
-            for value in self._of_several_lines
+            for value in self._long
             if value in text
             for m in re.finditer(re.escape(value), text)
         )
@@ -245,7 +258,7 @@ class _Masker:
     def number(self, number: Any, name: str = "") -> Any:
         """A JSON number, or what stands in its place."""
         written = json.dumps(number)
-        digits = written.lstrip("-")
+        digits = written.lstrip("-").removesuffix(".0")
         if digits in self._exact or digits in self._numbers:
             if isinstance(number, int) and len(digits) >= MIN_NUMBER_DIGITS:
                 made = self.placeholders.of_number(digits)

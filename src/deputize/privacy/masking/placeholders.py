@@ -15,7 +15,8 @@ from string import ascii_lowercase
 
 MIN_NUMBER_DIGITS = 7
 """A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
-_USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
+USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
+"""A number that a placeholder would have; a text that holds it is taken into account."""
 _PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _DIGITS = "0123456789"
@@ -31,7 +32,7 @@ class Placeholders:
             taken: the texts of the request: nothing that stands in them becomes a placeholder.
         """
         self._texts = list(taken)
-        self._used = {int(n) for text in self._texts for n in _USED_NUMBER.findall(text)}
+        self._used = {int(n) for text in self._texts for n in USED_NUMBER.findall(text)}
         self._last = 0
         self._of: dict[str, str] = {}
         self._variants: dict[str, list[int]] = {}

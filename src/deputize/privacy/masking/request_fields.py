@@ -6,6 +6,7 @@ and credentials of tools that run at the provider.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -21,8 +22,6 @@ _STRUCTURAL = frozenset(
         "tool_use_id",
         "item_id",
         "model",
-        "signature",
-        "encrypted_content",
         "status",
         "detail",
         "media_type",
@@ -30,14 +29,37 @@ _STRUCTURAL = frozenset(
         "object",
         "service_tier",
         "include",
-        "prompt_cache_key",
         "prompt_cache_retention",
         "effort",
         "verbosity",
         "truncation",
     ]
 )
-"""Fields of a protocol that hold no text."""
+"""Fields of a protocol that hold a word of it or an id, and no text."""
+_WORD = re.compile(r"(?=[^A-Za-z]*[A-Za-z])[\w.:/+=,;-]+", re.ASCII)
+_OPAQUE = frozenset({"signature", "encrypted_content"})
+"""Fields that only their provider reads."""
+_SAID = frozenset(
+    [
+        "content",
+        "text",
+        "input",
+        "prompt",
+        "output",
+        "system",
+        "instructions",
+        "query",
+        "documents",
+        "data",
+        "thinking",
+        "reasoning_content",
+        "refusal",
+    ]
+)
+"""Fields with what somebody said: one word of it may be a value too."""
+_NUMBERS = frozenset({"seed", "created", "created_at", "completed_at", "expires_at"})
+"""Fields with large numbers that are nobody's."""
+_MIN_NUMBER = 1_000_000
 _DATA = frozenset(
     [
         "input",
@@ -77,6 +99,20 @@ _ATTACHMENTS = frozenset(
 )
 _CONTENTS = frozenset({"data", "file_data", "image_url", "url", "file_url", "file_id"})
 """Fields of attachments that hold or name their content."""
+_OF_MCP = frozenset(
+    [
+        "type",
+        "name",
+        "server_label",
+        "server_url",
+        "url",
+        "connector_id",
+        "authorization",
+        "authorization_token",
+        "headers",
+    ]
+)
+"""Fields by which a provider finds an MCP server."""
 _STATE = ("previous_response_id", "conversation", "background")
 
 
@@ -85,6 +121,9 @@ class Changes(NamedTuple):
 
     text: Callable[[str, str, bool], str]
     """(text, the name of its field where that is the application's own, whether it must stay JSON) -> the new text."""
+    label: Callable[[str], str]
+    """The name of a field or a tool, or a text of the protocol, which is most often one word of the application's -> the new
+    one."""
     number: Callable[[Any, str], Any]
     """(number in an object of the application, its field) -> what stands in its place."""
     passes_attachments: bool
@@ -136,23 +175,36 @@ def rewritten_fields(fields: dict[str, Any], changes: Changes) -> dict[str, Any]
 
 
 def _field(name: str, value: Any, changes: Changes) -> Any:
-    if name == "mcp_servers" or (name in _STRUCTURAL and isinstance(value, str)):
+    if name in _OPAQUE and isinstance(value, str):
         return value
     if isinstance(value, str):
-        return changes.text(value, "", name in _AS_JSON) if value else value
+        return _text(name, value, changes) if value else value
     if name in _DATA and isinstance(value, dict):
         return rewritten_data(value, name, changes)
+    if name == "mcp_servers" and isinstance(value, list):
+        return [_mcp_server(item, changes) if isinstance(item, dict) else item for item in value]
     if isinstance(value, list):
-        return [_field("", item, changes) for item in value]
+        return [_field(name if isinstance(item, str) else "", item, changes) for item in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value if abs(value) < _MIN_NUMBER or name in _NUMBERS else changes.number(value, name)
     return _object(value, changes) if isinstance(value, dict) else value
+
+
+def _text(name: str, value: str, changes: Changes) -> str:
+    if name in _AS_JSON or name in _SAID:
+        return changes.text(value, "", name in _AS_JSON)
+    if name in _STRUCTURAL and _WORD.fullmatch(value):
+        return value
+    return changes.label(value)
 
 
 def _object(value: dict[str, Any], changes: Changes) -> dict[str, Any]:
     kind = value.get("type")
-    if kind in ("thinking", "redacted_thinking", "reasoning") and _is_signed(value):
+    # a summary of reasoning is in clear and unsigned, and the client has it with its values
+    if kind in ("thinking", "redacted_thinking") and _is_signed(value):
         return value
     if kind == "mcp":
-        return value
+        return _mcp_server(value, changes)
     if kind in _ATTACHMENTS and not _is_text_document(value):
         if not changes.passes_attachments:
             raise BadInput(
@@ -160,11 +212,19 @@ def _object(value: dict[str, Any], changes: Changes) -> dict[str, Any]:
                 ' Set live_attachments = "pass" under [privacy] to send them on as they are.'
             )
         return _attachment(value, changes)
-    return {name: _field(name, inner, changes) for name, inner in value.items()}
+    return {
+        name if _WORD.fullmatch(name) else changes.label(name): _field(name, inner, changes)
+        for name, inner in value.items()
+    }
+
+
+def _mcp_server(value: dict[str, Any], changes: Changes) -> dict[str, Any]:
+    """A tool that runs at the provider, with what it is found by as it is."""
+    return {n: inner if n in _OF_MCP else _field(n, inner, changes) for n, inner in value.items()}
 
 
 def _is_signed(value: dict[str, Any]) -> bool:
-    return bool(value.get("signature") or value.get("encrypted_content") or value.get("data"))
+    return bool(value.get("signature") or value.get("data"))
 
 
 def _is_text_document(value: dict[str, Any]) -> bool:
@@ -195,7 +255,7 @@ def rewritten_data(value: Any, name: str, changes: Changes) -> Any:
         return changes.text(value, name, False) if value else value
     if isinstance(value, dict):
         return {
-            changes.text(key, "", False) if key else key: rewritten_data(inner, key, changes)
+            changes.label(key) if key else key: rewritten_data(inner, key, changes)
             for key, inner in value.items()
         }
     if isinstance(value, list):

@@ -97,8 +97,8 @@ class EvidenceSeal:
             audit: the audit log, likewise.
         """
         self._key, self._audit = key, audit
-        self._end, self._newest = 0, 0
-        """How far the log was read, and the newest write known."""
+        self._end, self._noted, self._newest = 0, 0, 0
+        """How far the log was read, the newest write found there, and the newest one known."""
         self._refused = ""
         self._looking = threading.Lock()
 
@@ -108,39 +108,49 @@ class EvidenceSeal:
 
     def next_write(self) -> int:
         """The number of the next write; whoever asks has read the file and holds its lock. Raises StoreError."""
-        return self._known() + 1
+        return self.newest() + 1
 
     def note(self, n_writes: int) -> None:
-        """After a write: the audit log is told of the first of each `NOTED_EVERY`. Raises StoreError.
+        """After a write: the audit log is told of the first, and of each that is `NOTED_EVERY` later. Raises StoreError.
 
-        Not before it: a process that is killed in between would leave a file older than the log says.
+        Not before it: a process that is killed in between would leave a file older than the log says. What it did not tell
+        the next write does.
         """
         with self._looking:
             self._newest = max(self._newest, n_writes)
-        if n_writes % NOTED_EVERY == 1:
+            is_due = not self._noted or n_writes - self._noted >= NOTED_EVERY
+        if is_due:
             self._audit().append("file.write", subject=EVIDENCE, detail=generation_detail(EVIDENCE, n_writes))
 
-    def check(self, data: bytes, mac: str, n_writes: int) -> None:
-        """Raises Tampered unless `mac` is that of `data` and no newer write is known."""
-        known = self._known()
-        if not hmac.compare_digest(self.mac(data), mac):
-            self._refuse("was written by another program")
-        if n_writes < known:
-            self._refuse(f"is an older copy: it is write {n_writes} of at least {known}")
-        with self._looking:
-            self._newest = max(self._newest, n_writes)
-
-    def check_missing(self) -> None:
-        """Raises Tampered where there was evidence before."""
-        if self._known():
-            self._refuse("is missing")
-
-    def _known(self) -> int:
+    def newest(self) -> int:
+        """The newest write known; 0 where none is. A file that is read after this is as new, though others may write."""
         with self._looking:
             self._end, entry = self._audit().latest("file", EVIDENCE, since=self._end)
             if entry is not None:
-                self._newest = max(self._newest, int(entry.detail.get("generation", "0")))
+                self._noted = int(entry.detail.get("generation", "0"))
+                self._newest = max(self._newest, self._noted)
             return self._newest
+
+    def check(self, data: bytes, mac: str, n_writes: int, newest: int) -> None:
+        """Raises Tampered unless `mac` is that of `data`, and the file is as new as it must be.
+
+        Args:
+            data: what is signed.
+            mac: of the file.
+            n_writes: its number.
+            newest: the newest write that was known before it was read.
+        """
+        if not hmac.compare_digest(self.mac(data), mac):
+            self._refuse("was written by another program")
+        if n_writes < newest:
+            self._refuse(f"is an older copy: it is write {n_writes} of at least {newest}")
+        with self._looking:
+            self._newest = max(self._newest, n_writes)
+
+    def check_missing(self, newest: int) -> None:
+        """Raises Tampered where there was evidence before: `newest` as of before the file was looked for."""
+        if newest:
+            self._refuse("is missing")
 
     def _refuse(self, how: str) -> NoReturn:
         if self._refused != how:  # once, however often it is looked at

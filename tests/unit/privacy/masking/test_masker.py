@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput
 from deputize.gateway.restored_response import restored_value
-from deputize.privacy.masking.masker import mask_fields, texts_of
+from deputize.privacy.masking.masker import MAX_PIECE_CHARS, mask_fields, texts_of
 from deputize.privacy.scan.ensemble import Finding
 
 FOUND = [
@@ -205,6 +205,48 @@ def test_a_value_over_two_lines_is_one_value() -> None:
     made, back = masked({"messages": [{"role": "user", "content": text}]}, found)
     assert made["messages"][0]["content"] == "key:\nAPI_KEY_1a\nabc def stays"
     assert back["messages"][0]["content"] == text
+
+
+def test_one_word_that_is_all_of_a_message_is_looked_at_and_keys_are_not() -> None:
+    fields = {"messages": [{"role": "user", "content": "de89370400440532013000", "name": "shop"}]}
+    assert texts_of(fields, passes_attachments=False) == ["de89370400440532013000"]
+    assert texts_of({"input": ["kim.hill"]}, passes_attachments=False) == ["kim.hill"]
+
+
+def test_a_word_of_the_application_that_looks_like_a_placeholder_is_none() -> None:
+    fields = {
+        "tools": [{"type": "function", "function": {"name": "person_1a"}}],
+        "messages": [{"role": "user", "content": "Anna"}],
+    }
+    made, back = masked(fields)
+    assert made["messages"][0]["content"] == "PERSON_2a" and back == fields
+
+
+def test_a_name_in_the_name_of_an_account_a_file_or_a_tool_is_replaced() -> None:
+    fields = {
+        "tools": [{"type": "function", "function": {"name": "mail_anna_miller"}}],
+        "messages": [{"role": "user", "content": "/home/anna.miller/x, https://x.example/u/anna-miller?a=1"}],
+    }
+    made, back = masked(fields)
+    assert "miller" not in json.dumps(made) and back == fields
+
+
+def test_a_whole_number_with_a_point_is_a_value_too() -> None:
+    text = '{"card": 4111111111111111.0, "n": 5.0}'
+    made, _ = masked({"messages": [{"role": "user", "content": text}]})
+    assert "4111" not in str(made) and json.loads(made["messages"][0]["content"])["n"] == 5.0
+
+
+@pytest.mark.parametrize("n_before", range(MAX_PIECE_CHARS - 30, MAX_PIECE_CHARS + 1, 7))
+def test_no_value_is_lost_where_a_long_line_is_cut(n_before: int) -> None:
+    key = "k9" * 2600
+    found = [*FOUND, Finding("API_KEY", key, 1.0)]
+    for text, value in (
+        ("x" * n_before + "%20anna%40example.com%20" + "y" * 5000, "anna"),
+        (f"{'a ' * 400}key={key};", "k9k9"),
+    ):
+        made, back = masked({"messages": [{"role": "user", "content": text}]}, found)
+        assert value not in str(made) and back["messages"][0]["content"] == text
 
 
 WRITTEN = [

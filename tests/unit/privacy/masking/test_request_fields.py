@@ -9,7 +9,9 @@ import pytest
 from deputize.core.errors import BadInput
 from deputize.privacy.masking.request_fields import Changes, check_maskable, rewritten_fields
 
-UPPER = Changes(lambda text, name, as_json: text.upper(), lambda number, name: -number, False)
+UPPER = Changes(
+    lambda text, name, as_json: text.upper(), lambda text: text.title(), lambda number, name: -number, False
+)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_texts_change_and_structure_stays() -> None:
     made = rewritten_fields(fields, UPPER)
     assert list(made) == list(fields)
     assert made["model"] == "m" and made["new_field"] == {"deep": ["X"]}
-    assert made["tools"][0]["function"] == {"name": "F", "parameters": {"TYPE": "OBJECT", "ID": -5}}
+    assert made["tools"][0]["function"] == {"name": "F", "parameters": {"Type": "OBJECT", "Id": -5}}
     assert made["messages"] == [{"role": "user", "id": "m1", "content": [{"type": "text", "text": "HELLO"}]}]
     assert made["mcp_servers"] == fields["mcp_servers"]
 
@@ -64,3 +66,32 @@ def test_only_signed_reasoning_is_left() -> None:
     parts = [{"type": "thinking", "thinking": "a", "signature": "s"}, {"type": "thinking", "thinking": "a"}]
     made = rewritten_fields({"messages": [{"role": "assistant", "content": parts}]}, UPPER)
     assert [part["thinking"] for part in made["messages"][0]["content"]] == ["a", "A"]
+
+
+def test_a_summary_of_encrypted_reasoning_is_text() -> None:
+    item = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}], "encrypted_content": "x"}
+    made = rewritten_fields({"input": [item]}, UPPER)["input"][0]
+    assert made == {**item, "summary": [{"type": "summary_text", "text": "A"}]}
+
+
+def test_only_a_word_is_a_word_of_the_protocol() -> None:
+    fields = {
+        "messages": [
+            {"role": "tool", "tool_call_id": "call_1-a", "content": "x"},
+            {"role": "tool", "tool_call_id": "call of a@b.example", "id": "4111111111111111"},
+        ],
+        "labels": {"a@b.example": 41, "card": 4111111111111111},
+        "seed": 4111111111111111,
+    }
+    made = rewritten_fields(fields, UPPER)
+    assert made["messages"][0] == {"role": "tool", "tool_call_id": "call_1-a", "content": "X"}
+    assert made["messages"][1]["tool_call_id"] == "Call Of A@B.Example"
+    assert made["labels"] == {"A@B.Example": 41, "card": -4111111111111111}
+    assert made["seed"] == fields["seed"]
+
+
+def test_of_an_mcp_server_only_what_it_is_found_by_is_left() -> None:
+    tool = {"type": "mcp", "server_url": "https://x/?k=v", "authorization": "s", "server_description": "a b"}
+    made = rewritten_fields({"tools": [tool], "mcp_servers": [{"url": "u", "notes": "a"}]}, UPPER)
+    assert made["tools"] == [{**tool, "server_description": "A B"}]
+    assert made["mcp_servers"] == [{"url": "u", "notes": "A"}]
