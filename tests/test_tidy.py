@@ -152,6 +152,7 @@ EXTRA_USERS = {
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],
     "cloud": ["stages/collect/containers/log_files"],
     "demo": ["demo"],
+    "postgres": ["store/postgres_connection"],
     "langchain": ["listen/langchain_hook"],
     "agents": ["listen/agents_hook"],
 }

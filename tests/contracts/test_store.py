@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import postgres_cluster
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, Outcome
@@ -31,7 +32,8 @@ KINDS = (*BUILT_IN, "tests.a_users_store:build")
 def make(kind: str, folder: Path, clock: Callable[[], float]) -> Store:
     """A store through the registry, as a home makes it."""
     keyring = KeyRing.open(folder, environ={})
-    place = StoreContext(folder=folder, keyring=keyring, options={}, busy_timeout_s=10.0, clock=clock)
+    options = postgres_cluster.options_for(folder) if kind == "postgres" else {}
+    place = StoreContext(folder=folder, keyring=keyring, options=options, busy_timeout_s=10.0, clock=clock)
     return make_store(kind, place)
 
 
@@ -302,23 +304,23 @@ def test_retention_counts_first_and_leaves_the_others_alone(store: Store) -> Non
         assert store.older(tenant=tenant, before=before) == 0 == store.expire(tenant=tenant, before=before)
 
 
-def test_feedback_goes_with_the_month_it_came_in(tmp_path: Path) -> None:
-    for number, kind in enumerate(KINDS):
-        now = [NOW - 70 * 86400]
-        store = make(kind, tmp_path / str(number), lambda now=now: now[0])  # type: ignore[misc]
-        store.add_feedback(episode="e", metric="success", value=1.0, tenant="t2")
-        store.add_feedback(episode="e", metric="success", value=1.0)
-        now[0] = NOW
-        store.add_feedback(episode="e", metric="late", value=1.0, tenant="t2")
-        assert store.older(tenant="t2", before=NOW - 30 * 86400) == 1
-        assert store.older(tenant="t3", before=NOW) == 0
-        assert store.expire(tenant="t2", before=NOW - 30 * 86400) == 0, "feedback is not a call"
-        assert store.older(tenant="t2", before=NOW - 30 * 86400) == 0
-        assert store.older(tenant="default", before=NOW - 30 * 86400) == 1, "what is about everybody's"
-        store.append([a_call("c", episode="e", tenant="t2", timestamp=NOW)])
-        (call,) = store.calls()
-        assert call.outcome is not None
-        store.close()
+@pytest.mark.parametrize("kind", KINDS)
+def test_feedback_goes_with_the_month_it_came_in(kind: str, tmp_path: Path) -> None:
+    now = [NOW - 70 * 86400]
+    store = make(kind, tmp_path, lambda: now[0])
+    store.add_feedback(episode="e", metric="success", value=1.0, tenant="t2")
+    store.add_feedback(episode="e", metric="success", value=1.0)
+    now[0] = NOW
+    store.add_feedback(episode="e", metric="late", value=1.0, tenant="t2")
+    assert store.older(tenant="t2", before=NOW - 30 * 86400) == 1
+    assert store.older(tenant="t3", before=NOW) == 0
+    assert store.expire(tenant="t2", before=NOW - 30 * 86400) == 0, "feedback is not a call"
+    assert store.older(tenant="t2", before=NOW - 30 * 86400) == 0
+    assert store.older(tenant="default", before=NOW - 30 * 86400) == 1, "what is about everybody's"
+    store.append([a_call("c", episode="e", tenant="t2", timestamp=NOW)])
+    (call,) = store.calls()
+    assert call.outcome is not None
+    store.close()
 
 
 def test_threads_may_share_a_store(store: Store) -> None:

@@ -185,7 +185,7 @@ class StoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = "sqlite"
-    """sqlite, memory, the name of an entry point of the group "deputize.stores", or module:attribute."""
+    """sqlite, postgres, memory, the name of an entry point of the group "deputize.stores", or module:attribute."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of that kind, for example an address; see its documentation."""
 

@@ -1,8 +1,8 @@
 """The kinds of stores by name: our own, and those that other packages offer.
 
-sqlite, memory      ours
-NAME                an entry point of the group "deputize.stores": a function that takes a `StoreContext` and returns a store
-module:attribute    likewise, from any module that can be imported
+sqlite, postgres, memory    ours
+NAME                        an entry point of the group "deputize.stores": a function that takes a `StoreContext` and returns a store
+module:attribute            likewise, from any module that can be imported
 
 `[store] kind = "..."` in config.toml chooses it.
 """
@@ -42,6 +42,7 @@ StoreBuilder = Callable[[StoreContext], Store]
 
 BUILT_IN: dict[str, str] = {
     "sqlite": "deputize.store.sqlite:build",
+    "postgres": "deputize.store.postgres:build",
     "memory": "deputize.store.memory:build",
 }
 """Kind -> module:function; imported when it is asked for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests import postgres_cluster
 
 from deputize.core.errors import BadInput
 from deputize.store.keys.keyring import KeyRing
@@ -17,7 +18,8 @@ def place(folder: Path) -> StoreContext:
 
 @pytest.mark.parametrize("kind", [*BUILT_IN, "tests.a_users_store:build"])
 def test_a_store_is_made_by_its_name(kind: str, tmp_path: Path) -> None:
-    store = make_store(kind, place(tmp_path))
+    options = postgres_cluster.options_for(tmp_path) if kind == "postgres" else {}
+    store = make_store(kind, place(tmp_path)._replace(options=options))
     assert store.count() == 0 and store.erase("o_x").erased_at == 5.0, "with the clock it was given"
     store.close()
 

@@ -151,6 +151,10 @@ class KeyRing(Sealer):
         """The active generation of the wrapping key."""
         return self._file.wrapping[-1].id
 
+    def knows(self, generation: str) -> bool:
+        """True where a generation of the wrapping key is open here."""
+        return generation in self._wrapping
+
     def pseudonym(self, raw_id: str, tenant: str = "default") -> str:
         """The stable name that stands for who asked, "" for "". Without the tenant's pepper it leads nowhere."""
         if not raw_id:

@@ -1,0 +1,84 @@
+"""Rows of the PostgreSQL store as calls and feedback; what an erasure has to take. Inside a transaction of the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+from deputize.core.errors import Tampered
+from deputize.core.records import RECORD_VERSION, Call
+from deputize.store.base import Feedback
+from deputize.store.codec import decode_call, decode_record, is_about
+from deputize.store.keys.data_keys import month_of
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.postgres_keys import RowKeys, written
+from deputize.store.sql import load_queries
+
+if TYPE_CHECKING:
+    from deputize.store.postgres_connection import Connection
+
+_SQL = load_queries("postgres")
+CALL, FEEDBACK = b"call", b"feedback"
+"""Kinds of records, which a payload is bound to."""
+
+
+def opened_call(keys: RowKeys, row: tuple[Any, ...]) -> Call:
+    """The call of a row, its clear columns checked against what is sealed.
+
+    Raises:
+        Tampered: they do not agree, or the seal is broken.
+    """
+    id, at, key_id, schema, payload, *wrapped = row
+    call = decode_call(keys.of(key_id, *wrapped).decrypt(CALL, bytes(id), schema, bytes(payload)))
+    if (call.timestamp or 0.0) != at:
+        raise Tampered(
+            f"The stored call {bytes(id).hex()} was moved in time: its column and its seal disagree."
+        )
+    return call
+
+
+def feedback_row(seq: int) -> bytes:
+    """The name of a row of feedback, which its payload is bound to."""
+    return str(seq).encode()
+
+
+def read_feedback(db: Connection, keys: RowKeys, before: str | None = None) -> Iterator[tuple[int, Feedback]]:
+    """Feedback with its numbers in the order it came; `before`: only that from months before one."""
+    for seq, payload, *key in db.execute(_SQL["all_feedback"], {"before": before}).fetchall():
+        data = keys.of(*key).decrypt(FEEDBACK, feedback_row(seq), RECORD_VERSION, bytes(payload))
+        yield seq, decode_record(data, Feedback)
+
+
+def old_feedback(db: Connection, keyring: KeyRing, tenant: str, before: float) -> list[int]:
+    """Numbers of a tenant's feedback from months before a time: what it speaks of is older still."""
+    told = read_feedback(db, RowKeys(keyring), month_of(before))
+    return [seq for seq, one in told if is_about(one, tenant)]
+
+
+def what_to_erase(
+    db: Connection, keyring: KeyRing, tenant: str, key_ids: list[int]
+) -> tuple[set[str], set[str]]:
+    """Ids and episodes of the calls under these keys. A damaged record does not stand in the way of erasing it."""
+    ids: set[str] = set()
+    episodes: set[str] = set()
+    keys = RowKeys(keyring)
+    for row in db.execute(_SQL["calls_of_keys"], {"tenant": written(tenant), "keys": key_ids}):
+        try:
+            call = opened_call(keys, row)
+        except Tampered:
+            continue
+        ids.add(call.id)
+        episodes |= {call.episode} - {""}
+    return ids, episodes
+
+
+def erase_feedback(
+    db: Connection, keyring: KeyRing, tenant: str, call_ids: Collection[str], episodes: Collection[str]
+) -> None:
+    """Deletes the feedback of a tenant, or of the owner, on calls and episodes; others use the same names."""
+    spoken_of = [
+        seq
+        for seq, one in read_feedback(db, RowKeys(keyring))
+        if one.tenant in ("", tenant) and (one.episode in episodes or one.call_id in call_ids)
+    ]
+    db.execute(_SQL["delete_feedback"], {"seqs": spoken_of})
