@@ -44,6 +44,7 @@ RIGHTS: dict[str, Right | None] = {
     "route list": Right.SEE_STATUS,
     "route show": Right.SEE_STATUS,
     "route verify": Right.RUN_STAGES,
+    "route recertify": Right.RUN_STAGES,
     "route explain": Right.SEE_STATUS,
     "route promote": Right.PROMOTE_ROUTES,
     "route rollback": Right.PROMOTE_ROUTES,

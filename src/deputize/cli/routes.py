@@ -105,3 +105,30 @@ def close(terminal: Terminal, /, route_id: str, reason: str) -> None:
 
     before = find_route(read_route_file(terminal), route_id)
     say_route(terminal, close_route(terminal.home, before, reason))
+
+
+@route.command()
+@click.argument("route_id", metavar="ID")
+@of_challenger
+@with_reason
+@pass_terminal
+def recertify(terminal: Terminal, /, route_id: str, challenger: bool, reason: str) -> None:
+    """Measure a route's certificate again on the engine of [engine]: another one, or another precision, than before.
+
+    Its calibration calls are asked once more, which the ledger charges as a second test on them. Where the claim holds the
+    route begins in shadow with the new certificate (a closed one stays closed); else nothing changes and the exit code is 1.
+    """
+    from deputize.operations.route_changes import publish_certificate
+    from deputize.pipeline.recertification import recertify as measured
+
+    before = find_route(read_route_file(terminal), route_id, challenger=challenger)
+    with terminal.progress() as progress:
+        found = measured(terminal.home, before, progress=progress)
+    certificate = found.certificate
+    if certificate is None:
+        terminal.result(found, lambda: terminal.say(f"Nothing was changed. {found.reason}"))
+        raise click.exceptions.Exit(1)
+    say_route(terminal, publish_certificate(terminal.home, before, certificate, reason))
+    terminal.note(
+        f"On {certificate.engine}, before on {found.engine_before or 'another'}: {certificate.claim}"
+    )

@@ -230,7 +230,7 @@ class RoutingDecider:
             self._on_other_engine.add(certificate.id)
             log.error(
                 "route %s serves nothing: it was certified on %s, and %s answers here; "
-                "convert again, or set [engine] as it was",
+                "`deputize route recertify` measures it there",
                 route.id,
                 certificate.engine,
                 found.engine or "an engine that does not say which it is",

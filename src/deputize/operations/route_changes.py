@@ -9,10 +9,11 @@ from msgspec import structs
 
 from deputize.core.certificate_age import expired
 from deputize.core.errors import UsageError
-from deputize.core.records import Route, RouteFile
+from deputize.core.records import Certificate, Route, RouteFile
 from deputize.gateway.evidence_file import begin_canary, forget_evidence
 from deputize.home import Home
 from deputize.pipeline.earlier_routes import unusable_routes
+from deputize.pipeline.recertification import on_engine
 from deputize.routes_file import update_routes
 from deputize.stages.refine.route_life import promoted as file_with
 
@@ -148,3 +149,10 @@ def close_route(home: Home, before: Route, reason: str = "") -> Route:
         return structs.replace(after, challengers=[r for r in after.challengers if r.id != before.id])
 
     return change_route(home, before, "close", change, now, reason)
+
+
+def publish_certificate(home: Home, before: Route, certificate: Certificate, reason: str = "") -> Route:
+    """Gives a route the certificate of another engine; what it has earned begins again. Raises as `change_route`."""
+    now = on_engine(before, certificate)
+    forget_evidence(home.path, now, home.evidence_seal, at_s=home.now())
+    return change_route(home, before, "recertify", lambda file: with_route(file, before, now), now, reason)

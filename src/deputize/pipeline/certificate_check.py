@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from deputize.stages.evaluate.population import Population
 
 
+RECERTIFIED = "recertify"
+"""The artifact of a run with the results of second measurements, the newest of each specialist."""
+
+
 class CertificateCheck(Record):
     """The result of computing a certificate again."""
 
@@ -61,7 +65,9 @@ def check_certificate(home: Home, route: Route, *, progress: Progress = silent) 
         raise BadInput(f"Route {route.id} has no certificate.")
     run = Run(home, read_state(home, Path(route.specialist).parent.parent.name), progress)
     evaluated, finetuned = run.load("evaluate", Evaluated), run.load("finetune", Finetuned)
-    result = next((r for r in evaluated.results if _made(r, route)), None)
+    artifact = run.artifact(RECERTIFIED, Evaluated)
+    measured_again = artifact.read().results if artifact.exists else []
+    result = next((r for r in [*measured_again, *evaluated.results] if _made(r, route)), None)
     if result is None or result.certificate is None:
         raise BadInput(
             f"Run {run.state.run_id} holds no certificate for {route.specialist}, so there is nothing to compare with."
@@ -107,7 +113,12 @@ def check_certificate(home: Home, route: Route, *, progress: Progress = silent) 
 
 def _made(result: TaskResult, route: Route) -> bool:
     """True for the result that a route's certificate is of: specialists are folders of their run."""
-    return result.certificate is not None and result.chosen == Path(route.specialist).name
+    certificate = route.certificate
+    return (
+        result.certificate is not None
+        and result.chosen == Path(route.specialist).name
+        and (certificate is None or result.certificate.engine == certificate.engine)
+    )
 
 
 def other_records(route: Route, recorded: Certificate) -> list[str]:
@@ -146,10 +157,9 @@ def _ask_again(
     run: Run, route: Route, units: Sequence[CalibrationCall], progress: Progress
 ) -> tuple[Evaluation, list[CalibrationCall]]:
     """(the answers now, the records of the same calls); calls that are gone are in neither."""
+    from deputize.pipeline.certify_on_engine import answer_digest, serving_loader
     from deputize.pipeline.curation import LearnableCalls
-    from deputize.pipeline.steps import answer_digest
     from deputize.scoring.costs import load_prices
-    from deputize.specialists.predictor import load
     from deputize.stages.evaluate.evaluation import compare, joined
     from deputize.stages.evaluate.population import asked_request, read_population
 
@@ -159,17 +169,17 @@ def _ask_again(
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))
-    home = run.home
-    predictor = load(home.path / route.specialist, home.models_path, engine=home.engine_settings())
     known = [unit for unit in units if unit.call_id in calls]
     parts = []
     texts = population.texts([calls[unit.call_id] for unit in known])
-    for n_done, (unit, recorded) in enumerate(zip(known, texts, strict=True), 1):
-        call = calls[unit.call_id]
-        request = asked_request(recorded.call) if recorded is not None and call.is_asked else None
-        predictions = predictor.predict([request]) if request is not None else [None]
-        parts.append(compare(predictions, [call], [recorded], route.contract, digest=digest))
-        progress("asking the specialist again", n_done, len(known))
+    with serving_loader(run.home) as load:
+        predictor = load(run.home.path / route.specialist)
+        for n_done, (unit, recorded) in enumerate(zip(known, texts, strict=True), 1):
+            call = calls[unit.call_id]
+            request = asked_request(recorded.call) if recorded is not None and call.is_asked else None
+            predictions = predictor.predict([request]) if request is not None else [None]
+            parts.append(compare(predictions, [call], [recorded], route.contract, digest=digest))
+            progress("asking the specialist again", n_done, len(known))
     return joined(parts), known
 
 

@@ -23,12 +23,12 @@ from deputize.core.progress import Progress, begin_stage, note, silent
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, RouteFile
 from deputize.core.task_results import Evaluated
 from deputize.home import Home
+from deputize.pipeline.certify_on_engine import audit_share_of
 from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info
 from deputize.pipeline.run import IMPORT, Run, RunState, calls_of, latest_run, newest_state
 from deputize.pipeline.run_erasure import forget_in_run
 from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
-from deputize.pipeline.steps import audit_share_of
 
 
 def convert(

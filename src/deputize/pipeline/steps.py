@@ -5,31 +5,22 @@ What a stage needs is imported when the step is done, so that a command's help c
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
-from collections.abc import Callable
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected
-from deputize.core.config import AUDIT_SHARE
-from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.progress import note as say
-from deputize.core.records import Answer
 from deputize.core.task_results import Evaluated, TaskResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deputize.core.config import Convert, JudgeSettings
-    from deputize.home import Home
+    from deputize.core.config import Convert
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
-    from deputize.upstreams.sync_client import SyncClient
 
 
 def cluster(run: Run, out: Artifact[Discovered]) -> None:
@@ -130,68 +121,19 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
 
 def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     """Certificates and scores for each task, on raw calls as the gateway would get them."""
-    from deputize.pipeline.curation import LearnableCalls
-    from deputize.pipeline.ledger_file import LedgerFile
-    from deputize.scoring.costs import load_prices
-    from deputize.specialists.model_cache import MODELS
-    from deputize.specialists.predictor import load
-    from deputize.specialists.writing.vllm_server import stop_servers
-    from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
-    from deputize.stages.evaluate.judge import Judge
-    from deputize.stages.evaluate.population import read_population
-    from deputize.stages.evaluate.run import run as certify
+    from deputize.pipeline.certify_on_engine import certified
 
-    models, engine = run.home.models_path, run.home.engine_settings()
-    curated, discovered = run.load_curated(), run.load("cluster", Discovered)
-    settings = run.home.judge_settings()
-    client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
-    run.progress("reading the calls to calibrate on", 0)
-    population = read_population(LearnableCalls(run), curated, discovered, load_prices(run.home.path))
-    with contextlib.closing(client) if client is not None else contextlib.nullcontext():
-        results = certify(
-            curated,
-            discovered,
-            run.load("select", Selected),
-            run.load("finetune", Finetuned),
-            population,
-            run.config,
-            home=run.home.path,
-            load=lambda folder: load(folder, models, engine=engine),
-            progress=run.progress,
-            deadline=Deadline.after(run.remaining_s()),
-            digest=answer_digest(run.home.keyring.derive("answers")),
-            audit_share=audit_share_of(run.home),
-            budget=DeltaBudget(
-                run.state.run_id, LedgerFile(run.home), groups_by_task(curated, discovered), run.home.now
-            ),
-            judge=Judge(client, client.model, settings.max_questions) if client is not None else None,
-        )
-    # a process that goes on, such as the watch, does not keep them in memory
-    MODELS.clear()
-    stop_servers()
-    results, earlier, outdated = _with_earlier_routes(run, results, discovered)
+    discovered, finetuned = run.load("cluster", Discovered), run.load("finetune", Finetuned)
+    found = certified(run, discovered, finetuned, Deadline.after(run.remaining_s()))
+    results, earlier, outdated = _with_earlier_routes(run, found.results, discovered)
     out.write(
         Evaluated(
             results=results,
             earlier=earlier,
             outdated=outdated,
-            n_missing_from_store=population.n_missing_from_store,
+            n_missing_from_store=found.n_missing_from_store,
         )
     )
-
-
-def judge_client(settings: JudgeSettings) -> SyncClient | None:
-    """The client of the judge, None where none is set.
-
-    Raises:
-        UsageError: its key is not there.
-    """
-    if not settings.base_url:
-        return None
-    from deputize.upstreams.sync_client import SyncClient
-    from deputize.upstreams.upstream_config import judge_upstream
-
-    return SyncClient(judge_upstream(settings), settings.model)
 
 
 def _with_earlier_routes(
@@ -216,19 +158,3 @@ def _with_earlier_routes(
     evidence = served_evidence(run.calls(), file.routes, sample)
     unusable = unusable_routes(run.home, file)
     return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config)
-
-
-def audit_share_of(home: Home) -> float:
-    """Share of served calls that the gateway of a home audits, as its settings say."""
-    given = home.table("gateway").get("audit_share", AUDIT_SHARE)
-    return float(given) if isinstance(given, int | float) else AUDIT_SHARE
-
-
-def answer_digest(key: bytes) -> Callable[[Answer], str]:
-    """A function from answers to digests that say nothing without the key; equal answers have equal ones."""
-
-    def digest(answer: Answer) -> str:
-        written = json.dumps(answer, sort_keys=True, ensure_ascii=False, default=repr)
-        return blake2b(written.encode("utf-8", "surrogatepass"), key=key, digest_size=12).hexdigest()
-
-    return digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests import tiny_model
 from tests.integration.gateway.upstream import LoopbackUpstream, loopback_upstream
 from tests.integration.pipeline.letters import letters, parcels
 
+from deputize.cli.main import run
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
@@ -25,9 +27,9 @@ from deputize.gateway.settings import settings_for
 from deputize.home import Home
 from deputize.locations import models_path
 from deputize.pipeline.certificate_check import check_certificate, summary_of
+from deputize.pipeline.certify_on_engine import answer_digest
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import Run, latest_run, read_state
-from deputize.pipeline.steps import answer_digest
 from deputize.router.table import RouteTable
 from deputize.routes_file import read_routes
 from deputize.specialists import catalogue
@@ -231,6 +233,56 @@ async def test_a_live_gateway_does_with_each_calibration_call_what_the_run_recor
     assert not differ and any(o.served for o in result.calibration)
 
 
+class Elsewhere(InProcess):
+    """An engine of a package, whose answers are another engine's."""
+
+    def __init__(self, home: Path, models_dir: Path) -> None:
+        super().__init__(home)
+
+    async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+        return msgspec.structs.replace(self.predict_now(specialist_path, request), engine="elsewhere f32")
+
+
+async def test_another_engine_serves_nothing_until_the_certificate_is_measured_on_it(
+    converted: tuple[Path, list[Call]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, calls = tmp_path / "home", converted[1]
+    shutil.copytree(converted[0], path)
+    (package := tmp_path / "site" / "elsewhere-1.0.dist-info").mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(f"[deputize.engines]\nelsewhere = {__name__}:Elsewhere\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    (path / "config.toml").write_text('[routes]\nstart = "live"\n\n[engine]\nkind = "elsewhere"\n')
+    (route,) = read_routes(path / "routes.json").routes
+    served = [c for c in artifacts(path)[2].results[0].calibration if c.served][:2]
+    by_id = {c.id: c for c in calls}
+    assert route.certificate is not None and route.certificate.engine == "local"
+
+    async def reasons() -> set[str]:
+        async with loopback_upstream() as upstream:
+            engine = Elsewhere(path, path)
+            live = await asked_live(path, upstream, [by_id[c.call_id] for c in served], engine)
+        return {call.decision.reason for call in live if call.decision is not None}
+
+    assert await reasons() == {"other_engine"}
+    assert run(["--home", str(path), "route", "recertify", route.id, "--reason", "a test"]) == 0
+    assert "elsewhere f32, before on local" in capsys.readouterr().err
+    (now,) = read_routes(path / "routes.json").routes
+    assert now.certificate is not None and (now.state, now.certificate.engine) == ("shadow", "elsewhere f32")
+    assert now.certificate.id != route.certificate.id and now.threshold == now.certificate.threshold
+    assert now.certificate.test_level < route.certificate.test_level / 4, "the second test on the same calls"
+    with Home(path) as home:
+        assert check_certificate(home, now).is_equal
+        assert [e.detail["reason"] for e in home.audit.entries() if e.action == "route.recertify"] == [
+            "a test"
+        ]
+    assert run(["--home", str(path), "route", "promote", route.id, "--to", "live"]) == 0
+    assert await reasons() == {"live"}
+
+
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.timeout(3600)
@@ -287,14 +339,16 @@ async def served_otherwise(
     return differ
 
 
-async def asked_live(path: Path, upstream: LoopbackUpstream, calls: Sequence[Call]) -> list[Call]:
+async def asked_live(
+    path: Path, upstream: LoopbackUpstream, calls: Sequence[Call], engine: InProcess | None = None
+) -> list[Call]:
     """The calls once more, through a gateway; as they were recorded, in the order of `calls`."""
     with Home(path) as home:
         known = {c.id for c in home.store.calls()}
     # what the upstream says is no answer: audits would roll the route back
     settings = settings_for(path, upstream.base_url).model_copy(update={"audit_share": 0.0})
     async with (
-        running_gateway(path, settings=settings, specialists=InProcess(path)) as base_url,
+        running_gateway(path, settings=settings, specialists=engine or InProcess(path)) as base_url,
         openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="sk-client", max_retries=0) as client,
     ):
         for call in calls:

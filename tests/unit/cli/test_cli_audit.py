@@ -53,6 +53,7 @@ ELSEWHERE = {
     "tasks field": "as rename",
     "tasks measure": "as rename",
     "route promote": "test_routes",
+    "route recertify": "test_certified_is_served",
     "keys revoke": "below",
     "raw approve": "test_rights",
     "subject export": "test_subject",

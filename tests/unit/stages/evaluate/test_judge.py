@@ -20,7 +20,7 @@ from deputize.core.contracts import needs_judge
 from deputize.core.records import Call, Contract, Message, Prediction, Request
 from deputize.core.task_results import TaskResult
 from deputize.core.text_measures import TextMeasure
-from deputize.pipeline.steps import judge_client
+from deputize.pipeline.certify_on_engine import judge_client
 from deputize.stages.evaluate.judge import MAX_FAILURES, Judge
 from deputize.stages.evaluate.population import Population
 from deputize.testing.scripted_llm import ScriptedUpstream, ScriptError, in_thread
