@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from deputize.cli.ids import whole_id
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.store.access.api_keys import ApiKey
@@ -109,15 +110,19 @@ def list_keys(terminal: Terminal, /) -> None:
 )
 @pass_terminal
 def revoke(terminal: Terminal, /, key_id: str, every: bool) -> None:
-    """Revoke an API key; running gateways notice within seconds. They still require a key."""
+    """Revoke an API key; running gateways notice within seconds. They still require a key.
+
+    The id may be shortened to any beginning that only one key has.
+    """
     if bool(key_id) == every:
         raise UsageError("Say which key, or --all.")
     if every:
         terminal.home.api_keys.revoke_all()
         terminal.result({"revoked": "all"}, lambda: terminal.say("Every key is revoked."))
         return
-    closed = terminal.home.api_keys.revoke(key_id)
-    terminal.result(_row(closed), lambda: terminal.say(f"Key {key_id} is revoked."))
+    id = whole_id(key_id, (key.id for key in terminal.home.api_keys.list()), "key")
+    closed = terminal.home.api_keys.revoke(id)
+    terminal.result(_row(closed), lambda: terminal.say(f"Key {id} is revoked."))
 
 
 @keys.command()

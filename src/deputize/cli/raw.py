@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from deputize.cli.ids import whole_id
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.records import EVERY_TENANT, encode
 from deputize.files import new_file
@@ -39,12 +40,23 @@ def ask(terminal: Terminal, /, tenant: str, purpose: str) -> None:
     _say(terminal, made, f"{made.id} waits for somebody else: deputize raw approve {made.id}")
 
 
+def _visible(terminal: Terminal, approvals: Approvals) -> list[ExportRequest]:
+    """The requests that the user of the command may see: those of one tenant where there is one."""
+    tenant = terminal.actor.tenant
+    return [r for r in approvals.all() if tenant in (EVERY_TENANT, r.tenant)]
+
+
+def _whole(terminal: Terminal, approvals: Approvals, given: str) -> str:
+    """The id that is meant, or what was given where no visible request begins so: that is refused, and noted, as a whole."""
+    known = [r.id for r in _visible(terminal, approvals)]
+    return whole_id(given, known, "export request") if any(id.startswith(given) for id in known) else given
+
+
 @raw.command("list")
 @pass_terminal
 def list_requests(terminal: Terminal, /) -> None:
     """Every request, oldest first."""
-    tenant = terminal.actor.tenant
-    found = [r for r in _approvals(terminal).all() if tenant in (EVERY_TENANT, r.tenant)]
+    found = _visible(terminal, _approvals(terminal))
     rows = [(r.id, r.asked_by, r.tenant, r.purpose, r.approved_by or None, _day(r.used_at)) for r in found]
     terminal.result(
         found,
@@ -60,8 +72,9 @@ def _day(at: float | None) -> str | None:
 @click.argument("request_id", metavar="ID")
 @pass_terminal
 def approve(terminal: Terminal, /, request_id: str) -> None:
-    """Approve another person's export request."""
-    done = _approvals(terminal).approve(terminal.actor, request_id)
+    """Approve another person's export request. Its id may be shortened to any beginning that only one has."""
+    approvals = _approvals(terminal)
+    done = approvals.approve(terminal.actor, _whole(terminal, approvals, request_id))
     _say(terminal, done, f"{done.id} is approved: {done.asked_by} may export once within a day.")
 
 
@@ -72,11 +85,12 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 )
 @pass_terminal
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
-    """Write the raw calls of an approved request to a file only you can read."""
+    """Write the raw calls of an approved request to a file only you can read. Its id may be shortened."""
     from deputize.maintenance.lineage import ClearTextCopy, note_copy
     from deputize.store.access.raw_export import export_raw
 
     approvals, home = _approvals(terminal), terminal.home
+    request_id = _whole(terminal, approvals, request_id)
     # the file first: an approval must not be used up by a folder that is not there
     with contextlib.closing(home.open_store(audited=False)) as store, new_file(out) as file:
         ids: list[str] = []

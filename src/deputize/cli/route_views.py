@@ -214,7 +214,14 @@ def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
 @pass_terminal
 def explain(terminal: Terminal, /, call_id: str) -> None:
     """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it."""
-    (call, audit) = terminal.home.store.get([call_id, f"{call_id}-audit"])
+    store = terminal.home.store
+    (call,) = store.get([call_id])
+    if call is None and call_id:
+        known = [c.id for c in store.calls(tenant=tenant_of(terminal) or None) if c.id.startswith(call_id)]
+        if known := [id for id in known if not id.endswith("-audit")]:  # an audit goes by the id of its call
+            call_id = whole_id(call_id, known, "call")
+            (call,) = store.get([call_id])
+    (audit,) = store.get([f"{call_id}-audit"])
     if call is None:
         raise BadInput(
             f"There is no call {call_id!r} in {terminal.home.path}, or it cannot be read any more."

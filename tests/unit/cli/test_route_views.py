@@ -59,8 +59,17 @@ def test_explain_says_why_without_the_text(tmp_path: Path, capsys: pytest.Captur
             [
                 call("a", "the secret", "an answer", decision=decision),
                 call("a-audit", "the secret", decision=audit),
+                call("call-17", "the secret"),
+                call("call-18", "the secret"),
             ]
         )
+    assert run(["--home", str(tmp_path), "--json", "route", "explain", "call-17"]) == 0
+    whole = capsys.readouterr().out
+    assert run(["--home", str(tmp_path), "--json", "route", "explain", "call-1"]) == 3
+    assert "more than one call: call-17, call-18" in capsys.readouterr().err
+    for beginning in ("a", "call-17"):
+        assert run(["--home", str(tmp_path), "--json", "route", "explain", beginning]) == 0
+    assert whole in capsys.readouterr().out
     assert run(["--home", str(tmp_path), "route", "explain", "a"]) == 0
     text = capsys.readouterr().out
     for words in (
