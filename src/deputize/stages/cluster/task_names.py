@@ -394,5 +394,6 @@ def _counts(texts: Sequence[str]) -> Counter[str]:
 
 
 def _words(text: str) -> set[str]:
-    found = (x.lower().strip("'-") for x in _LETTERS.findall(text[:1500]) if "_" not in x)
+    # what is written with a capital is mostly a name, often one that stands for another
+    found = (x.strip("'-") for x in _LETTERS.findall(text[:1500]) if x.islower() and "_" not in x)
     return {w for w in found if w not in _STOP and len(w) > 2}
