@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from deputize.core.errors import AccessDenied, BadInput, DeputizeError, NotAuthenticated
+from deputize.core.records import EVERY_TENANT
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.judgement import judge
 from deputize.dashboard.page_request import (
@@ -127,7 +128,10 @@ class Pages:
             is_refused = method == "POST" or "token" in target
             return self._render.sign_in(str(error) if is_refused else "", str(error))
         except DeputizeError as error:
-            return self._render.message(error.http_status, str(error), actor)
+            # of what is broken here, files are named to who may see the whole home only
+            is_named = error.http_status < 500 or (actor is not None and actor.tenant == EVERY_TENANT)
+            said = str(error) if is_named else "This cannot be shown or done now; the log has the details."
+            return self._render.message(error.http_status, said, actor)
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
             log_bug(error)
             return self._render.message(

@@ -94,8 +94,8 @@ class Views:
             file, life = routes_of(self._home, tenant), self._home.route_settings()
         except DeputizeError as error:
             return [], [Alarm(str(error))]
-        known, why_none = self._evidence()
         everything = [*file.routes, *file.challengers]
+        known, why_none = self._evidence() if everything else ({}, "")
         rows = [{**version_row(r, file, known, life), "steps": self.steps(r)} for r in everything]
         unwatched = unwatched_routes(self._home, everything, known) if everything else []
         minutes = self.index.per_minute(now_s, 60, tenant)

@@ -26,6 +26,26 @@ def test_both_answers_have_the_same_placeholders(desk: Desk) -> None:
     assert placeholder in pair.asked and pair.llm == f"reply_to: {placeholder} today"
 
 
+def test_values_in_the_arguments_of_a_tool_call_are_masked_too(desk: Desk) -> None:
+    pytest.importorskip("presidio_analyzer")
+    texts = MaskedTexts(desk.home)
+    arguments = '{"to": "anna.miller@example.com", "queue": "refunds"}'
+    calls = [{"id": "1", "type": "function", "function": {"name": "send", "arguments": arguments}}]
+    one = structs.replace(
+        served("a", 1.0), response={"role": "assistant", "content": None, "tool_calls": calls}
+    )
+    pair = None
+    while pair is None:
+        pair = texts.pair(one, audit_of("a", 2.0, agrees=False, reply="x"))
+    texts.close()
+    assert isinstance(pair, MaskedPair), pair
+    assert (
+        "example.com" not in pair.specialist
+        and "refunds" in pair.specialist
+        and "masked.invalid" in pair.specialist
+    )
+
+
 def test_a_picture_cannot_be_looked_at_and_the_page_says_so(desk: Desk) -> None:
     texts = MaskedTexts(desk.home)
     picture = {

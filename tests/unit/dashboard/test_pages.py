@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from tests.unit.dashboard.conftest import HOSTILE, Browser, Desk
+from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk
 
 from deputize.core.records import Call
+from deputize.dashboard.call_reader import CallReader
+from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.store.access.roles import Actor
+from deputize.testing import ManualClock
 
 OPERATOR = Actor(name="op1", role="operator")
 ACME = Actor(name="op2", role="operator", tenant="acme")
@@ -186,6 +191,25 @@ def test_a_verdict_becomes_a_label_and_a_later_one_takes_its_place(desk: Desk) -
     assert desk.reader.index.verdict("s0-audit") == "both_fine" and not desk.reader.index.verdict(
         "other-audit"
     )
+
+
+def test_a_damaged_file_is_named_to_who_may_see_the_whole_home_only(desk: Desk) -> None:
+    others, whole = desk.browser(ACME), desk.browser(OPERATOR)
+    path = desk.home.routes_path
+    path.write_bytes(path.read_bytes().replace(b'"live"', b'"shadow"'))
+    shown = bytes(whole.get("/routes/r3").body).decode()  # type: ignore[arg-type]
+    hidden = bytes(others.get("/routes/r3").body).decode()  # type: ignore[arg-type]
+    assert "checksum" in shown and "checksum" not in hidden and "log has the details" in hidden
+
+
+def test_an_empty_home_has_all_its_pages(tmp_path: Path) -> None:
+    with Home(tmp_path / "none") as home:
+        desk = Desk(home, CallReader(home), ManualClock(NOW_S))
+        browser = desk.browser()
+        for path in ("/", "/calls", "/tasks", "/audits", "/runs"):
+            assert browser.get(path).status == 200
+        assert "deputize convert" in browser.words("/tasks")
+        assert not home.path.exists()  # looking makes nothing
 
 
 def test_what_is_not_there_and_what_is_no_page(desk: Desk) -> None:
