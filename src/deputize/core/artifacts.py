@@ -183,6 +183,8 @@ class Selected(Record):
     """task id -> whether its groups can carry a certificate."""
     too_few_groups: list[str] = msgspec.field(default_factory=list)
     """Tasks that are not trained for that reason alone."""
+    linear_settings: dict[str, tuple[int, float, bool]] = msgspec.field(default_factory=dict)
+    """task id -> settings of the linear model (specialists.linear_model.LinearSettings) that cross-validation over all of train chose."""
 
 
 class Leak(Record):

@@ -21,11 +21,18 @@ RECIPE_VERSION = 12
 
 
 def fingerprint(
-    examples: TrainingSet, schema: AnswerSchema, method: str, epochs: int, config: Convert, base_sha256: str
+    examples: TrainingSet,
+    schema: AnswerSchema,
+    method: str,
+    epochs: int,
+    config: Convert,
+    base_sha256: str,
+    linear_settings: tuple[int, float, bool] | None = None,
 ) -> str:
     """SHA-256, in hex, of the task, its examples, the method, the base model and the settings that matter."""
     parts: list[Any] = [RECIPE_VERSION, method, config.seed, base_sha256, epochs, config.min_origins]
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
+    parts += [linear_settings] if method == "linear" else []
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
     for split in (examples.train, examples.validation):
         parts += [[x.call_id, x.text, x.answer, x.weight, x.subject, x.soft, x.rejected] for x in split]

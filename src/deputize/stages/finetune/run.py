@@ -70,7 +70,7 @@ def run(
     for task in discovered.tasks:
         if plan := selected.plan.get(task.id, []):
             examples = training_set_of(curated, discovered.assignment, task, balance=config.balance)
-            jobs += jobs_of(examples, plan, context, out_dir)
+            jobs += jobs_of(examples, plan, context, out_dir, selected.linear_settings.get(task.id))
             if not examples.train:
                 refused[task.id] = "no example may be trained on"
     done, not_needed = _train_all(jobs, deadline, context, refused)
@@ -82,9 +82,21 @@ def run(
 
 
 def jobs_of(
-    examples: TrainingSet, plan: list[str], context: TrainingContext, out_dir: Path
+    examples: TrainingSet,
+    plan: list[str],
+    context: TrainingContext,
+    out_dir: Path,
+    linear_settings: tuple[int, float, bool] | None = None,
 ) -> list[TrainingJob]:
-    """One job per planned method of a task; none where there is nothing to train on."""
+    """One job per planned method of a task; none where there is nothing to train on.
+
+    Args:
+        examples: of the task.
+        plan: methods.
+        context: of the run.
+        out_dir: for the specialists.
+        linear_settings: of the linear model, where selection has chosen them on the same examples.
+    """
     if not examples.train:
         return []
     subjects = Subjects([x.subject for x in examples.train], context.config.min_origins)
@@ -95,9 +107,9 @@ def jobs_of(
     for method in find_methods(plan):
         base = method.base_model(context)
         sha256 = base_digest(base, context.models_dir) if base else ""
-        mark = fingerprint(examples, schema, method.name, epochs, context.config, sha256)
+        mark = fingerprint(examples, schema, method.name, epochs, context.config, sha256, linear_settings)
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
-        jobs.append(TrainingJob(examples, schema, method, folder, n_tokens, epochs, mark))
+        jobs.append(TrainingJob(examples, schema, method, folder, n_tokens, epochs, mark, linear_settings))
     return jobs
 
 

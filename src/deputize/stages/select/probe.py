@@ -52,6 +52,16 @@ def majority(train: Sequence[Answer], validation: Sequence[Answer], contract: Co
     )
 
 
+class LinearProbe(NamedTuple):
+    """The linear method on validation."""
+
+    result: ProbeResult
+    settings: LinearSettings | None
+    """Those it was fitted with; None where there is nothing to choose, only to copy."""
+    is_whole: bool
+    """It was fitted on all of train, so that cross-validation would choose the same settings again."""
+
+
 class Pair(NamedTuple):
     """A pruned prompt and the answer to it."""
 
@@ -75,8 +85,8 @@ def linear(
     variant: LinearSettings | None = None,
     most: int = 2000,
     deadline: Deadline = NO_LIMIT,
-) -> tuple[ProbeResult, LinearSettings | None] | None:
-    """The linear method, fitted on at most `most` of train, and the variant of it; None where it does not fit the schema.
+) -> LinearProbe | None:
+    """The linear method, fitted on at most `most` of train; None where it does not fit the schema.
 
     Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that fewer than
     `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then again on more, as long as by what
@@ -91,7 +101,7 @@ def linear(
         found = _linear(sample, validation, schema, contract, min_origins=min_origins, variant=variant)
         took_s = max(deadline.clock() - began, 1e-3)
         if found is None or n >= most:
-            return found
+            return found._replace(is_whole=len(sample) == len(train)) if found is not None else None
         # a fit grows somewhat faster than its examples
         room = int(len(sample) * (FIT_SAFETY * deadline.left_s() / took_s) ** 0.8)
         if min(most, room) < 2 * len(sample):
@@ -107,7 +117,7 @@ def _linear(
     *,
     min_origins: int,
     variant: LinearSettings | None,
-) -> tuple[ProbeResult, LinearSettings | None] | None:
+) -> LinearProbe | None:
     texts, answers, groups, names = zip(*train, strict=True)
     predictor = fit_linear_predictor(
         schema, texts, answers, groups=groups, variant=variant, subjects=Subjects(names, min_origins)
@@ -118,9 +128,8 @@ def _linear(
     right = [
         agree(r.answer, truth, contract) for r, (_, truth, *_) in zip(predictions, validation, strict=True)
     ]
-    return ProbeResult(
-        float(np.mean(right)), len(validation)
-    ), predictor.model.variant if predictor.model is not None else None
+    settings = predictor.model.variant if predictor.model is not None else None
+    return LinearProbe(ProbeResult(float(np.mean(right)), len(validation)), settings, False)
 
 
 def closed_field_probe(

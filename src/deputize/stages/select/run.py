@@ -22,8 +22,10 @@ from deputize.core.contracts import DEFER, answer_of, text_of
 from deputize.core.deadline import Deadline
 from deputize.core.progress import Progress, note
 from deputize.core.prompt import prune
-from deputize.core.records import Answer, Example, Task
+from deputize.core.records import Answer, Contract, Example, Task
 from deputize.specialists import catalogue, hardware
+from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.linear_model import LinearSettings
 from deputize.stages.select import candidates, probe
 from deputize.stages.select.race import successive_halving
 from deputize.stages.select.reply_comparability import not_comparable
@@ -146,15 +148,15 @@ def run(
         found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
         note(progress, f"{task.name}: {found.sentence}")
         why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
-        until = budget.part(1 / n_left)
-        tried = methods if found.possible or config.explore else ()
-        rows, planned = _baselines(task, calls, config, tried, until)
+        until, tried = budget.part(1 / n_left), methods if found.possible or config.explore else ()
+        rows, planned, settings = _baselines(task, calls, config, tried, until)
+        done.linear_settings |= {task.id: settings} if settings is not None else {}
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
         done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
         is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
-        rows += _probe_models(models, task, calls, config, is_tuned, n_left, until)
-        done.candidates[task.id] = rows
+        more = _probe_models(models, task, calls, config, is_tuned, n_left, until)
+        done.candidates[task.id] = rows + more
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
 
@@ -312,8 +314,9 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
 
 def _baselines(
     task: Task, calls: _Calls, config: Convert, methods: Sequence[PlannedMethod], until: Deadline
-) -> tuple[list[Candidate], list[str]]:
-    """Majority and linear probes, and the methods that make sense, cheapest first; without methods the majority alone."""
+) -> tuple[list[Candidate], list[str], LinearSettings | None]:
+    """Majority and linear probes, the methods that make sense, cheapest first, and the settings of the linear one where they are
+    those that a fit on all of train would choose; without methods the majority alone."""
     contract, least = task.contract, config.min_origins
     pairs = [
         probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
@@ -330,7 +333,7 @@ def _baselines(
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
     if not methods:
-        return rows, []
+        return rows, [], None
     schema = probe.schema_of(contract, pairs, least)
     fit_until = until.part(LINEAR_PART)
     found = (
@@ -347,17 +350,10 @@ def _baselines(
     ):
         # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
         rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
-    # where the linear method could answer every call at the loss asked for, a language model has nothing to add; an
-    # accuracy on two dozen calls is rough, but so is the margin by which a more expensive method has to be better
-    alone = 0.0
     is_asked = any(method.name == probe.LINEAR for method in methods)
+    alone = 0.0
     if found is not None and is_asked and not config.explore:
-        few, over = len(held) < MIN_VALIDATION, until.part(LINEAR_PART)
-        alone = (
-            probe.linear_over(pairs, held, schema, contract, found[1], min_origins=least, deadline=over)
-            if few and not over.passed
-            else found[0].accuracy
-        )
+        alone = _alone(found, pairs, held, schema, contract, least, until)
     measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)
     planned = []
     for method in methods:
@@ -366,7 +362,27 @@ def _baselines(
             planned.append(method.name)
         elif decided.reason:
             rows.append(Candidate(model=method.name, note=decided.reason))
-    return rows, planned
+    return rows, planned, found.settings if found is not None and found.is_whole else None
+
+
+def _alone(
+    found: probe.LinearProbe,
+    pairs: list[probe.Pair],
+    held: list[probe.Pair],
+    schema: AnswerSchema,
+    contract: Contract,
+    least: int,
+    until: Deadline,
+) -> float:
+    """Share of the calls that the linear method could answer by itself.
+
+    Where it could answer every call at the loss asked for, a language model has nothing to add; an accuracy on two dozen calls is
+    rough, but so is the margin by which a more expensive method has to be better.
+    """
+    over = until.part(LINEAR_PART)
+    if len(held) >= MIN_VALIDATION or over.passed:
+        return found.result.accuracy
+    return probe.linear_over(pairs, held, schema, contract, found.settings, min_origins=least, deadline=over)
 
 
 def _row(model: str, method: str, found: probe.ProbeResult) -> Candidate:

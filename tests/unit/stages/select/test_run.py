@@ -54,6 +54,7 @@ def test_untuned_models_are_probed_only_where_one_may_be_tuned(selected: Selecte
     # so few groups could carry a claim about a third of the calls only
     routine = select(tiny, "closed", explore=False, epsilon=0.34)
     assert routine.plan["closed"] == ["linear"]
+    assert routine.linear_settings["closed"][0] >= 2, "the probe read all of train"
     assert selected.plan["closed"] == ["linear", "frozen", "lora"], "to explore is to train all"
     rows = {c.method: c for c in routine.candidates["closed"] if c.method}
     assert set(rows) == {"majority", "linear"} and rows["linear"].n_probe == 16
@@ -157,7 +158,7 @@ def test_all_probes_together_keep_their_share_of_the_time(
     def slow(train: list[probe.Pair], validation: list[probe.Pair], *args: object, **more: object) -> object:
         now[0] += 0.02 * len(train)
         fits.append(len(train))
-        return probe.ProbeResult(0.5, len(validation)), None
+        return probe.LinearProbe(probe.ProbeResult(0.5, len(validation)), None, False)
 
     monkeypatch.setattr(probe, "_linear", slow)
     monkeypatch.setattr(stage, "_untuned", lambda *args: now.__setitem__(0, now[0] + args[4]) or [])

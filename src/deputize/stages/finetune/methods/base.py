@@ -33,6 +33,8 @@ class TrainingJob:
     epochs: int
     fingerprint: str
     """Digest of all that the specialist depends on."""
+    linear_settings: tuple[int, float, bool] | None = None
+    """Of the linear model, where selection has chosen them on the same examples; None: cross-validation chooses."""
 
     @property
     def task(self) -> Task:

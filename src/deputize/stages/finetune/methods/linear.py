@@ -44,7 +44,14 @@ class LinearMethod:
             return None
         began = context.clock()
         config = context.config
-        found = fit_without_leak(job.examples.train, job.schema, config.seed, min_origins=config.min_origins)
+        chosen = LinearSettings(*job.linear_settings) if job.linear_settings is not None else None
+        found = fit_without_leak(
+            job.examples.train,
+            job.schema,
+            config.seed,
+            tuple(dict.fromkeys((chosen, CAREFUL))),
+            min_origins=config.min_origins,
+        )
         if found is None:
             return None
         predictor, leak = found
