@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +22,17 @@ class RouteFileSeal(Protocol):
         """Notes a version before it is written. Raises StoreError where that cannot be done: it is not written then."""
         ...
 
+    def is_newest(self, sha256: str) -> bool:
+        """True where this version was noted last."""
+        ...
+
     def check(self, generation: int, sha256: str) -> None:
         """Raises Tampered unless this is the version that was noted last."""
         ...
+
+
+_WRITE_S = (0.02, 0.1, 0.4)
+"""How long a version that was noted may take to be on the disk; a file that is older is looked at again."""
 
 
 class _ChecksummedFile(Record, frozen=True):
@@ -42,10 +51,27 @@ def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
         BadInput: it cannot be read or is not a route file.
         Tampered: it does not match its checksum, or is not the version that the seal knows.
     """
+    sealed = _read(path)
+    if sealed is None:
+        return RouteFile(run_id="")
+    if seal is not None:
+        for (
+            wait_s
+        ) in _WRITE_S:  # another process may just be writing: a version is noted before it is written
+            if seal.is_newest(sealed.sha256):
+                break
+            time.sleep(wait_s)
+            sealed = _read(path) or sealed
+        seal.check(sealed.file.generation, sealed.sha256)
+    return sealed.file
+
+
+def _read(path: Path) -> _ChecksummedFile | None:
+    """The file, which matches its checksum; None where there is none."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        return RouteFile(run_id="")
+        return None
     except OSError as error:
         raise BadInput(f"The route file {path} cannot be read: {error.strerror}.") from error
     try:
@@ -54,9 +80,7 @@ def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
         raise BadInput(f"{path} is not a route file: {error}") from error
     if _checksum(sealed.file) != sealed.sha256:
         raise Tampered(f"The route file {path} does not match its checksum; no route of it is used.")
-    if seal is not None:
-        seal.check(sealed.file.generation, sealed.sha256)
-    return sealed.file
+    return sealed
 
 
 def write_routes(path: Path, file: RouteFile, seal: RouteFileSeal | None = None) -> RouteFile:

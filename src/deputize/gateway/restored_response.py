@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from deputize.http.content_encoding import decompressor
 from deputize.http.headers import header
 from deputize.http.transport import UpstreamResponse
-from deputize.privacy.masking.placeholders import PieceRestorer, Placeholders
+from deputize.privacy.masking.placeholders import PieceRestorer, Placeholders, begins_like_json
 from deputize.upstreams.upstream import too_large
 from deputize.wire.sse import FrameSplitter, SseFrame, encode_data, encode_event, frames_of
 from deputize.wire.text_deltas import TextPiece, ends_of, text_deltas
@@ -92,7 +92,7 @@ def restored_value(value: Any, placeholders: Placeholders, name: str = "") -> An
         name: of the field that holds it.
     """
     if isinstance(value, str):
-        in_json = name in _AS_JSON or value.lstrip()[:1] in ("{", "[")
+        in_json = name in _AS_JSON or bool(begins_like_json(value))
         return placeholders.restore(value, in_json=in_json)
     if isinstance(value, list):
         return [restored_value(inner, placeholders, name) for inner in value]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from string import ascii_lowercase
+from urllib.parse import quote
 
 MIN_NUMBER_DIGITS = 7
 """A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
@@ -21,6 +22,21 @@ _PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _DIGITS = "0123456789"
 _EMAIL = "EMAIL_ADDRESS"
+_JSON_START = re.compile(r"""\s*(?:\{\s*["}]|\[\s*["{\[\]\-0-9tfn])""")
+_MAYBE_JSON = re.compile(r"\s*[{\[]?\s*")
+
+
+def begins_like_json(text: str) -> bool | None:
+    """True where a text begins like a JSON object or list; None where too little of it is there to tell."""
+    return None if _MAYBE_JSON.fullmatch(text) else _JSON_START.match(text) is not None
+
+
+def _as_models_write(placeholder: str, value: str) -> Iterator[tuple[str, str]]:
+    """(form of a placeholder, value there): models escape an underscore in Markdown, and an at sign in an address."""
+    for form in dict.fromkeys((placeholder, placeholder.replace("_", "\\_"))):
+        yield form, value
+        if "@" in form:
+            yield form.replace("@", "%40"), quote(value, safe="")
 
 
 class Placeholders:
@@ -120,7 +136,9 @@ class Placeholders:
 
     def _matcher_now(self) -> _Matcher:
         if self._matcher is None:
-            self._matcher = _Matcher(dict(self._values))
+            self._matcher = _Matcher(
+                dict(form for one in self._values.items() for form in _as_models_write(*one))
+            )
         return self._matcher
 
 
@@ -187,6 +205,8 @@ class PieceRestorer:
 
     def __init__(self, matcher: _Matcher, in_json: bool | None) -> None:
         self._matcher, self._in_json = matcher, in_json
+        self._begin = ""
+        """What came while it could not be told whether it is JSON."""
         self._held, self._digit_before = "", False
 
     @property
@@ -209,8 +229,9 @@ class PieceRestorer:
     def _restored(self, text: str) -> str:
         if not text:
             return ""
-        if self._in_json is None and (begin := text.lstrip()):
-            self._in_json = begin[0] in "{["
+        if self._in_json is None:
+            self._begin += text
+            self._in_json = begins_like_json(self._begin)
         before = "0" if self._digit_before else ""
         self._digit_before = text[-1] in _DIGITS
         return self._matcher.restore(before + text, in_json=bool(self._in_json))[len(before) :]

@@ -60,13 +60,19 @@ class AuditedRoutes:
         detail = {**generation_detail(ROUTES, generation), "sha256": sha256}
         self._audit().append("file.write", subject=ROUTES, detail=detail)
 
-    def check(self, generation: int, sha256: str) -> None:
-        audit = self._audit()
+    def is_newest(self, sha256: str) -> bool:
+        newest, _ = self._looked()
+        return bool(newest) and newest == sha256
+
+    def _looked(self) -> tuple[str, int]:
         with self._looking:
-            self._end, entry = audit.latest("file", ROUTES, since=self._end)
+            self._end, entry = self._audit().latest("file", ROUTES, since=self._end)
             if entry is not None:
                 self._newest = entry.detail.get("sha256", ""), int(entry.detail.get("generation", "0"))
-            newest, known = self._newest
+            return self._newest
+
+    def check(self, generation: int, sha256: str) -> None:
+        newest, known = self._looked()
         if newest and newest == sha256:
             return
         how = (
@@ -76,7 +82,7 @@ class AuditedRoutes:
         )
         if self._refused != sha256:  # once, however often it is looked at
             self._refused = sha256
-            audit.append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
+            self._audit().append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
         raise Tampered(
             f"{ROUTES} {how}, so no route of it is used. Put the newest copy back, or publish the routes again: "
             "deputize evaluate --again"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deputize.privacy.masking.placeholders import Placeholders
+from deputize.privacy.masking.placeholders import Placeholders, begins_like_json
 
 VALUES = [
     ("PERSON", "Anna Miller"),
@@ -76,7 +77,7 @@ def test_a_text_cut_at_any_places_comes_back_as_when_whole(
     ends = sorted({0, len(text), *(c for c in cuts if c < len(text))})
     restorer = placeholders.pieces(in_json=in_json)
     out = [restorer.feed(text[a:b]) for a, b in pairwise(ends)]
-    as_json = in_json if in_json is not None else text.lstrip()[:1] in ("{", "[")
+    as_json = in_json if in_json is not None else bool(begins_like_json(text))
     assert "".join(out) + restorer.finish() == placeholders.restore(text, in_json=as_json)
 
 
@@ -87,6 +88,30 @@ def test_what_was_written_comes_back(parts: list[int | str]) -> None:
     masked = "".join(made[p] if isinstance(p, int) else p for p in parts)
     written = "".join(VALUES[p][1] if isinstance(p, int) else p for p in parts)
     assert placeholders.restore(masked) == written
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (r"Dear PERSON\_1a,", "Dear Anna,"),
+        (r"<email\_2a@masked.invalid>", "<anna+x@example.com>"),
+        ("mailto:email_2a%40masked.invalid?x=1", "mailto:anna%2Bx%40example.com?x=1"),
+        ("PERSON_1as", "Annas"),
+        ("PERSON-1a, PERSON_1, person_2a", "PERSON-1a, PERSON_1, person_2a"),
+        ("[PERSON_3a](x)", '[Kim "K" Hill](x)'),
+        ('["PERSON_3a"]', '["Kim \\"K\\" Hill"]'),
+        ('{ "a": "PERSON_3a"', '{ "a": "Kim \\"K\\" Hill"'),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_forms_that_models_write_are_known_however_the_text_is_cut(said: str, meant: str, size: int) -> None:
+    placeholders = Placeholders()
+    placeholders.of("PERSON", "Anna")
+    placeholders.of("EMAIL_ADDRESS", "anna+x@example.com")
+    placeholders.of("PERSON", 'Kim "K" Hill')
+    pieces = placeholders.pieces(in_json=None)
+    made = "".join(pieces.feed(said[at : at + size]) for at in range(0, len(said), size)) + pieces.finish()
+    assert made == meant
 
 
 def test_only_what_may_become_a_placeholder_waits() -> None:

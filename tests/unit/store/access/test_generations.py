@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deputize.core.errors import Tampered
 from deputize.core.records import RouteFile
+from deputize.files import write_atomic
 from deputize.home import Home
 from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.generations import Generations, generation_detail
 from deputize.store.keys.keyring import KeyRing
+
+
+def test_a_version_that_is_just_being_written_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, reader = Home(tmp_path, environ={}), Home(tmp_path)
+    write_routes(home.routes_path, RouteFile(run_id="first"), home.routes_seal)
+    read = []
+
+    def meanwhile(*arguments: Any) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read_routes, home.routes_path, reader.routes_seal)
+            time.sleep(0.05)
+            write_atomic(*arguments)
+            read.append(reading.result().run_id)
+
+    monkeypatch.setattr("deputize.routes_file.write_atomic", meanwhile)
+    update_routes(home.routes_path, lambda file: RouteFile(run_id="second"), home.routes_seal)
+    assert read == ["second"]
+    assert not [e for e in home.audit.entries() if e.action == "denied"]
 
 
 def test_the_newest_generation_is_known(tmp_path: Path) -> None:
