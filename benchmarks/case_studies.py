@@ -142,6 +142,9 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, default=0.10)
     parser.add_argument("--methods", nargs="+", default=["linear", "frozen"])
     parser.add_argument("--explore", action="store_true", help="also train tasks with too few episodes")
+    parser.add_argument(
+        "--all-for-code", action="store_true", help="take every reply for one that a program reads"
+    )
     chosen = parser.parse_args()
     given = {
         "minutes": chosen.minutes,
@@ -149,6 +152,7 @@ def main() -> None:
         "methods": tuple(chosen.methods),
         "explore": chosen.explore,
         "min_calls": 20,
+        "audience": {"*": "code"} if chosen.all_for_code else {},
     }
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measured(Path(folder), rows_of(chosen.log), given))

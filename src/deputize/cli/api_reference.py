@@ -102,7 +102,7 @@ groups of entry points ([adding parts](../guides/extend/importers.md)). Their ve
 third number never does. Every other module and name may change at any time.
 
 New fields of records and reports, new settings with a default, new optional arguments and new members of the families of parts are
-no change of what is there. Stored data is not part of the Python API: `deputize upgrade` says what an upgrade means for a home.
+no change of what is there. Stored data is not part of the Python API: [backup and upgrade](../guides/deploy.md#backup-and-upgrade).
 
 `import deputize` imports none of what follows; each name is imported when it is first used. Everything is typed (`py.typed`).
 """

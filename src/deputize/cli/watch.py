@@ -114,10 +114,12 @@ def _settings(home: Home, given: dict[str, Any], tenant: str | None = None) -> C
 
 
 def _convert(terminal: Terminal, config: Convert, tenant: str) -> dict[str, Any]:
-    from deputize.pipeline.conversion import convert
+    from deputize.core.report_schema import document
+    from deputize.library import convert
 
     with terminal.progress() as progress, terminal.home.fresh() as home:
-        return convert(home, config, progress=progress, tenant=tenant)
+        made: dict[str, Any] = document(convert(home, config, progress=progress, tenant=tenant))
+    return made
 
 
 def _retain(terminal: Terminal) -> None:
