@@ -150,7 +150,7 @@ def run(
         why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
         until, tried = budget.part(1 / n_left), methods if found.possible or config.explore else ()
         rows, planned, settings = _baselines(task, calls, config, tried, until)
-        done.linear_settings |= {task.id: settings} if settings is not None else {}
+        done.linear_settings.update({task.id: settings} if settings is not None else {})
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
         done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
