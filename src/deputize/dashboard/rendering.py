@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,6 @@ from deputize.dashboard.charts import minute_bars, most_in_a_minute
 from deputize.dashboard.page_request import Visit, html_reply
 from deputize.dashboard.views import Views
 from deputize.http.handler import HttpReply
-from deputize.router.reason_words import sentence_of
 from deputize.store.access.roles import Actor, Right, may
 from deputize.web import figures
 
@@ -25,44 +25,22 @@ class Renderer:
 
     def __init__(self, base: str, views: Views, *, asks_for_key: bool) -> None:
         self._base, self._views, self._asks_for_key = base, views, asks_for_key
-        self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("deputize.dashboard", "templates"),
-            autoescape=True,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-        )
-        self._environment.filters.update(
-            share=figures.share,
-            usd=figures.usd,
-            count=figures.count,
-            ms=figures.milliseconds,
-            duration=figures.duration,
-            day=figures.day,
-            energy=energy,
-            clock=clock,
-            path=lambda text: quote(str(text), safe=""),
-            reason=sentence_of,
-        )
-        self._environment.globals.update(
-            base=base,
-            menu=MENU,
-            minute_bars=minute_bars,
-            most_in_a_minute=most_in_a_minute,
-            actions_of=actions_of,
-        )
 
     def page(self, name: str, visit: Visit, **facts: Any) -> str:
         """A page for somebody who is signed in."""
-        return self._environment.get_template(f"{name}.html.j2").render(
-            facts,
+        return self._render(
+            name,
+            **facts,
             actor=visit.actor,
             token=visit.token,
             path=visit.request.path,
             reading=self._views.reading(),
             may_steer=may(visit.actor, Right.PROMOTE_ROUTES),
-            asks_for_key=self._asks_for_key,
         )
+
+    def _render(self, name: str, **facts: Any) -> str:
+        template = _environment().get_template(f"{name}.html.j2")
+        return template.render(facts, base=self._base, asks_for_key=self._asks_for_key)
 
     def sign_in(self, refused: str, how: str) -> HttpReply:
         """The page for somebody who is not.
@@ -71,17 +49,40 @@ class Renderer:
             refused: why what was tried was refused; "": nothing was.
             how: how to sign in.
         """
-        page = self._environment.get_template("sign_in.html.j2").render(
-            refused=refused, how=how, asks_for_key=self._asks_for_key, actor=None, path=""
-        )
+        page = self._render("sign_in", refused=refused, how=how, actor=None, path="")
         return html_reply(page, 401 if refused else 200)
 
     def message(self, status: int, sentence: str, actor: Actor | None) -> HttpReply:
         """A page with one sentence."""
-        page = self._environment.get_template("message.html.j2").render(
-            status=status, sentence=sentence, actor=actor, path="", asks_for_key=self._asks_for_key
-        )
+        page = self._render("message", status=status, sentence=sentence, actor=actor, path="")
         return html_reply(page, status)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """The templates with what they use; made once."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("deputize.dashboard", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    made.filters.update(
+        share=figures.share,
+        usd=figures.usd,
+        count=figures.count,
+        ms=figures.milliseconds,
+        day=figures.day,
+        energy=energy,
+        clock=clock,
+        path=lambda text: quote(str(text), safe=""),
+        units=figures.units_words,
+    )
+    made.globals.update(
+        menu=MENU, minute_bars=minute_bars, most_in_a_minute=most_in_a_minute, actions_of=actions_of
+    )
+    return made
 
 
 def energy(watt_hours: float) -> str:

@@ -11,6 +11,7 @@ from tests.unit.dashboard.conftest import HOSTILE, Desk, audit_of, served
 from deputize.dashboard.masked_texts import MaskedPair, MaskedTexts, text_of_message
 
 
+@pytest.mark.slow  # loads every detector
 def test_both_answers_have_the_same_placeholders(desk: Desk) -> None:
     pytest.importorskip("presidio_analyzer")
     texts = MaskedTexts(desk.home)
@@ -26,6 +27,7 @@ def test_both_answers_have_the_same_placeholders(desk: Desk) -> None:
     assert placeholder in pair.asked and pair.llm == f"reply_to: {placeholder} today"
 
 
+@pytest.mark.slow
 def test_values_in_the_arguments_of_a_tool_call_are_masked_too(desk: Desk) -> None:
     pytest.importorskip("presidio_analyzer")
     texts = MaskedTexts(desk.home)

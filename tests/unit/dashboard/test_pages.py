@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.test_erase import House
+from tests.unit.cli.test_runs import with_run
 from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk
+from tests.unit.web.conftest import sample_report
 
 from deputize.core.records import Call
 from deputize.dashboard.call_reader import CallReader
@@ -13,6 +17,7 @@ from deputize.home import Home
 from deputize.routes_file import read_routes
 from deputize.store.access.roles import Actor
 from deputize.testing import ManualClock
+from deputize.web.page import write_report
 
 OPERATOR = Actor(name="op1", role="operator")
 ACME = Actor(name="op2", role="operator", tenant="acme")
@@ -34,15 +39,18 @@ def state(desk: Desk, id: str) -> str:
     return next(r.state for r in read_routes(desk.home.routes_path).routes if r.id == id)
 
 
-@pytest.mark.parametrize("path", EVERY_PAGE)
-def test_every_page_escapes_what_comes_from_calls_and_loads_only_its_own_files(desk: Desk, path: str) -> None:
-    reply = desk.browser().get(path)
-    assert reply.status == 200
-    headers, page = dict(reply.headers), bytes(reply.body).decode()  # type: ignore[arg-type]
-    assert HOSTILE not in page and "<style" not in page and " style=" not in page and "onclick" not in page
-    assert "default-src 'none'" in headers["content-security-policy"]
-    assert "unsafe" not in headers["content-security-policy"]
-    assert headers["cache-control"] == "no-store" and headers["x-frame-options"] == "DENY"
+def test_every_page_escapes_what_comes_from_calls_and_loads_only_its_own_files(desk: Desk) -> None:
+    browser = desk.browser()
+    for path in EVERY_PAGE:
+        reply = browser.get(path)
+        assert reply.status == 200
+        headers, page = dict(reply.headers), bytes(reply.body).decode()  # type: ignore[arg-type]
+        assert (
+            HOSTILE not in page and "<style" not in page and " style=" not in page and "onclick" not in page
+        )
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store" and headers["x-frame-options"] == "DENY"
 
 
 def test_the_first_page_says_who_answered_what_was_saved_and_how_routes_stand(desk: Desk) -> None:
@@ -210,6 +218,47 @@ def test_an_empty_home_has_all_its_pages(tmp_path: Path) -> None:
             assert browser.get(path).status == 200
         assert "deputize convert" in browser.words("/tasks")
         assert not home.path.exists()  # looking makes nothing
+
+
+def test_tasks_and_runs_by_their_reports(desk: Desk) -> None:
+    report = sample_report()
+    with_run(desk.home.path, "0001-a", report, epsilon=0.05)
+    with_run(desk.home.path, "0002-b", report, epsilon=0.1)
+    browser = desk.browser()
+    tasks = report["tasks"]
+    words = browser.words("/tasks")
+    assert all(task["name"] in words for task in tasks) and "certified" in words and "refused" in words
+    certified = next(task for task in tasks if task["certificate"])
+    words = browser.words(f"/tasks/{certified['id']}")
+    assert certified["certificate"]["claim"] in words and "is not there" in words  # the run's calls are not
+    assert browser.get("/tasks/none").status == 404
+    words = browser.words("/runs?first=0001-a&second=0002-b")
+    assert "epsilon 0.05 → 0.1" in words and "up to" not in words
+    assert browser.get("/runs?first=0001-a&second=none").status == 404
+    page = browser.get("/runs/0001-a/report")
+    assert page.status == 200 and "sandbox" in dict(page.headers)["content-security-policy"]
+    assert desk.browser(ACME).get("/runs/0001-a/report").status == 404
+    assert "0001-a" not in desk.browser(ACME).text("/runs")
+
+
+def test_examples_of_a_task_are_shown_to_who_may_read_them_and_it_is_noted(tmp_path: Path) -> None:
+    house = House(tmp_path / "home")
+    house.store.close()
+    report = sample_report()
+    with Home(house.home, clock=ManualClock(NOW_S)) as home:
+        run = next(p.parent.name for p in home.runs_path.glob("*/run.json"))
+        write_report(
+            home.runs_path / run, {**report, "run_id": run, "tasks": [{**report["tasks"][0], "id": "t"}]}
+        )
+        desk = Desk(home, CallReader(home), ManualClock(NOW_S))
+        curator, operator = desk.browser(CURATOR), desk.browser(OPERATOR)
+        deadline = time.monotonic() + 20
+        while "being read" in (words := curator.words("/tasks/t")):
+            assert time.monotonic() < deadline
+        assert "the blue heron of Trieste" in words
+        assert "heron" not in operator.text("/tasks/t") and "read curated text" in operator.words("/tasks/t")
+        looks = [e for e in home.audit.entries() if e.action == "read.curated" and e.actor == "cu1"]
+        assert [e.detail["task"] for e in looks] == ["t"]
 
 
 def test_what_is_not_there_and_what_is_no_page(desk: Desk) -> None:
