@@ -213,7 +213,10 @@ def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
 @click.argument("call_id", metavar="CALL_ID")
 @pass_terminal
 def explain(terminal: Terminal, /, call_id: str) -> None:
-    """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it."""
+    """Say why a call was answered by the model that it was (its id: x-deputize-request-id). Shows no text of it.
+
+    The id may be shortened to any beginning that only one call has.
+    """
     store = terminal.home.store
     (call,) = store.get([call_id])
     if call is None and call_id:

@@ -146,7 +146,7 @@ def _served_words(task: Mapping[str, Any]) -> str:
 
 
 def cost_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
-    """Two bars for each task, as long as its cost with the LLM alone and with routes."""
+    """A bar for each task, as long as its cost with the LLM alone, and one for its cost with its route."""
     shown = sorted(
         (t for t in tasks if t["cost"]["llm_only_usd"] > 0), key=lambda t: -float(t["cost"]["llm_only_usd"])
     )[:limit]
@@ -159,8 +159,10 @@ def cost_bars(tasks: Sequence[Mapping[str, Any]], limit: int = 12) -> Markup:
 
     rows = [
         f'<div class="bar"><span class="bar-name">{Markup.escape(t["name"])}</span><span class="bar-pair">'
-        f"{bar('bar-all', t['cost']['llm_only_usd'])}{bar('bar-served', t['cost']['routed_usd'])}</span>"
-        f'<span class="bar-text">{usd(t["cost"]["llm_only_usd"])} → {usd(t["cost"]["routed_usd"])}</span></div>'
+        f"{bar('bar-all', t['cost']['llm_only_usd'])}"
+        f"{bar('bar-served', t['cost']['routed_usd']) if t['certificate'] else ''}</span>"
+        f'<span class="bar-text">{usd(t["cost"]["llm_only_usd"])}'
+        f"{' → ' + usd(t['cost']['routed_usd']) if t['certificate'] else ''}</span></div>"
         for t in shown
     ]
     return Markup('<div class="bars">' + "".join(rows) + "</div>")

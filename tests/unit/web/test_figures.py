@@ -72,8 +72,9 @@ def test_a_share_of_calibration_is_not_shown_as_one_of_unseen_calls() -> None:
 
 
 def test_costs_are_two_bars_a_task() -> None:
-    tasks = [{"name": "<b>", "cost": {"llm_only_usd": 2.0, "routed_usd": 0.5}}]
-    bars = figures.cost_bars(tasks)
+    task = {"name": "<b>", "cost": {"llm_only_usd": 2.0, "routed_usd": 0.5}, "certificate": {"id": "c"}}
+    bars = figures.cost_bars([task])
+    assert figures.cost_bars([{**task, "certificate": None}]).count("width:") == 1
     assert re.findall(r"width:([\d.]+)%", bars) == ["100.0", "25.0"] and "$2.00 → $0.5" in bars
     assert figures.cost_bars([]) == ""
 

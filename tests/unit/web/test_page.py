@@ -103,7 +103,9 @@ def test_a_report_without_a_route_says_so(report: dict[str, Any]) -> None:
     for task in report["tasks"]:
         task |= {"certificate": None, "held_out": None, "refusal_reason": "too few", "curve": []}
     report["total"] |= {"n_routes": 0, "share_of_code_calls_served": 0.0, "agreement_of_served": None}
-    assert "Nothing is saved: every call stays with the large language model" in render(report)
+    text = render(report)
+    assert "Nothing is saved: every call stays with the large language model" in text
+    assert 'class="kpi"' not in text and "would cost the same again" in text
     report["tasks"] = []
     assert "0 tasks were found" in render(report)
 
