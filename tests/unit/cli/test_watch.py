@@ -9,8 +9,8 @@ import pytest
 from tests.unit.test_watcher import CountedHome, home
 
 from deputize.cli.main import run
-from deputize.core.records import Route, RouteFile, encode
-from deputize.gateway.evidence_file import EvidenceFile
+from deputize.core.records import Route, RouteFile
+from deputize.gateway.evidence_file import write_evidence
 from deputize.home import Home
 from deputize.routes_file import update_routes
 from deputize.stages.refine.route_evidence import RouteEvidence
@@ -54,13 +54,14 @@ def test_a_route_that_is_not_watched_is_named(home: CountedHome, capsys: pytest.
         Home(home.folder).routes_seal,
     )
     missed = RouteEvidence(route_id="good", specialist="runs/x", n_due=100, n_missed=6)
-    (home.folder / "audit_evidence.json").write_bytes(encode(EvidenceFile(routes=[missed])))
+    seal = Home(home.folder).evidence_seal
+    write_evidence(home.folder, {("good", "runs/x"): missed}, seal)
     arguments = ["--home", str(home.folder), "watch", "--once"]
     assert run(arguments) == 0
     said = capsys.readouterr().out
     assert "good (task good) is not watched: 6 of its last 100 due audits failed or were skipped." in said
     assert "bad (task bad) is not watched: its certificate covers so few calls" in said
-    (home.folder / "audit_evidence.json").unlink()
+    write_evidence(home.folder, {}, seal)
     (home.folder / "config.toml").write_text("[gateway]\naudit_share = 0.0\n")
     assert run(arguments) == 0
     assert "good (task good) is not watched: audit_share is 0" in capsys.readouterr().out
