@@ -75,4 +75,5 @@ def show_demo(terminal: Terminal, home: Home, report: dict[str, Any], seconds: f
         f"Their cost: {cost['routed_usd']:.4f} USD instead of {cost['llm_only_usd']:.4f} (assumed prices; the simulated "
         f"LLM answers ten times as fast as a hosted one)."
     )
+    terminal.say(f"Calls, routes and tasks as a live page: deputize --home {home.path} dashboard --open")
     terminal.say(f"Report: {home.runs_path / str(report['run_id']) / 'report.html'}   ({seconds:.0f} s)")
