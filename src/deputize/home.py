@@ -205,15 +205,18 @@ class Home:
                 _log.error("Calls in the journal of a crashed process could not be stored yet: %s", error)
         return AuditedStore(store, self.audit) if audited else store
 
-    def open_store_for_writing(self, *, busy_timeout_s: float = 10.0) -> Store:
+    def open_store_for_writing(
+        self, *, busy_timeout_s: float = 10.0, settings: StoreSettings | None = None
+    ) -> Store:
         """The store without a note in the audit log and without recovery: for the process that only writes to it.
 
         Args:
             busy_timeout_s: how long to wait for another writer before StoreError.
+            settings: of another store than the one in config.toml.
         """
         from deputize.store.registry import StoreContext, make_store
 
-        settings = self._settings_of_store()
+        settings = settings or self._settings_of_store()
         place = StoreContext(
             folder=self.path,
             keyring=self.keyring,

@@ -105,7 +105,7 @@ def test_the_settings_choose_the_store(tmp_path: Path) -> None:
 
 def test_a_store_that_does_not_exist_is_named_with_those_that_do(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[store]\nkind = "slate"\n')
-    with pytest.raises(BadInput, match="'slate' is not a store here; there are memory, sqlite"):
+    with pytest.raises(BadInput, match="'slate' is not a store here; there are memory, postgres, sqlite"):
         Home(tmp_path).open_store()
     (tmp_path / "config.toml").write_text("[store]\npath = 3\n")
     with pytest.raises(BadInput, match=r"\[store\]: path"):

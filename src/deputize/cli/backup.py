@@ -29,6 +29,11 @@ def backup(terminal: Terminal, /, out: Path, with_keys: bool) -> None:
     size = out.stat().st_size
     document = {"path": str(out), "n_files": len(done.sha256), "bytes": size, "with_keys": with_keys}
 
+    if terminal.home.store_settings().kind not in ("sqlite", "memory"):
+        terminal.note(
+            "The calls are in another store, and not in this file: back that up by its own means, such as pg_dump."
+        )
+
     def show() -> None:
         terminal.say(f"{len(done.sha256):,} files, {size / 1e6:,.1f} MB in {out}.")
         if with_keys:

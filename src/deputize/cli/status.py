@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,9 +12,11 @@ import msgspec
 from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S
+from deputize.core.errors import StoreError
 from deputize.core.records import Route
 from deputize.core.sites import Site
 from deputize.operations.route_rows import state_words
+from deputize.store.recording.journal_backlog import backlog_of
 
 if TYPE_CHECKING:
     from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness
@@ -35,7 +38,11 @@ def status(terminal: Terminal, /, tenant: str) -> None:
             lambda: terminal.say(f"Nothing is recorded in {home.path} yet.\nNext: {_BEGIN}"),
         )
         return
-    counts = _counts(terminal, whose)
+    try:
+        counts = _counts(terminal, whose)
+    except StoreError:
+        _say_behind(terminal, terminal.note)
+        raise
     routes = _route_rows(terminal, whose, counts)
     next_step = _next(counts, routes)
     document = {
@@ -43,6 +50,7 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         "n_calls": counts.n_calls,
         "n_episodes": counts.n_episodes,
         "newest_s": counts.newest_s,
+        "journal": msgspec.to_builtins(backlog_of(home.journals)),
         "sites": [_site_row(one) for one in counts.sites],
         "routes": routes,
         "today": _money(counts.today.get("")),
@@ -147,6 +155,7 @@ def _next(counts: CallCounts, routes: list[dict[str, Any]]) -> str:
 def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], next_step: str) -> None:
     ago = f", the newest {_ago(terminal.home.now() - counts.newest_s)} ago" if counts.newest_s else ""
     terminal.say(f"{terminal.home.path}: {counts.n_calls:,} calls in {counts.n_episodes:,} episodes{ago}.")
+    _say_behind(terminal, terminal.say)
     if counts.sites:
         several = len({one.tenant for one in counts.sites}) > 1
         terminal.table(
@@ -183,6 +192,17 @@ def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], 
             f"${today['llm_only_usd']:.2f} (list prices)."
         )
     terminal.say(f"Next: {next_step}")
+
+
+def _say_behind(terminal: Terminal, say: Callable[[str], None]) -> None:
+    """How much of this machine is not in the store yet; of a gateway that takes calls the last second always is."""
+    behind = backlog_of(terminal.home.journals)
+    if behind.oldest_s is not None:
+        ago = _ago(max(0.0, terminal.home.now() - behind.oldest_s))
+        files = "file" if behind.n_files == 1 else "files"
+        say(
+            f"In journals of this machine: {behind.n_files} {files} of {behind.n_bytes / 1e6:,.1f} MB, the oldest {ago} old."
+        )
 
 
 def _site_name(site: Site) -> str:

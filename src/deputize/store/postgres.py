@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import RECORD_VERSION, Call, Message, encode
+from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased
 from deputize.store.codec import Outcomes, checked_feedback, entry_of
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.moving import StoredRows
 from deputize.store.postgres_connection import (
     PostgresServer,
     ServerAway,
@@ -46,9 +48,11 @@ from deputize.store.postgres_rows import (
     old_feedback,
     opened_call,
     read_feedback,
+    stage,
     what_to_erase,
 )
-from deputize.store.postgres_schema import add_partitions, change_version, prepare_tables
+from deputize.store.postgres_schema import add_partitions, hold, prepare_tables
+from deputize.store.postgres_takeover import load_rows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
 
@@ -65,6 +69,9 @@ _READ_AT_ONCE, _GET_AT_ONCE = 500, 64
 _LOCK_TO_REWRITE_MS = 1000
 _LOCK_TO_DROP_MS = 200
 
+MARKER = "store.server"
+"""An empty file in a home whose store is elsewhere: the audit log knows by it that there is one (store.registry)."""
+
 T = TypeVar("T")
 
 
@@ -75,9 +82,15 @@ def build(place: StoreContext) -> PostgresStore:
         BadInput, MissingExtra: as postgres_connection.server_of.
         StoreError: the server is there, and the tables are not of this version or of other keys.
     """
-    return PostgresStore(
-        server_of(place.options), place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock
-    )
+    server = server_of(place.options)
+    store = PostgresStore(server, place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock)
+    try:
+        make_folder(place.folder)
+        make_file(place.folder / MARKER)
+    except OSError as error:
+        store.close()
+        raise StoreError(f"{place.folder} cannot be written: {error.strerror or error}.") from error
+    return store
 
 
 class PostgresStore:
@@ -133,13 +146,9 @@ class PostgresStore:
 
     # --- transactions ---
 
-    def _hold(self, db: Connection, *, alone: bool, scope: str = _ALL) -> None:
-        """Locks the store until the transaction ends: with other writers, or alone; names the rows that are seen."""
+    def _hold(self, db: Connection, *, alone: bool) -> None:
         wait_s = self._busy_timeout_s * (_PATIENCE if alone else 1.0)
-        db.execute(
-            _SQL["lock_alone" if alone else "lock_shared"],
-            {"scope": scope, "wait": f"{int(1000 * wait_s)}", "schema": self.server.schema},
-        )
+        hold(db, self.server.schema, wait_s, alone=alone)
 
     def _change(self, work: Callable[[Connection, Epoch], T], *, alone: bool = False) -> T:
         """Does `work` in a write transaction: all of it is on the disk afterwards, or none of it."""
@@ -211,16 +220,23 @@ class PostgresStore:
             names = {_key_name(e) for _, e in taken}
             add_partitions(db, self.server.schema, {(t, m) for t, _, m in names} - epoch.partitions)
             keys = obtain_keys(db, self.keyring, epoch, names)
-            db.execute(_SQL["staging"])
-            with db.cursor().copy(_SQL["stage"]) as copy:
-                copy.set_types(["int8", "bytea", "text", "text", "float8", "bytea", "int8", "int4", "bytea"])
-                for n, (id, entry) in enumerate(taken):
-                    name = _key_name(entry)
-                    key = keys[name]
-                    sealed = key.encrypt(CALL, id, entry.version, entry.data)
-                    agent, at = self._agent(entry.agent), float(entry.timestamp or 0.0)
-                    row = (n, id, written(entry.tenant), name[2], at, agent, key.id, entry.version, sealed)
-                    copy.write_row(row)
+            stage(
+                db,
+                (
+                    (
+                        n,
+                        id,
+                        written(e.tenant),
+                        month_of(e.timestamp),
+                        float(e.timestamp or 0.0),
+                        self._agent(e.agent),
+                        keys[_key_name(e)].id,
+                        e.version,
+                        keys[_key_name(e)].encrypt(CALL, id, e.version, e.data),
+                    )
+                    for n, (id, e) in enumerate(taken)
+                ),
+            )
             return db.execute(_SQL["add_calls"]).rowcount, epoch, keys
 
         n_new, epoch, keys = self._change(add)
@@ -436,15 +452,9 @@ class PostgresStore:
             )
         return is_done
 
-    def migrate(self, version: int) -> int:
-        """Brings the tables to another version; returns the one before. Raises as postgres_schema.change_version."""
-        with (
-            server_errors_in_words(self.server, self._busy_timeout_s),
-            closing(connect(self.server, self._busy_timeout_s)) as db,
-            db.transaction(),
-        ):
-            self._hold(db, alone=True)
-            return change_version(db, version)
+    def take_over(self, rows: StoredRows) -> int:
+        """See store.moving.TakesOver."""
+        return self._change(lambda db, epoch: load_rows(db, self.server.schema, rows), alone=True)
 
     def close(self) -> None:
         if not self._closed:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.postgres_connection import PostgresServer, connect, server_errors_in_words
 from deputize.store.postgres_keys import written
 from deputize.store.sql import load_queries
 
@@ -55,6 +57,27 @@ def change_version(db: Connection, version: int) -> int:
         _run(db, step)
         db.execute(_SQL["set_meta"], {"name": "version", "value": str(now)})
     return before
+
+
+def hold(db: Connection, schema: str, wait_s: float, *, alone: bool) -> None:
+    """Locks the store until the caller's transaction ends, with other writers or alone; the rows of every tenant are seen.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: others have held it for `wait_s` seconds.
+    """
+    asked = {"scope": "*", "wait": f"{int(1000 * wait_s)}", "schema": schema}
+    db.execute(_SQL["lock_alone" if alone else "lock_shared"], asked)
+
+
+def change_tables(server: PostgresServer, version: int, *, wait_s: float = 60.0) -> int:
+    """`change_version` in a transaction of its own, while nobody else writes; returns the version before."""
+    with (
+        server_errors_in_words(server, wait_s),
+        closing(connect(server, wait_s)) as db,
+        db.transaction(),
+    ):
+        hold(db, server.schema, wait_s, alone=True)
+        return change_version(db, version)
 
 
 def prepare_tables(db: Connection, schema: str, keyring: KeyRing, name: str) -> None:

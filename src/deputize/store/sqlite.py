@@ -21,10 +21,12 @@ from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.moving import StoredRows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
 from deputize.store.sqlite_errors import errors_in_words
 from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
+from deputize.store.sqlite_rows import stored_rows
 
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")
@@ -134,6 +136,7 @@ class SqliteStore:
                     f"{self.path} was written with the key ring {ring[0] if ring else '(none)'}, and the keys folder holds "
                     f"{self.keyring.id}: restore the keys folder that belongs to it."
                 )
+            self._check_moved(db)
 
     @contextmanager
     def _write(self, *, patient: bool = False) -> Iterator[sqlite3.Connection]:
@@ -190,10 +193,26 @@ class SqliteStore:
         """Drops what is cached when another process has erased or rotated since."""
         epoch = db.execute(_SQL["get_meta"], ("epoch",)).fetchone()[0]
         if epoch != self._epoch:
+            self._check_moved(db)
             self._epoch = epoch
             self._keys.clear()
             self.keyring.reload()
             self._tombstones = {(t, s): at for t, s, at, _ in db.execute(_SQL["tombstones"])}
+
+    def _check_moved(self, db: sqlite3.Connection) -> None:
+        if moved := db.execute(_SQL["get_meta"], ("moved",)).fetchone():
+            raise StoreError(
+                f"The calls in {self.path} were moved to {moved[0]}: name that store in config.toml and start again."
+            )
+
+    @contextmanager
+    def handed_over(self, to: str) -> Iterator[StoredRows]:
+        """See store.moving.HandsOver. Others that write wait meanwhile, and then find where the calls are."""
+        with self._write(patient=True) as db:
+            self._fresh(db)
+            yield stored_rows(db)
+            db.execute(_SQL["set_meta"], ("moved", to))
+            self._next_epoch(db)
 
     def _next_epoch(self, db: sqlite3.Connection) -> None:
         db.execute(

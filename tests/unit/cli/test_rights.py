@@ -122,6 +122,7 @@ ALLOWED: dict[Role, set[str]] = {
         "config accept",
         "init",
         "backup",
+        "store migrate",
         "keys create",
         "keys list",
         "keys revoke",

@@ -13,6 +13,7 @@ from deputize.core.records import Decision, Usage
 from deputize.gateway.evidence_file import write_evidence
 from deputize.home import Home
 from deputize.stages.refine.route_evidence import RouteEvidence, with_audit
+from deputize.store.recording.recorder import Recorder
 from deputize.testing import call
 
 
@@ -62,3 +63,20 @@ def test_sites_routes_and_saving(tmp_path: Path, capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().out
     assert "desk/triage" in text and "75.0% of 4" in text and "15 of 30 calls by specialists" in text
     assert "Next: " in text
+
+
+def test_what_a_machine_is_behind_is_said_though_its_store_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Home(tmp_path) as home:
+        recorder = Recorder(home.store, home.keyring, tmp_path)  # not started: nothing is moved
+        recorder.record_now(call("c1", reply="1"))
+        config = 'kind = "postgres"\n[store.options]\nurl = "postgresql://a@127.0.0.1:1/x"\n'
+        (tmp_path / "config.toml").write_text(f"[store]\n{config}")
+        assert run(["--home", str(tmp_path), "status"]) == 1
+        said = capsys.readouterr().err
+        assert "In journals of this machine: 1 file of 0.0 MB" in said and "cannot be reached" in said
+        (tmp_path / "config.toml").unlink()
+        assert run(["--home", str(tmp_path), "status"]) == 0
+        assert "In journals of this machine: 1 file" in capsys.readouterr().out
+        recorder.close_now()

@@ -46,6 +46,7 @@ _BATCH_BYTES = 1 << 19
 _LINGER_S = 0.05
 _IDLE_S, _TIDY_BYTES = 1.0, 1 << 20  # while calls come in, a new segment for each would cost too much
 _RETRY_S = (0.05, 2.0)
+_RECOVER_S = 60.0
 _PACK = msgspec.msgpack.Encoder()
 
 
@@ -123,7 +124,7 @@ class Recorder:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._under_way: dict[str, Intent] = {}
         self._queued = self._written = self._spilled = self._refused = self._damaged = 0
-        self._failing = ""
+        self._failing, self._recover_at = "", clock()
         self._work = threading.Event()
         self._moved = threading.Condition()
         self._closing = False
@@ -135,16 +136,21 @@ class Recorder:
     def start(self) -> Recorder:
         """Starts the writer thread; call it in the process that records (after any fork)."""
         if self._thread is None:
-            if left_over(
+            self._recover(
                 [self._spill.folder]
-            ):  # HOME/spill is read in by open_store; another folder only we know
-                try:
-                    recover([self._spill.folder], self._keyring, self._store)
-                except StoreError as error:
-                    _log.error("Spilled calls of an earlier process wait for the next start: %s", error)
+            )  # HOME/spill is read by open_store; another folder only we know
             self._thread = threading.Thread(target=self._write_forever, name="deputize-recorder", daemon=True)
             self._thread.start()
         return self
+
+    def _recover(self, folders: Sequence[Path]) -> None:
+        """Takes in what ended processes have left: the store may have been away when this one started."""
+        self._recover_at = self._clock() + _RECOVER_S
+        if left_over(folders):
+            try:
+                recover(folders, self._keyring, self._store)
+            except StoreError as error:
+                _log.error("Calls of an earlier process wait in its journal: %s", error)
 
     # --- taking calls, on the event loop ---
 
@@ -314,6 +320,8 @@ class Recorder:
             try:
                 moved_on = self._write_some()
                 self._failing, retry_s = "", _RETRY_S[0]
+                if self._clock() >= self._recover_at:
+                    self._recover([self._journal.folder, self._spill.folder])
             except StoreError as error:
                 self._say(error)
                 if self._closing:

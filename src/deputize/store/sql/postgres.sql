@@ -87,6 +87,9 @@ INSERT INTO calls (id, tenant, month, time, agent, key, schema, payload)
 SELECT i.id, i.tenant, i.month, i.time, i.agent, i.key, i.schema, i.payload
 FROM incoming i JOIN fresh USING (id) ORDER BY i.n
 
+-- name: empty_staging
+TRUNCATE incoming
+
 -- name: calls
 SELECT c.id, c.time, c.key, c.schema, c.payload, k.tenant, k.subject, k.month, k.wrapped_by, k.wrapped
 FROM calls c JOIN data_keys k ON k.id = c.key
@@ -173,9 +176,30 @@ DO UPDATE SET erased_at = excluded.erased_at, n_calls = tombstones.n_calls + exc
 -- name: tombstones
 SELECT tenant, subject, erased_at FROM tombstones
 
+-- name: is_empty
+SELECT NOT EXISTS (SELECT 1 FROM data_keys) AND NOT EXISTS (SELECT 1 FROM call_ids)
+
+-- name: load_key
+INSERT INTO data_keys (id, tenant, subject, month, wrapped_by, wrapped) VALUES (%s, %s, %s, %s, %s, %s)
+
+-- name: load_erased
+INSERT INTO call_ids (id, tenant, month) VALUES (%s, '', '') ON CONFLICT DO NOTHING
+
+-- name: load_feedback
+INSERT INTO feedback (seq, key, payload) VALUES (%s, %s, %s)
+
+-- name: load_tombstone
+INSERT INTO tombstones (tenant, subject, erased_at, n_calls) VALUES (%s, %s, %s, %s)
+
+-- name: number_keys
+SELECT setval(pg_get_serial_sequence(format('%I.data_keys', current_schema()), 'id'), max(id)) FROM data_keys
+
+-- name: number_feedback
+SELECT setval(pg_get_serial_sequence(format('%I.feedback', current_schema()), 'seq'), max(seq)) FROM feedback
+
 -- name: older_sessions
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %(since)s
+WHERE backend_type = 'client backend' AND datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %(since)s
 
 -- name: clock
 SELECT clock_timestamp()

@@ -75,6 +75,9 @@ WHERE c.payload IS NOT NULL AND c.time >= :since
   AND (:tenant IS NULL OR c.key IN (SELECT id FROM data_keys WHERE tenant = :tenant))
 ORDER BY c.time, c.seq
 
+-- name: all_calls
+SELECT id, time, agent, key, schema, payload FROM calls ORDER BY seq
+
 -- name: calls_of_key
 SELECT id, time, key, schema, payload FROM calls WHERE key = ? AND payload IS NOT NULL
 

@@ -148,6 +148,20 @@ async def test_what_the_store_never_takes_is_there_at_the_next_start(tmp_path: P
     store.close()
 
 
+def test_what_a_dead_process_left_is_taken_in_once_the_store_is_back(tmp_path: Path, ring: KeyRing) -> None:
+    store, now = FailingStore(), [0.0]
+    dead = Recorder(store, ring, tmp_path)  # never started: what it took stays in its journal
+    dead.record_now(a_call("left"))
+    dead.close_now()
+    running = Recorder(store, ring, tmp_path, clock=lambda: now[0]).start()
+    store.failing, now[0] = False, 61.0
+    until = time.monotonic() + 10
+    while not store.count() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert [c.id for c in store.calls()] == ["left"] and journals(tmp_path) == []
+    running.close_now()
+
+
 async def test_block_waits_for_room_and_then_refuses(tmp_path: Path, ring: KeyRing) -> None:
     store = FailingStore()
     recorder = Recorder(store, ring, tmp_path, max_backlog_bytes=2000, block_timeout_s=0.1).start()
