@@ -143,6 +143,7 @@ EXTRA_USERS = {
     "qlora": ["specialists/language_model"],
     "onnx": ["specialists/export_forms/onnx_graph"],
     "llamacpp": ["specialists/writing/llama_cpp_engine"],
+    "mcp": ["operations/mcp_server"],
     "secrets": ["privacy/detectors/credsweeper"],
     "otel": ["stages/collect/containers/otlp_protobuf", "gateway/span_exporter"],
     "vault": ["store/keys/kms"],

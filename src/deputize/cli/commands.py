@@ -18,6 +18,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Record calls": {
         "serve": ("deputize.cli.serve:serve", "Run the gateway between an agent and its LLM."),
+        "mcp": ("deputize.cli.mcp:mcp", "Offer certified specialists to other agents as tools."),
         "tail": ("deputize.cli.tail:tail", "Show calls as they come: who answered, why, saving."),
         "feedback": (
             "deputize.cli.feedback:feedback",

@@ -42,6 +42,7 @@ RIGHTS: dict[str, Right | None] = {
     "runs list": Right.SEE_STATUS,
     "runs diff": Right.SEE_STATUS,
     "serve": Right.RUN_GATEWAY,
+    "mcp": Right.RUN_GATEWAY,
     "route list": Right.SEE_STATUS,
     "route show": Right.SEE_STATUS,
     "route verify": Right.RUN_STAGES,

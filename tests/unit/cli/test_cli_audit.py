@@ -47,6 +47,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
 ELSEWHERE = {
     "store migrate": "store.move, store.migrate: test_store_migration",
     "serve": "keys.use: tests of the gateway",
+    "mcp": "mcp.serve: test_mcp",
     "dashboard": "read.raw: test_call_reader",
     "watch": "read.raw, route.close, expire: test_watch",
     "tasks merge": "as rename",

@@ -30,6 +30,7 @@ ALLOWED: dict[Role, set[str]] = {
         "runs diff",
         "subject record",
         "serve",
+        "mcp",
         "route list",
         "route show",
         "route explain",
