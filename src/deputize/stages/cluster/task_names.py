@@ -45,7 +45,6 @@ _VERBS_TEXT = """add analyse analyze annotate answer assess assign break calcula
     route say score select solve sort split suggest summarise summarize tag tell test transcribe transform translate
     turn update use validate verify write"""
 _VERBS = frozenset(_VERBS_TEXT.split())
-_STEMS = frozenset(verb.rstrip("ing") for verb in _VERBS)
 _VAGUE = frozenset(("use", "give", "provide", "make", "respond", "reply", "answer", "format"))
 """Verbs that more often say how to answer than what is asked."""
 _STOP_TEXT = """a about above after all also an and any are as at be been before but by can could did do does for from get give
@@ -185,16 +184,24 @@ def _job(sentences: Sequence[str], is_conversation: bool) -> str:
 def _duty(sentences: Sequence[str], is_conversation: bool) -> str:
     for sentence in _joined(sentences):
         found = _DUTY.search(sentence)
-        first = found.group(1).split()[0].lower() if found else ""
-        if found and first not in _VAGUE and first.rstrip("ing") in _STEMS:
-            return _phrase(found.group(1))
+        verb = _verb(found.group(1).split()[0]) if found else ""
+        if found and verb and verb not in _VAGUE:
+            return _phrase(" ".join([verb, *found.group(1).split()[1:]]))
     return ""
 
 
+def _verb(word: str) -> str:
+    """The known verb that a word is, or is the -ing form of: judging -> judge; "" for any other word."""
+    word = word.lower()
+    stem = word.removesuffix("ing")
+    return next((verb for verb in (word, stem, f"{stem}e", stem[:-1]) if verb in _VERBS), "")
+
+
 def _role(sentences: Sequence[str], is_conversation: bool) -> str:
-    """Who the model is said to be; of an agent that calls tools, its next step."""
+    """To answer as who the model is said to be; of an agent that calls tools, its next step."""
     found = next((p for s in sentences if (m := _ROLE.search(s)) and (p := _who(m.group(1)))), "")
-    return _fitted(f"next step of the {found}", MAX_NAME) if found and is_conversation else found
+    asked = "next step of the" if is_conversation else "answer as the"
+    return _fitted(f"{asked} {found}", MAX_NAME) if found else ""
 
 
 def _who(text: str) -> str:
@@ -231,7 +238,7 @@ def _joined(sentences: Sequence[str]) -> Iterator[str]:
 
 def _phrase(text: str) -> str:
     """The first clause, cut to the length of a name, with a verb at its beginning in lower case."""
-    clause = _CLAUSE.split(text.strip(" \"'*_#`"), maxsplit=1)[0]
+    clause = _CLAUSE.split(text.strip(" \"'*_#`"), maxsplit=1)[0].partition(" according to ")[0]
     first, comma, rest = clause.partition(",")
     if comma and len(first.split()) >= 3 and (len(clause) > MAX_NAME or rest.strip() == "please"):
         clause = first

@@ -39,9 +39,12 @@ def name_of(contract: Contract, *fixed: str, site: str = "") -> str:
 def test_a_name_is_the_instruction() -> None:
     assert name_of(YES_NO, "Your job is to check the parcel. Be kind.") == "check the parcel"
     assert name_of(YES_NO, "You must classify each letter, please.") == "classify each letter"
+    tasked = "You are an agent tasked with judging haikus according to the following rules."
+    assert name_of(YES_NO, tasked) == "judge haikus"
     assert name_of(QUEUES, "Choose the queue for a ticket.") == "choose the queue for a ticket"
     agent = "You are a travel agent, named Alice, and you book flights."
     assert name_of(tools("a", "b"), agent) == "next step of the travel agent"
+    assert name_of(TEXT, agent) == "answer as the travel agent"
 
 
 def test_a_title_has_its_instruction_behind_it() -> None:
