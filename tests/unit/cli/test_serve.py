@@ -49,12 +49,12 @@ def test_it_says_that_it_listens_only_once_it_does(tmp_path: Path) -> None:
 def test_a_worker_that_cannot_start_says_why_and_nothing_listens(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "config.toml").write_text('[gateway]\nengine = "nobody"\n')
+    (tmp_path / "config.toml").write_text('[engine]\nkind = "nobody"\n')
     command = ["--home", str(tmp_path), "serve", "--port", "0", "--upstream", "http://127.0.0.1:9/v1"]
     with pytest.raises(SystemExit, match="2"):
         run(command)
     err = capfd.readouterr().err
-    assert "No engine is called 'nobody' ([gateway] engine). Known: local." in err and "listens" not in err
+    assert "No engine is called 'nobody' ([engine] kind). Known: local" in err and "listens" not in err
 
 
 @pytest.mark.parametrize(
