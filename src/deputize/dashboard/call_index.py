@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from heapq import merge
 from threading import Lock
 from typing import Literal
 
@@ -15,6 +16,8 @@ from deputize.pipeline.readiness import CallSpend, Served
 
 MINUTE_S = 60.0
 MINUTES_KEPT = 24 * 60
+FACTS_KEPT = 100_000
+"""Calls of each tenant whose facts are kept; older ones are in the sums only."""
 BOTH_FINE = "both_fine"
 """Metric of feedback on an audit: specialist and LLM differed, and either answer would do."""
 
@@ -59,7 +62,9 @@ class CallIndex:
         """`spend` gives money and energy of a call."""
         self._spend = spend
         self._lock = Lock()
-        self._facts: dict[str, CallFact] = {}
+        self._facts: dict[str, dict[str, CallFact]] = defaultdict(dict)
+        """Tenant -> id -> facts of its newest calls, in the order they came."""
+        self._n_counted = 0
         self._words: dict[str, str] = {}
         self._sums: dict[str, dict[int, dict[str, Served]]] = defaultdict(dict)
         """Tenant -> day -> route ("": all) -> sums."""
@@ -70,16 +75,21 @@ class CallIndex:
         """Calls but for audits."""
 
     def __len__(self) -> int:
-        return len(self._facts)
+        """Calls that were counted, audits too."""
+        return self._n_counted
 
     def add(self, call: Call) -> bool:
         """Counts a call; False where it was counted before."""
         with self._lock:
-            if call.id in self._facts:
+            known = self._facts[call.tenant]
+            if call.id in known:
                 return False
             spent = self._spend(call)
             fact = self._fact_of(call, spent)
-            self._facts[call.id] = fact
+            known[call.id] = fact
+            self._n_counted += 1
+            if len(known) > FACTS_KEPT:
+                del known[next(iter(known))]
             self._count(fact, spent)
             self._note_feedback(call, fact)
             if fact.audit_of and fact.agrees is False and fact.reason == "audit":
@@ -142,7 +152,7 @@ class CallIndex:
 
     def fact(self, call_id: str) -> CallFact | None:
         """The facts of a call; None where it is not known here."""
-        return self._facts.get(call_id)
+        return next((facts[call_id] for facts in self._facts.values() if call_id in facts), None)
 
     def sums(self, since_day: int, tenant: str = "") -> dict[str, Served]:
         """Sums by route ("": all) of the days from `since_day` (days since 1970, UTC) on, of one tenant ("": of all)."""
@@ -171,10 +181,11 @@ class CallIndex:
         return out
 
     def newest(self, tenant: str = "") -> Iterator[CallFact]:
-        """The calls of a tenant ("": of all), the one that was stored last first; audits are left out."""
+        """The newest calls of a tenant ("": of all), newest first; audits are left out."""
         with self._lock:
-            facts = list(self._facts.values())
-        return (f for f in reversed(facts) if not f.audit_of and tenant in ("", f.tenant))
+            of_each = [list(facts.values()) for whose, facts in self._facts.items() if tenant in ("", whose)]
+        merged = merge(*map(reversed, of_each), key=lambda fact: -fact.at_s)
+        return (fact for fact in merged if not fact.audit_of)
 
     def differed(self, tenant: str = "") -> list[CallFact]:
         """Audits whose answers differ, newest first."""

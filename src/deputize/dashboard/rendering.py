@@ -25,6 +25,7 @@ class Renderer:
 
     def __init__(self, base: str, views: Views, *, asks_for_key: bool) -> None:
         self._base, self._views, self._asks_for_key = base, views, asks_for_key
+        _environment()
 
     def page(self, name: str, visit: Visit, **facts: Any) -> str:
         """A page for somebody who is signed in."""
@@ -82,6 +83,8 @@ def _environment() -> jinja2.Environment:
     made.globals.update(
         menu=MENU, minute_bars=minute_bars, most_in_a_minute=most_in_a_minute, actions_of=actions_of
     )
+    for name in made.list_templates():
+        made.get_template(name)  # now, so that nobody's first page waits for it
     return made
 
 

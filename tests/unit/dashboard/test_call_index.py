@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 from tests.unit.dashboard.conftest import NOW_S, audit_of, served, some_calls
 
 from deputize.core.records import Outcome
+from deputize.dashboard import call_index
 from deputize.dashboard.call_index import CallIndex
 from deputize.pipeline.readiness import call_spend
 from deputize.scoring.costs import load_prices
@@ -54,6 +56,15 @@ def test_old_minutes_are_forgotten_and_their_sums_are_not() -> None:
     index = index_of(*(served(f"c{i}", i * 60.0) for i in range(3000)))
     assert sum(m.n_specialist for m in index.per_minute(2999 * 60.0, 3000)) < 3000
     assert index.sums(0)[""].n_served == 3000
+
+
+def test_facts_of_the_newest_are_kept_and_sums_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_index, "FACTS_KEPT", 3)
+    index = index_of(
+        *(served(f"c{i}", NOW_S + i) for i in range(5)), served("other", NOW_S + 2.5, tenant="acme")
+    )
+    assert [f.id for f in index.newest()] == ["c4", "c3", "other", "c2"]
+    assert index.fact("c0") is None and len(index) == 6 and index.sums(DAY)[""].n_calls == 6
 
 
 def test_the_newest_first_and_what_differed() -> None:
