@@ -63,7 +63,7 @@ def converted(folder: Path, *, with_names: bool, stop_after: str | None = None) 
     with Home(folder) as home:
         home.store.append(list(letters(420, with_names=with_names)))
         convert(home, Convert(methods=("linear",), epsilon=0.1), stop_after=stop_after)
-        run = Run(home, read_state(home, latest_run(home)))
+        run = Run(home, read_state(home, latest_run(home) or ""))
         curated, discovered = run.load("curate", Curated), run.load("cluster", Discovered)
         found: dict[str, Any] = {
             "splits": [(e.call_id, e.split, e.drop_reason) for e in curated.examples],

@@ -76,6 +76,10 @@ def _decided(
             else "certified; no unseen call was left to try it on"
         )
         return _as(counted, "specialist", reason)
+    if result.evaluation.leaks and result.refusal_reason == result.evaluation.leaks:
+        return _as(
+            counted, "llm", f"what was trained for it gives planted secrets away ({result.evaluation.leaks})"
+        )
     return _as(counted, "llm", result.refusal_reason or "nothing else was tried")
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from deputize.core.records import Certificate, Contract, Example, PromptRecipe, Request, Split, Task
 from deputize.core.report_tasks import TaskVerdict
-from deputize.core.task_results import HeldOut, TaskResult, TestScore
+from deputize.core.task_results import EvaluationFacts, HeldOut, TaskResult, TestScore
 from deputize.stages.evaluate.task_verdict import verdict_on
 
 TASK = Task(
@@ -86,3 +86,8 @@ def test_what_neither_tells_is_the_specialists_or_the_llms() -> None:
     left = verdict(examples, REFUSED)
     assert (left.kind, left.reason, left.rule) == ("llm", "too few episodes", "")
     assert verdict([], REFUSED).kind == "llm"
+    facts = EvaluationFacts(leaks="lora leaks: 1 of 3")
+    leaky = TaskResult(task_id="t1", refusal_reason=facts.leaks, evaluation=facts)
+    assert verdict(examples, leaky).reason.startswith(
+        "what was trained for it gives planted secrets away (lora"
+    )
