@@ -153,6 +153,23 @@ class RouteSettings(BaseModel):
     costs a call to the LLM."""
     canary_audit_share: float = Field(1.0, gt=0, le=1)
     """Share of a canary's served calls that are audited; at 1 they cost what the LLM alone would."""
+    max_ms: float | dict[str, float] = Field(10_000.0)
+    """Milliseconds that a call waits for a route's specialist; then the LLM is asked. For all routes, or by the id of a route or the
+    name of its task ("*": the others)."""
+
+    def wait_s(self, *names: str) -> float:
+        """Seconds that a call waits for the specialist of a route, by its id or the name of its task."""
+        if not isinstance(self.max_ms, dict):
+            return self.max_ms / 1e3
+        given = next((self.max_ms[name] for name in names if name in self.max_ms), None)
+        return (given if given is not None else self.max_ms.get("*", 10_000.0)) / 1e3
+
+    @field_validator("max_ms")
+    @classmethod
+    def _positive(cls, given: float | dict[str, float]) -> float | dict[str, float]:
+        if any(ms <= 0 for ms in (given.values() if isinstance(given, dict) else (given,))):
+            raise ValueError("a wait is a positive number of milliseconds")
+        return given
 
     @field_validator("steps")
     @classmethod

@@ -224,8 +224,9 @@ class RoutingDecider:
         certificate = route.certificate if is_certified else None
         if certificate is not None and certificate.id in self._on_other_engine:
             raise OtherEngine(f"Route {route.id} was certified on another engine.")
-        async with asyncio.timeout(self._timeout_s):
-            found = await self._specialists.predict(route.specialist, request, self._timeout_s)
+        wait_s = min(self._timeout_s, self._life.wait_s(route.id, route.task_name))
+        async with asyncio.timeout(wait_s):
+            found = await self._specialists.predict(route.specialist, request, wait_s)
         if certificate is not None and certificate.engine and found.engine not in (certificate.engine, LOCAL):
             self._on_other_engine.add(certificate.id)
             log.error(

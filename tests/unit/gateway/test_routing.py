@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import structs
+from pydantic import ValidationError
 from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.config import RouteSettings
@@ -154,6 +155,26 @@ async def test_a_certified_route_is_not_served_on_another_engine(
         exchange(context=context(override="slm"))
     )
     assert chosen.decision.reason == "override", "no certificate speaks of what a caller chose"
+
+
+async def test_a_route_waits_as_long_as_its_settings_say() -> None:
+    class Slow(Saying):
+        async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+            waits.append(timeout_s)
+            await asyncio.sleep(5)
+            raise AssertionError("nobody waits so long")
+
+    waits: list[float] = []
+    table = OneRoute()
+    life = RouteSettings(max_ms={"r": 20.0, "*": 3000.0})
+    routing = RoutingDecider(
+        lambda: table, Slow(RAIN), Metrics(), timeout_s=1, clock_s=lambda: 0.0, life=life
+    )
+    assert (await routing.route(exchange())).decision.reason == "timeout" and waits == [0.02]
+    assert life.wait_s("other", "task") == 3.0 and RouteSettings(max_ms=50.0).wait_s("r") == 0.05
+    assert RouteSettings(max_ms={"r": 20.0}).wait_s("other") == 10.0
+    with pytest.raises(ValidationError, match="positive"):
+        RouteSettings(max_ms={"r": 0.0})
 
 
 async def test_a_specialist_serves() -> None:

@@ -26,7 +26,7 @@ class PredictRequest(Record):
 
     id: int
     specialist: str
-    """Folder, relative to the home."""
+    """Folder, relative to the home. "": none is asked; the worker says that it is there."""
     request: Request
     within_s: float = 30.0
     """After that nobody waits for the answer any more."""

@@ -26,8 +26,12 @@ from deputize.specialists.serving.frames import PredictReply, PredictRequest, pa
 log = logging.getLogger("deputize.engine")
 
 START_TIMEOUT_S = 30.0
-_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Waits before the worker is started again; the last one repeats."""
+STEADY_S = 60.0
+"""A worker that lived so long has not failed at once: the next wait is the first one again."""
+PING_S, HUNG_S = 5.0, 60.0
+"""How often the worker is asked whether it is there, and how long it may say nothing before it is ended."""
 
 
 _NEEDED = frozenset(
@@ -96,6 +100,8 @@ class WorkerEngine:
         self._lock: IO[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
+        self._heard_s = 0.0
+        """Loop seconds of the last word of the worker."""
 
     @property
     def worker_pid(self) -> int | None:
@@ -169,17 +175,23 @@ class WorkerEngine:
     # -- keeping it alive
 
     async def _keep(self) -> None:
-        failures = 0
+        failures, loop = 0, asyncio.get_running_loop()
         while True:
+            began = loop.time()
             try:
                 stream = await self._connect()
-                failures = 0
-                await self._listen(stream)
+                watch = asyncio.create_task(self._watch(), name="watch of the local engine")
+                try:
+                    await self._listen(stream)
+                finally:
+                    watch.cancel()
                 log.warning("the local engine went away; it is started again")
             except (OSError, DeputizeError) as error:
                 log.warning("the local engine cannot be reached: %s", error)
             finally:
                 self._let_go("the local engine went away")
+            if loop.time() - began > STEADY_S:
+                failures = 0
             await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
             failures += 1
 
@@ -205,8 +217,24 @@ class WorkerEngine:
         self._connected.set()
         return reader
 
+    async def _watch(self) -> None:
+        """Ends a worker that says nothing any more, so that another is started: stopped, swapping, out of processor time."""
+        loop = asyncio.get_running_loop()
+        self._heard_s = loop.time()
+        ping = pack(PredictRequest(id=0, specialist="", request=Request(messages=[])))
+        while self._writer is not None:
+            self._writer.write(ping)
+            await asyncio.sleep(PING_S)
+            if loop.time() - self._heard_s > HUNG_S:
+                log.error("the local engine says nothing for %.0f s; it is ended", HUNG_S)
+                if self._process is not None and self._process.returncode is None:
+                    self._process.kill()
+                self._writer.transport.abort()
+                return
+
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         while (reply := await read(stream, PredictReply)) is not None:
+            self._heard_s = asyncio.get_running_loop().time()
             future = self._waiting.get(reply.id)
             if future is None or future.done():
                 continue

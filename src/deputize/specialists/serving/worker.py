@@ -306,6 +306,9 @@ async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> No
 
         try:
             while (ask := await read(reader, PredictRequest)) is not None:
+                if not ask.specialist:
+                    send(PredictReply(id=ask.id, error="it is there"))
+                    continue
                 queues.put(Pending(ask, time.monotonic() + ask.within_s, reply))
         except BadInput as error:
             log.error("a connection is closed: %s", error)

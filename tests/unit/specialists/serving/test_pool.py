@@ -16,6 +16,7 @@ from tests import tiny_tasks
 from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
 from deputize.core.records import Request
 from deputize.specialists.predictor import load
+from deputize.specialists.serving import pool as serving_pool
 from deputize.specialists.serving.pool import EngineFailure, WorkerEngine, worker_environment
 
 Tiny = tuple[Path, str]
@@ -102,6 +103,57 @@ async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny:
                 continue
         assert told.answer in ("yes", "no")
         assert pool.worker_pid not in (None, first)
+    finally:
+        await pool.stop()
+
+
+async def test_a_worker_that_hangs_is_ended_and_another_one_answers(
+    home: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_pool, "PING_S", 0.2)
+    monkeypatch.setattr(serving_pool, "HUNG_S", 2.0)
+    pool = WorkerEngine(home, tiny[0])
+    await pool.start()
+    try:
+        first = pool.worker_pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        with pytest.raises(UpstreamTimeout):
+            await pool.predict("specialists/label-lora", request("label", 1), 0.5)
+        assert await gone(first)
+        monkeypatch.setattr(serving_pool, "HUNG_S", 60.0)
+        for _ in range(400):
+            await asyncio.sleep(0.05)
+            try:
+                told = await pool.predict("specialists/label-lora", request("label", 1), 60)
+                break
+            except UpstreamError:
+                continue
+        assert told.answer in ("yes", "no") and pool.worker_pid not in (None, first)
+    finally:
+        await pool.stop()
+
+
+async def test_a_worker_that_dies_at_once_is_started_again_with_growing_pauses(
+    home: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving_pool, "_RETRY_S", (0.05, 30.0))
+    pool = WorkerEngine(home, tiny[0])
+    await pool.start()
+    try:
+        for _ in range(2):
+            for _ in range(400):
+                if pool.worker_pid is not None and pool._connected.is_set():
+                    break
+                await asyncio.sleep(0.05)
+            pid = pool.worker_pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            assert await gone(pid)
+        await asyncio.sleep(1.0)
+        assert pool.worker_pid is None, "the second pause is a long one"
+        with pytest.raises(UpstreamError):
+            await pool.predict("specialists/label-lora", request("label", 1), 1)
     finally:
         await pool.stop()
 
