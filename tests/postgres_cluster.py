@@ -24,8 +24,9 @@ _WAIT_S = 60.0
 class Cluster:
     """A running server that listens on a socket in its folder alone."""
 
-    def __init__(self, bin_path: Path) -> None:
-        self.bin_path = bin_path
+    def __init__(self, programs: Path, *, fsync: str = "off") -> None:
+        """`fsync` "off" holds against kill -9, and not against a power cut."""
+        self.bin_path, self._fsync = programs, fsync
         self.folder = Path(
             tempfile.mkdtemp(prefix="pg-", dir="/tmp")
         )  # a socket's path has at most 107 bytes
@@ -66,7 +67,7 @@ class Cluster:
         settings = {
             "listen_addresses": "",
             "unix_socket_directories": str(self.folder),
-            "fsync": "off",
+            "fsync": self._fsync,
             "max_connections": "60",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -138,7 +139,7 @@ class Cluster:
 
 def why_not() -> str:
     """The reason why there can be no server here; "" where there can."""
-    if _bin_path() is None:
+    if bin_path() is None:
         return "PostgreSQL is not installed: apt-get install postgresql-15"
     if os.getuid() == 0:
         try:
@@ -152,7 +153,8 @@ def why_not() -> str:
     return ""
 
 
-def _bin_path() -> Path | None:
+def bin_path() -> Path | None:
+    """The folder of the newest server's programs; None where there is none."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
     on_path = shutil.which("initdb")
     return found[-1].parent if found else Path(on_path).parent if on_path else None
@@ -163,9 +165,9 @@ def cluster() -> Cluster:
     """The server of this process, started on first use; the test is skipped where there can be none."""
     if reason := why_not():
         pytest.skip(reason)
-    bin_path = _bin_path()
-    assert bin_path is not None
-    made = Cluster(bin_path)
+    programs = bin_path()
+    assert programs is not None
+    made = Cluster(programs)
     atexit.register(made.remove)
     return made
 

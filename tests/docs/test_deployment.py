@@ -60,8 +60,8 @@ def test_what_the_image_copies_is_there_and_reaches_the_build() -> None:
 
 def test_the_image_installs_extras_that_exist_and_runs_a_command_that_exists() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    (named,) = re.findall(r"\.whl\)\[([a-z,]+)\]", "\n".join(rest for _, rest in DOCKERFILE))
-    assert set(named.split(",")) <= set(extras) and "train" in named
+    gateway, full = re.findall(r"\.whl\)\[([a-z,]+)\]", "\n".join(rest for _, rest in DOCKERFILE))
+    assert {*gateway.split(","), *full.split(",")} <= set(extras) and "train" in full
     (entry,) = [json.loads(rest) for name, rest in DOCKERFILE if name == "ENTRYPOINT"]
     (command,) = [json.loads(rest) for name, rest in DOCKERFILE if name == "CMD"]
     assert entry == ["deputize"]
@@ -139,11 +139,13 @@ def rendered(template: str, values: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("secret", ["", "llm-key"])
-def test_the_chart_asks_what_the_gateway_answers(secret: str) -> None:
+@pytest.mark.parametrize("store", ["", "store-url"])
+def test_the_chart_asks_what_the_gateway_answers(secret: str, store: str) -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
     jsonschema.validate(values, schema)
     values["upstream"], values["upstreamKey"]["secretName"] = "http://llm", secret
+    values["storeUrl"]["secretName"] = store
     jsonschema.validate(values, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**values, "replicas": 2}, schema)
@@ -158,11 +160,9 @@ def test_the_chart_asks_what_the_gateway_answers(secret: str) -> None:
     assert stateful["spec"]["replicas"] == 1, "a home has one disk"
     (container,) = pod["spec"]["containers"]
     parses(container["args"])
-    assert (
-        f"--api-key-env={container['env'][-1]['name']}" in container["args"]
-        if secret
-        else len(container["env"]) == 1
-    )
+    named = [one["name"] for one in container["env"]][1:]
+    assert named == ["DEPUTIZE_UPSTREAM_KEY"] * bool(secret) + ["DEPUTIZE_STORE_URL"] * bool(store)
+    assert ("--api-key-env=DEPUTIZE_UPSTREAM_KEY" in container["args"]) == bool(secret)
     paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
     assert paths == [HEALTH, READY, HEALTH]
     assert pod["spec"]["terminationGracePeriodSeconds"] >= GRACE_S

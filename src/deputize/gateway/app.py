@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge
+from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge, StoreError
 from deputize.core.recording_policy import Recording
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.gateway import error_replies, paths
@@ -51,8 +51,7 @@ _Answer = Callable[["_Asked", bytes], Awaitable[HttpReply]]
 
 _BIG_BODY_BYTES = 1 << 20
 """A larger body is decoded in a thread, so that others need not wait for it."""
-_BYTES_PER_VALUE = 64
-_FEW_VALUES = 10_000
+_BYTES_PER_VALUE, _FEW_VALUES = 64, 10_000
 _HEALTH_PAUSE_S = 0.02
 _LIKELY_COMPLETION = 4096
 """Tokens that are set aside of a budget for an answer whose length the request does not limit."""
@@ -431,10 +430,11 @@ class Gateway:
     def _not_ready(self) -> list[str]:
         """Reasons why no more calls should be sent here now; [] where there are none."""
         reasons = [] if self.ready else ["draining"]
-        if self._recorder.stats().failing:
-            reasons.append("the store cannot take calls")
-        if self._upstreams.all_left_alone():
-            reasons.append("every upstream has failed several times in a row")
+        try:
+            self._recorder.admit()  # a store that is away stops nobody while its calls have room in the journal
+        except StoreError as error:
+            reasons.append(str(error))
+        reasons += ["every upstream has failed several times in a row"] * self._upstreams.all_left_alone()
         return reasons
 
     def refresh_metrics(self) -> None:

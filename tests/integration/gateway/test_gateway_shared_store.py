@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import aiohttp
-import pytest
 from tests import postgres_cluster
 from tests.integration.gateway.upstream import LoopbackUpstream, completion
 
@@ -16,12 +15,11 @@ from deputize.home import Home
 from deputize.store.recording.journal_backlog import backlog_of
 
 
-@pytest.fixture
-def homes(tmp_path: Path) -> list[Path]:
+def shared_homes(folder: Path, n_homes: int) -> list[Path]:
     """Homes with the same keys and the same store, made by the first one."""
-    options = postgres_cluster.options_for(tmp_path)
+    options = postgres_cluster.options_for(folder)
     lines = "\n".join(f'{name} = "{value}"' for name, value in options.items())
-    made = [tmp_path / name for name in ("one", "other", "late")]
+    made = [folder / f"home-{n}" for n in range(n_homes)]
     for home in made:
         home.mkdir()
         (home / "config.toml").write_text(f'[store]\nkind = "postgres"\n[store.options]\n{lines}\n')
@@ -51,8 +49,9 @@ async def metric(url: str, name: str) -> float:
 
 
 async def test_two_gateways_share_a_store_that_goes_away_and_comes_back(
-    homes: list[Path], upstream: LoopbackUpstream
+    tmp_path: Path, upstream: LoopbackUpstream
 ) -> None:
+    homes = shared_homes(tmp_path, 3)
     upstream.answer_with(completion("yes"))
     cluster = postgres_cluster.cluster()
     async with (
