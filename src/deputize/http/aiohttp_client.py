@@ -17,7 +17,7 @@ from deputize.http.headers import Headers
 from deputize.http.proxy import Proxies
 from deputize.http.target import target_of
 from deputize.http.transport import (
-    UpstreamResponse,
+    UnreadResponse,
     broke_off,
     no_answer_in_time,
     not_connected_in_time,
@@ -33,17 +33,28 @@ _MAX_TIMEOUTS = 256
 class AiohttpResponse:
     """A response whose head has come."""
 
-    __slots__ = ("_response", "_where", "headers", "status")
+    __slots__ = ("_pending", "_response", "_where", "headers", "status")
 
     def __init__(self, response: aiohttp.ClientResponse, where: str) -> None:
         self._response = response
         self._where = where
+        self._pending: asyncio.Task[bytes] | None = None
+        """A read that has begun before anybody asked for its bytes."""
         self.status = response.status
         self.headers: Headers = [
             (k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in response.raw_headers
         ]
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        loop = asyncio.get_running_loop()
+        if self._pending is None:
+            self._pending = loop.create_task(self._response.content.readany())
+        await asyncio.wait([self._pending], timeout=until_s - loop.time())
+        return self._pending.done()
+
     async def read(self) -> bytes:
+        if self._pending is not None:
+            return b"".join([piece async for piece in self.chunks()])
         try:
             return await self._response.read()
         except TimeoutError as error:
@@ -56,7 +67,8 @@ class AiohttpResponse:
         try:
             while True:
                 # per read, never per fixed size: small frames must not wait for big ones
-                chunk = await content.readany()
+                pending, self._pending = self._pending, None
+                chunk = await (pending or content.readany())
                 if not chunk:
                     return
                 yield chunk
@@ -66,6 +78,8 @@ class AiohttpResponse:
             raise broke_off(self._where) from error
 
     def close(self) -> None:
+        if self._pending is not None:
+            self._pending.cancel()
         self._response.close()
 
 
@@ -111,7 +125,7 @@ class AiohttpTransport:
         connect_timeout_s: float,
         first_byte_timeout_s: float | None,
         deadline_s: float,
-    ) -> UpstreamResponse:
+    ) -> UnreadResponse:
         """Sends one request and waits for the head of the response.
 
         Raises:

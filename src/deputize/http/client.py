@@ -47,6 +47,9 @@ class ClientResponse:
             yield piece
         self._connection = None
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        return self._connection is None or await self._connection.wait_for_piece(until_s)
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:

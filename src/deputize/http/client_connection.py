@@ -259,6 +259,20 @@ class ClientConnection(asyncio.Protocol):
                 raise self._failure
             await self._wait_for_change()
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        """See `UnreadResponse`."""
+        timer: asyncio.TimerHandle | None = None
+        try:
+            while not (self._body or self._done or self._failure is not None):
+                if self.loop.time() >= until_s:
+                    return False
+                timer = timer or self.loop.call_at(until_s, self._notify)
+                await self._wait_for_change()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return True
+
     def finish(self) -> None:
         """Ends the exchange: the connection returns to its pool, or is closed where the response was not read to its end."""
         if not self.answering:

@@ -28,6 +28,21 @@ class UpstreamResponse(Protocol):
         ...
 
 
+class UnreadResponse(UpstreamResponse, Protocol):
+    """A response of which nothing has been read."""
+
+    async def wait_for_piece(self, until_s: float) -> bool:
+        """Waits until a piece of the body, its end or its failure has come; nothing is read.
+
+        Args:
+            until_s: by the clock of the event loop.
+
+        Returns:
+            False where none has come by then; it may still be read.
+        """
+        ...
+
+
 class Transport(Protocol):
     """An HTTP client."""
 
@@ -41,7 +56,7 @@ class Transport(Protocol):
         connect_timeout_s: float,
         first_byte_timeout_s: float | None,
         deadline_s: float,
-    ) -> UpstreamResponse:
+    ) -> UnreadResponse:
         """Sends one request and waits for the head of the response.
 
         Raises:

@@ -211,11 +211,10 @@ class UpstreamPool:
             if spent_s >= upstream.config.deadline_s:
                 return error
             try:
-                incoming = await upstream.send(
+                unread = await upstream.send(
                     attempts.method, path, headers, body, model=attempts.model, spent_s=spent_s
                 )
-                if attempts.stream:
-                    incoming = await unmasked(incoming)
+                incoming: UpstreamResponse = await unmasked(unread) if attempts.stream else unread
             except UpstreamError as failure:
                 breaker.failed(self.clock())
                 self.on_event("failure", upstream.name)

@@ -9,15 +9,13 @@ References:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from deputize.http.headers import header
 from deputize.http.peeked_response import PeekedResponse
-from deputize.http.transport import UpstreamResponse
+from deputize.http.transport import UnreadResponse, UpstreamResponse
 from deputize.wire.json_fields import decode_answer, integer
 from deputize.wire.sse import FrameSplitter, SseFrame
 
@@ -54,41 +52,7 @@ class RefusedStream(PeekedResponse):
         self.headers = [*((k, v) for k, v in response.headers if k not in _ABOUT_BODY), *_JSON]
 
 
-class SlowStream(PeekedResponse):
-    """A stream that is passed on although its next piece is still waited for."""
-
-    def __init__(
-        self,
-        response: UpstreamResponse,
-        first: bytes,
-        rest: AsyncIterator[bytes],
-        pending: asyncio.Future[bytes],
-    ) -> None:
-        super().__init__(response, first, _from_pending(pending, rest))
-        self._pending = pending
-
-    def close(self) -> None:
-        self._pending.cancel()
-        super().close()
-
-
-async def _next(pieces: AsyncIterator[bytes]) -> bytes:
-    return await anext(pieces, b"")
-
-
-def _wake(woken: asyncio.Future[None], done: object) -> None:
-    if not woken.done():
-        woken.set_result(None)
-
-
-async def _from_pending(pending: asyncio.Future[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if piece := await pending:
-        yield piece
-        async for piece in rest:
-            yield piece
-
-
-async def unmasked(response: UpstreamResponse, wait_s: float = FIRST_EVENT_WAIT_S) -> UpstreamResponse:
+async def unmasked(response: UnreadResponse, wait_s: float = FIRST_EVENT_WAIT_S) -> UpstreamResponse:
     """A response, once the first event of a stream is there: itself, or the refusal that the event reports.
 
     Args:
@@ -104,25 +68,15 @@ async def unmasked(response: UpstreamResponse, wait_s: float = FIRST_EVENT_WAIT_
         return response
     pieces, splitter, first = response.chunks(), FrameSplitter(), b""
     frames: list[SseFrame] = []
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + wait_s
+    until_s = asyncio.get_running_loop().time() + wait_s
     while not frames and len(first) < _MAX_FIRST_BYTES:
-        # a task, since what is read further on must not be given up when the time is over; waited for without asyncio.wait,
-        # which costs more than all the rest of this
-        pending, woken = loop.create_task(_next(pieces)), loop.create_future()
-        pending.add_done_callback(partial(_wake, woken))
-        timer = loop.call_at(give_up_at, _wake, woken, None)
         try:
-            await woken
-            if not pending.done():
-                return SlowStream(response, first, pieces, pending)
-            piece = pending.result()
+            if not await response.wait_for_piece(until_s):
+                break
+            piece = await anext(pieces, b"")
         except BaseException:
-            pending.cancel()
             response.close()
             raise
-        finally:
-            timer.cancel()
         if not piece:
             break
         first += piece

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from deputize.core.errors import UpstreamError
 from deputize.http.headers import Headers, header
-from deputize.http.transport import Transport, UpstreamResponse
+from deputize.http.transport import Transport, UnreadResponse, UpstreamResponse
 from deputize.upstreams import upstream_auth
 from deputize.upstreams.upstream_address import UpstreamAddress
 from deputize.upstreams.upstream_config import UpstreamConfig, UpstreamProtocol
@@ -49,7 +49,7 @@ class Upstream:
 
     async def send(
         self, method: str, path: str, headers: Headers, body: bytes, *, model: str = "", spent_s: float = 0.0
-    ) -> UpstreamResponse:
+    ) -> UnreadResponse:
         """Sends one request.
 
         Args:

@@ -132,6 +132,9 @@ class CannedResponse:
         for piece in self.pieces:
             yield piece
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        return True
+
     def close(self) -> None:
         self.closed = True
 

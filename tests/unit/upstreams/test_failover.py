@@ -26,6 +26,9 @@ class Canned:
     async def chunks(self) -> AsyncIterator[bytes]:
         yield b""
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        return True
+
     def close(self) -> None:
         self.closed = True
 

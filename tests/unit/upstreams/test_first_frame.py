@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import ClassVar
 
 import pytest
 
@@ -31,6 +32,9 @@ class Pieces:
             if isinstance(piece, UpstreamError):
                 raise piece
             yield piece
+
+    async def wait_for_piece(self, until_s: float) -> bool:
+        return True
 
     def close(self) -> None:
         self.closed = True
@@ -83,6 +87,14 @@ class Slow(Pieces):
             await self.go.wait()
             yield piece
 
+    async def wait_for_piece(self, until_s: float) -> bool:
+        try:
+            async with asyncio.timeout_at(until_s):
+                await self.go.wait()
+        except TimeoutError:
+            return False
+        return True
+
 
 @pytest.mark.parametrize("pieces", [(OVERLOADED, TEXT), (TEXT[:9], TEXT[9:]), ()])
 async def test_a_first_event_that_is_long_in_coming_is_not_waited_for(pieces: tuple[bytes, ...]) -> None:
@@ -95,14 +107,16 @@ async def test_a_first_event_that_is_long_in_coming_is_not_waited_for(pieces: tu
 
 async def test_the_wait_is_bounded_over_all_pieces_of_the_first_event() -> None:
     class Dripping(Pieces):
-        async def chunks(self) -> AsyncIterator[bytes]:
-            for byte in TEXT:
-                await asyncio.sleep(0.01)
-                yield bytes([byte])
+        waits: ClassVar[list[float]] = []
 
-    began = asyncio.get_running_loop().time()
-    found = await unmasked(Dripping(), wait_s=0.05)
-    assert asyncio.get_running_loop().time() - began < 0.5 and await found.read() == TEXT
+        async def wait_for_piece(self, until_s: float) -> bool:
+            self.waits.append(until_s)
+            return len(self.waits) < 5
+
+    now = asyncio.get_running_loop().time()
+    found = await unmasked(Dripping(*(bytes([byte]) for byte in TEXT)), wait_s=50.0)
+    assert len(Dripping.waits) == 5 and len(set(Dripping.waits)) == 1, "one end for all"
+    assert now + 49 < Dripping.waits[0] < now + 55 and await found.read() == TEXT
 
 
 async def test_a_client_that_goes_away_ends_the_wait_for_a_slow_stream() -> None:
