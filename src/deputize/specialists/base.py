@@ -58,6 +58,16 @@ def engine_of(predictor: object) -> str:
     return predictor.engine if isinstance(predictor, NamesItsEngine) else LOCAL
 
 
+@runtime_checkable
+class AnswersOneByOne(Protocol):
+    """A predictor that may answer the requests of a batch one after the other."""
+
+    @property
+    def one_by_one(self) -> bool:
+        """True where it does, so that a batch gains nothing."""
+        ...
+
+
 class RawPrediction(NamedTuple):
     """An answer before calibration; answer None: the predictor found none that keeps the contract."""
 

@@ -144,10 +144,15 @@ class SpecialistPredictor:
             for text, one, p in zip(texts, raw, p_values, strict=True)
         ]
 
+    @property
+    def one_by_one(self) -> bool:
+        """True where requests are answered one after the other, since a batch would change answers."""
+        return isinstance(self.text_predictor, DependsOnBatch) and self.text_predictor.depends_on_batch
+
     def _raw(self, texts: Sequence[str]) -> list[RawPrediction]:
         """Predictions that do not depend on the batch: what calibration sees is what a live call gets, alone or not."""
         one = self.text_predictor
-        if isinstance(one, DependsOnBatch) and one.depends_on_batch:
+        if self.one_by_one:
             return [raw for text in texts for raw in one.predict([text])]
         return one.predict(texts)
 

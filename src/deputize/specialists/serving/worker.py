@@ -24,7 +24,7 @@ import msgspec
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
-from deputize.specialists.base import Predictor, PredictsEarly
+from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
 
 log = logging.getLogger("deputize.engine")
@@ -152,6 +152,12 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
     """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
     try:
         specialist = cache.get(batch[0].ask.specialist)
+        if len(batch) > 1 and isinstance(specialist, AnswersOneByOne) and specialist.one_by_one:
+            # none waits for those behind it, and what nobody waits for any more is not computed
+            for pending in batch:
+                if pending.due > time.monotonic():
+                    answer([pending], cache)
+            return
         predictions = specialist.predict([p.ask.request for p in batch])
         replies = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
     except DeputizeError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -93,6 +95,26 @@ def test_every_request_is_answered_and_a_bad_one_costs_no_other(tmp_path: Path) 
     assert by_id[0].prediction is not None and by_id[0].prediction.answer == "n0"
     assert by_id[2].prediction is not None
     assert by_id[1].prediction is None and "RuntimeError" in by_id[1].error and "boom" not in by_id[1].error
+
+
+class InTurn(Echo):
+    """Answers one after the other, as a language model in 16 bits."""
+
+    one_by_one = True
+    asked: ClassVar[list[tuple[int, int]]] = []
+    """For each time it was asked: how many requests, and how many answers had left."""
+    told: ClassVar[list[PredictReply]] = []
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        self.asked.append((len(requests), len(self.told)))
+        return super().predict(requests)
+
+
+def test_an_answer_does_not_wait_for_those_behind_it_and_none_is_made_for_nobody(tmp_path: Path) -> None:
+    cache = SpecialistCache(home_with(tmp_path, "s"), InTurn, lambda s: None)
+    batch = [pending(i, "s", InTurn.told, site=f"n{i}", due=1.0 if i == 1 else math.inf) for i in range(3)]
+    answer(batch, cache)
+    assert InTurn.asked == [(1, 0), (1, 1)] and [one.id for one in InTurn.told] == [0, 2]
 
 
 def test_a_specialist_that_is_not_there_is_an_answer_too(tmp_path: Path) -> None:
