@@ -172,6 +172,34 @@ class FullAnswers(Record):
     """Share of them that ended within the length limit; the others go to the LLM."""
 
 
+class DecisionAlone(Record):
+    """The claim that could be made of the decision alone: which tool is called, or that the call is left to the LLM, whatever the arguments.
+
+    A test of its own at the level of the certificate's. Nothing is served by it: an answer needs its arguments.
+    """
+
+    certified: bool
+    """True where a threshold passed the test and would serve enough."""
+    threshold: float | None = None
+    """The certified threshold."""
+    share_served: float = 0.0
+    """Of the calibration calls meant for code."""
+    n_units: int = 0
+    """Calibration units."""
+    n_served: int = 0
+    """Of them, served at the threshold."""
+    n_errors: int = 0
+    """Of these, with another tool than the LLM's, or one where it called none."""
+    p_value: float | None = None
+    """Of the claim."""
+    share_held_out: float = 0.0
+    """Of the held-out calls meant for code, served at the threshold."""
+    loss_held_out: float | None = None
+    """Served with another decision than the LLM's, over all held-out calls."""
+    reason: str = ""
+    """Why nothing was certified."""
+
+
 class EvaluationFacts(Record):
     """Facts that the certificate of a task rests on, and others found while measuring."""
 
@@ -197,6 +225,8 @@ class EvaluationFacts(Record):
     """Measured apart where answers hold free text."""
     action_accuracy: float | None = None
     """Agreement on tool names without arguments, on held-out calls; null for tasks that call no tools."""
+    decision_alone: DecisionAlone | None = None
+    """What could be certified of the decision apart from its arguments; null for tasks that call no tools."""
     llm_self_agreement: SelfAgreement | None = None
     """Null where the LLM was asked once only."""
     ood_detector: OutOfDistributionDetectorPower | None = None

@@ -23,6 +23,7 @@ from deputize.stages.evaluate.certify import CertificateAttempt
 from deputize.stages.evaluate.claimed_loss import excess_loss
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.population import PopulationCall
 from deputize.stages.evaluate.select_method import validation_score
 
 EPSILONS: tuple[float, ...] = (0.01, 0.02, 0.05, 0.10)
@@ -241,3 +242,8 @@ def self_agreement(*sets: Evaluation) -> SelfAgreement | None:
     loss = np.concatenate([m.repeat_loss_N for m in sets])
     known = loss[np.isfinite(loss)]
     return SelfAgreement(agreement=float(1 - known.mean()), n_calls=int(known.size)) if known.size else None
+
+
+def majority_accuracy(asked: Sequence[PopulationCall]) -> float | None:
+    """Accuracy of always giving the most frequent answer of training; None where nothing is asked."""
+    return sum(call.is_commonest for call in asked) / len(asked) if asked else None

@@ -39,11 +39,12 @@ from deputize.scoring.intervals import curve
 from deputize.specialists.base import engine_of
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt, UnitFacts
+from deputize.stages.evaluate.decision_alone import decision_alone
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.judge import Judge, evidence_of
-from deputize.stages.evaluate.population import Population, PopulationCall
+from deputize.stages.evaluate.population import Population
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.timed_predictor import FIRST
@@ -398,7 +399,7 @@ class TaskEvaluation:
         return TaskResult(
             task_id=self.calls.task.id,
             refusal_reason=reason,
-            methods=rows.baseline_rows(self.probed, _majority(self.calls.split("test"))),
+            methods=rows.baseline_rows(self.probed, rows.majority_accuracy(self.calls.split("test"))),
             evaluation=EvaluationFacts(
                 n_calibration_groups=self.calls.n_calibration_groups, units_needed=self.units_needed
             ),
@@ -410,9 +411,8 @@ class TaskEvaluation:
             return self.untested(self.refused)
         chosen, calibration = self.decision.chosen, self.decision.calibration
         made = self.decision.attempts[self.config.epsilon]
-        shown = chosen.on_test()
-        test_calls = self.calls.split("test")
-        majority = _majority(test_calls[: len(shown)] or test_calls)
+        shown, test_calls = chosen.on_test(), self.calls.split("test")
+        majority = rows.majority_accuracy(test_calls[: len(shown)] or test_calls)
         certificate = certify.certificate_of(
             made,
             chosen.specialist,
@@ -479,6 +479,15 @@ class TaskEvaluation:
             seconds_per_call=whole.seconds_per_call if whole else decision.chosen.timed.seconds_per_call,
             full_answers=whole,
             action_accuracy=rows.action_accuracy(shown, self.calls.contract),
+            decision_alone=decision_alone(
+                self.calls.contract,
+                calibration,
+                shown,
+                self.config.epsilon,
+                made.sequence.delta,
+                decision.costs,
+                self.config.limit_among_served,
+            ),
             llm_self_agreement=rows.self_agreement(calibration.evaluation, shown),
         )
 
@@ -489,8 +498,3 @@ class TaskEvaluation:
             rows.method_row(c, chosen=c is decision.chosen, score=scores[at], epsilon=self.config.epsilon)
             for at, c in enumerate(self.methods)
         ]
-
-
-def _majority(asked: Sequence[PopulationCall]) -> float | None:
-    """Accuracy of always giving the most frequent answer of training; None where nothing is asked."""
-    return sum(call.is_commonest for call in asked) / len(asked) if asked else None
