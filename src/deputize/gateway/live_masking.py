@@ -100,7 +100,7 @@ class LiveMasker:
 
         Args:
             fields: the decoded body.
-            body: its bytes, which stay as they are where nothing is found.
+            body: its bytes.
             end_user: pseudonym of the end user that the body may name.
 
         Raises:
@@ -128,7 +128,8 @@ class LiveMasker:
         findings = await _run(is_large, partial(self._found.findings, texts))
         work = partial(mask_fields, named, texts, findings, passes_attachments=passes)
         masked, placeholders = await _run(is_large, work)
-        return MaskedRequest(masked, body if masked == fields else _encode(masked), placeholders)
+        # encoded anew even where nothing was found: of a field that is given twice only the last one was looked at
+        return MaskedRequest(masked, _encode(masked), placeholders)
 
     def _with_pseudonyms(self, fields: dict[str, Any], end_user: str) -> dict[str, Any]:
         """A request that names its end user by a pseudonym; as it is where it names none.

@@ -32,15 +32,16 @@ def mask(masker: LiveMasker, fields: dict[str, Any], **more: str) -> MaskedReque
     return asyncio.run(masker.mask(fields, json.dumps(fields).encode(), **more))
 
 
-def test_new_lines_are_looked_at_once_and_the_bytes_of_a_clean_request_stay() -> None:
+def test_new_lines_are_looked_at_once_and_what_was_looked_at_is_what_is_sent() -> None:
     detector = WordDetector()
     masker = LiveMasker(detector, PRIVACY, KEY)
     for _ in range(2):
         masked = mask(masker, request("Anna came.\nAll well."))
         assert json.loads(masked.body) == masked.outgoing == request("PERSON_1a came.\nAll well.")
     assert [line for line, _ in detector.asked] == ["Anna came.", "All well."]
-    clean = request("All well.")
-    assert mask(masker, clean).body == json.dumps(clean).encode()
+    twice = b'{"messages":[{"role":"user","content":"Anna"}],' + json.dumps(request("All well.")).encode()[1:]
+    masked = asyncio.run(masker.mask(json.loads(twice), twice))
+    assert json.loads(masked.body) == request("All well.") and b"Anna" not in masked.body
 
 
 def test_the_end_user_is_named_by_a_pseudonym() -> None:
