@@ -31,6 +31,7 @@ ATTACKS: dict[str, bytes] = {
     + b"transfer-encoding: chunked\r\n\r\n"
     + (b"10000\r\n" + b"a" * 65536 + b"\r\n") * 100,
     "heads that do not end": CHAT + b"x-a: " + b"y" * 60_000,
+    "empty lines": b"\r\n" * 2_000_000,
     "many small headers": CHAT + b"a: b\r\n" * 100_000,
     "/healthz sent ahead": b"GET /healthz HTTP/1.1\r\nhost: h\r\n\r\n" * 100_000,
     "refusals sent ahead": (CHAT + b"content-length: 2\r\n\r\n{}") * 50_000,

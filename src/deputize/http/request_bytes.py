@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-_BLANK_LINE = b"\r\n\r\n"
+BLANK_LINE = b"\r\n\r\n"
 
 
 def end_of_part(data: bytes, start: int, *, n_left: int, tail: bytes) -> int:
@@ -19,11 +19,11 @@ def end_of_part(data: bytes, start: int, *, n_left: int, tail: bytes) -> int:
     if n_left >= 0:
         return min(len(data), start + n_left)
     if tail:  # its empty line may come in two pieces
-        at = (tail + data[start : start + 3]).find(_BLANK_LINE)
+        at = (tail + data[start : start + 3]).find(BLANK_LINE)
         if at >= 0:
             return start + at + 4 - len(tail)
-    at = data.find(_BLANK_LINE, start)
-    if at < 0 or data.find(_BLANK_LINE, at + 4) < 0:
+    at = data.find(BLANK_LINE, start)
+    if at < 0 or data.find(BLANK_LINE, at + 4) < 0:
         return len(data)  # one head at most, and some of its body
     return at + 4
 

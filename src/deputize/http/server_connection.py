@@ -22,14 +22,12 @@ from deputize.http.response_writer import CONTINUE, ResponseWriter
 
 log = logging.getLogger("deputize.gateway")
 
-_BLANK_LINE = b"\r\n\r\n"
-_LINGER_S = 2.0
+_LINGER_S, _MAX_HEADER_LINES, _MAX_BLANK_BYTES = 2.0, 128, 256
 _WRITE_BUFFER_BYTES = 64 * 1024
 _MAX_UNREAD_BYTES = 16 * 1024
 """Bytes that are taken from a client while its earlier request is being answered; then it is no longer read."""
 _MAX_SKIPPED_BYTES = 64 * 1024
 """Of the body of a refused request: up to here it is read and dropped and the connection lives on."""
-_MAX_HEADER_LINES = 128
 _PAUSE_S = 0.05  # between a refusal and the next request, so that refusing takes no time from others
 
 
@@ -144,17 +142,18 @@ class ServerConnection(asyncio.BufferedProtocol):
     # --- from the loop ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's are none by class
         self._writer = ResponseWriter(transport, self._server.loop)
         transport.set_write_buffer_limits(_WRITE_BUFFER_BYTES)
+        if hasattr(transport, "set_read_buffer_limits"):  # TLS reads ahead by itself
+            transport.set_read_buffer_limits(_MAX_UNREAD_BYTES)
         server = self._server
-        if not server.make_room():
-            server.connections[self] = None
-            self._refuse(503, "The gateway holds as many connections as it may; try again.")
-            return
+        has_room = server.make_room()
         server.connections[self] = None
-        self._expect("head", server.limits.head_timeout_s)
+        if has_room:
+            self._expect("head", server.limits.head_timeout_s)
+        else:
+            self._refuse(503, "The gateway holds as many connections as it may; try again.")
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._server.drop_buffer if self._refused else self._server.read_buffer
@@ -174,7 +173,6 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._parse(data)
 
     def drop_more(self) -> None:
-        """Reads on, and drops it."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -198,10 +196,13 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _parse(self, data: bytes) -> None:
         """Parses up to the end of one request; the rest is kept as it came."""
         if not self._begun:
-            if data[:1] in b"\r\n":
-                data = data.lstrip(b"\r\n")  # the standard allows empty lines before a request
-            at = data.find(_BLANK_LINE)
-            if at >= 0 and data.find(_BLANK_LINE, at + 4) < 0:
+            if data[:1] in b"\r\n":  # the standard allows empty lines before a request
+                self._n_raw += len(data) - len(data := data.lstrip(b"\r\n"))
+                if self._n_raw > _MAX_BLANK_BYTES:
+                    self._refuse(400, "The request is not valid HTTP/1.1.")
+                    return
+            at = data.find(request_bytes.BLANK_LINE)
+            if at >= 0 and data.find(request_bytes.BLANK_LINE, at + 4) < 0:
                 self._feed(data)  # one request at most, as nearly always
                 return
         start, end = 0, len(data)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
+from tests.integration.gateway.test_gateway_tls import Authority, context_of
 
 from deputize.http.admission import Admitted
 from deputize.http.handler import HttpReply
@@ -43,13 +46,13 @@ async def never(method: str, path: str, headers: Mapping[str, str], body: bytes)
 
 @asynccontextmanager
 async def served(
-    admission: AdmissionStub, limits: Limits | None = None
+    admission: AdmissionStub, limits: Limits | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[HttpServer, int]]:
     server = HttpServer(
         never, limits or Limits(), lambda status, why: HttpReply(status, [], why.encode()), admission.admit
     )
     listening = listen("127.0.0.1", 0)
-    await server.start(listening)
+    await server.start(listening, tls)
     try:
         yield server, listening.getsockname()[1]
     finally:
@@ -150,6 +153,20 @@ async def test_little_is_read_while_an_answer_is_under_way() -> None:
     assert admission.answered == [(f"/{number}", len(body)) for number in range(8)]
 
 
+async def test_little_is_read_ahead_over_tls(tmp_path: Path) -> None:
+    admission, authority = AdmissionStub(), Authority(tmp_path, "made-up")
+    client = ssl.create_default_context(cafile=str(authority.ca_file))
+    async with served(admission, tls=context_of(authority.issue("127.0.0.1"))) as (server, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
+        admission.open.clear()
+        for _ in range(60):
+            writer.write(head("/", "k", x_long="x" * 8000, content_length=0))
+            await asyncio.sleep(0.002)
+        held = [connection._transport.get_read_buffer_size() for connection in server.connections]  # type: ignore[attr-defined]
+        assert len(held) == 1 and 0 < held[0] < 100_000
+        writer.transport.abort()
+
+
 async def test_many_small_requests_in_one_write_are_answered_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -190,6 +207,23 @@ async def test_heads_that_are_refused(data: bytes, status: bytes) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(data)
         assert (await first(reader)).startswith(b"HTTP/1.1 " + status)
+        writer.close()
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"\n"])
+async def test_a_few_empty_lines_may_come_before_a_request_and_no_stream_of_them(line: bytes) -> None:
+    async with served(AdmissionStub()) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(line * 2 + head("/a", "k", content_length=0))
+            assert await asyncio.wait_for(reader.readuntil(b"/a"), 5)
+        with pytest.raises(asyncio.IncompleteReadError) as ended:
+            for _ in range(400):
+                writer.write(line)
+                await writer.drain()
+                await asyncio.sleep(0)
+            await asyncio.wait_for(reader.readuntil(b"no such bytes"), 5)
+        assert ended.value.partial.startswith(b"HTTP/1.1 400")
         writer.close()
 
 
