@@ -128,7 +128,7 @@ class LiveMasker:
         findings = await _run(is_large, partial(self._found.findings, texts))
         work = partial(mask_fields, named, texts, findings, passes_attachments=passes)
         masked, placeholders = await _run(is_large, work)
-        # encoded anew even where nothing was found: of a field that is given twice only the last one was looked at
+        # encoded even where nothing was found: of a field that is given twice only the last one was looked at
         return MaskedRequest(masked, _encode(masked), placeholders)
 
     def _with_pseudonyms(self, fields: dict[str, Any], end_user: str) -> dict[str, Any]:
