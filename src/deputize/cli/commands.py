@@ -16,7 +16,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "completion": ("deputize.cli.completion:completion", "Print the completion script of a shell."),
     },
-    "Record calls": {
+    "Record and answer": {
         "serve": ("deputize.cli.serve:serve", "Run the gateway between an agent and its LLM."),
         "mcp": ("deputize.cli.mcp:mcp", "Offer certified specialists to other agents as tools."),
         "tail": ("deputize.cli.tail:tail", "Show calls as they come: who answered, why, saving."),
