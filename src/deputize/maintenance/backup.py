@@ -2,7 +2,7 @@
 
 The file is a tar archive of a home's files as they lie there (sealed ones stay sealed), with their SHA-256 at its end. Left out are the
 keys unless asked for, logs, traces of errors and locks. Databases are copied by SQLite itself. The order makes the copy whole:
-journals before the store, so that no call is missed between the two, and the audit log last, so that it knows each file that it vouches for.
+journals before the store, so that no call is missed between the two, and the audit log last, together with the files that it vouches for.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Record
 from deputize.core.version import VERSION
-from deputize.files import make_folder, new_file
+from deputize.files import locked, make_folder, new_file
 from deputize.home import Home
+from deputize.store.access.generations import EVIDENCE, ROUTES
 
 MANIFEST = "deputize-backup.json"
 _LEFT_OUT = frozenset({"traces", "gateway"})
 """Folders that are of no use elsewhere, or quote texts."""
-_FIRST, _LAST = ("journal", "spill"), ("audit.log", "audit.head")
+_FIRST, _LOG = ("journal", "spill"), ("audit.log", "audit.head")
+_VOUCHED_FOR = (EVIDENCE, ROUTES)
+"""Files of which the audit log knows the newest version: one that changes between its copy and that of the log would be refused."""
+_LAST = (*_VOUCHED_FOR, *_LOG)
 _BLOCK = 1 << 20
 
 
@@ -70,12 +74,12 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
     home.audit.append("backup", subject=out.name, detail={"keys": "yes" if with_keys else "no"})
     with home.exclusive("run"), new_file(out) as file, tarfile.open(fileobj=file, mode="w") as tar:
         files = list(_files(home.path, with_keys=with_keys))
-        log = [path for path in files if path.parent == home.path and path.name in _LAST]
-        for n_done, path in enumerate(files[: len(files) - len(log)], 1):
+        last = [path for path in files if path.parent == home.path and path.name in _LAST]
+        for n_done, path in enumerate(files[: len(files) - len(last)], 1):
             _add(tar, path, path.relative_to(home.path).as_posix(), digests)
             progress("backing up", n_done, len(files))
-        with _log_held(home.path):  # for two files only: whoever has something to enter waits
-            for path in log:
+        with _held(home.path):  # for these files only: whoever has something to enter waits
+            for path in last:
                 _add(tar, path, path.name, digests)
         manifest = BackupManifest(version=VERSION, created_s=time.time(), with_keys=with_keys, sha256=digests)
         data = msgspec.json.encode(manifest)
@@ -87,7 +91,9 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
 
 def _files(home: Path, *, with_keys: bool) -> Iterator[Path]:
     """The files to copy, in an order that makes the copy whole."""
-    tops = sorted(home.iterdir(), key=lambda p: (p.name not in _FIRST, p.name in _LAST, p.name))
+    tops = sorted(
+        home.iterdir(), key=lambda p: (p.name not in _FIRST, p.name in _LAST, p.name in _LOG, p.name)
+    )
     for top in tops:
         if top.name in _LEFT_OUT or (top.name == "keys" and not with_keys):
             continue
@@ -137,9 +143,9 @@ class _Digesting(io.RawIOBase):
 
 
 @contextmanager
-def _log_held(home: Path) -> Iterator[None]:
-    """No entry of the audit log is written meanwhile, so that the log and its head belong together."""
-    with (home / "audit.log").open("rb") as log:
+def _held(home: Path) -> Iterator[None]:
+    """No entry of the audit log is written meanwhile, nor what it vouches for, so that these files belong together."""
+    with locked(home / EVIDENCE), locked(home / ROUTES), (home / "audit.log").open("rb") as log:
         fcntl.flock(log, fcntl.LOCK_SH)
         yield
 

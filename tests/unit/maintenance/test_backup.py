@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import BadInput, DeputizeError, StoreError, Tampered, UsageError
+from deputize.core.records import RouteFile
 from deputize.home import Home
 from deputize.maintenance.backup import MANIFEST, back_up, restore
+from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.testing import call
 
 
@@ -65,6 +67,22 @@ def test_logs_traces_and_locks_stay_behind_and_the_audit_log_comes_last(home: Ho
     assert found[-3:] == ["audit.head", "audit.log", MANIFEST]
     assert not any("trace" in n or n.endswith(".lock") or n == "gateway.log" for n in found)
     assert {"store.db", "config.toml"} <= set(found)
+
+
+def test_routes_that_change_while_it_is_made_are_not_refused_in_the_copy(home: Home, tmp_path: Path) -> None:
+    write_routes(home.routes_path, RouteFile(run_id="first"), home.routes_seal)
+
+    def promote(what: str, done: int, total: int | None = None) -> None:
+        update_routes(home.routes_path, lambda file: RouteFile(run_id=f"{done}"), home.routes_seal)
+
+    back_up(home, tmp_path / "b.tar", with_keys=True, progress=promote)
+    restore(tmp_path / "b.tar", tmp_path / "copy")
+    copy = Home(tmp_path / "copy")
+    assert (
+        read_routes(copy.routes_path, copy.routes_seal).run_id
+        == read_routes(home.routes_path).run_id
+        != "first"
+    )
 
 
 def test_calls_that_come_while_it_is_made_do_no_harm(home: Home, tmp_path: Path) -> None:
