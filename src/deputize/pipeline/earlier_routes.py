@@ -205,6 +205,8 @@ def _weaker(route: Route, config: Convert) -> str:
         return f"its certificate is at {certificate.epsilon:g}/{certificate.delta:g}, less strict than what is asked for now"
     if certificate.labels is not None and config.reference == "llm":
         return "its certificate is about right answers, not about the LLM's, as is asked for now"
+    if certificate.labels is not None and certificate.labels.at_random and not config.labels_at_random:
+        return "its certificate takes labels for drawn at random, which is not declared any more"
     if config.scope == "all-routes" and not certificate.n_together:
         return (
             "its certificate holds by itself, not at once with those of the other tasks, as is asked for now"

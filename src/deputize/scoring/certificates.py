@@ -160,7 +160,9 @@ def fixed_sequence(p_values_L: ArrayLike, delta: float) -> int:
 
     All passed ones hold together with probability 1 - delta (Learn then Test, section 3).
     """
-    failed = np.flatnonzero(np.asarray(p_values_L, dtype=float) > delta)
+    failed = np.flatnonzero(
+        ~(np.asarray(p_values_L, dtype=float) <= delta)
+    )  # what is no number has not passed
     return int(failed[0]) if failed.size else int(np.size(p_values_L))
 
 

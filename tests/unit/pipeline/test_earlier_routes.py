@@ -13,6 +13,7 @@ from deputize.core.artifacts import Discovered
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
+from deputize.core.label_evidence import LabelEvidence
 from deputize.core.records import (
     Call,
     Certificate,
@@ -262,6 +263,18 @@ def test_a_claim_that_holds_with_those_of_other_tasks_is_kept_under_either_scope
         ({"config": Convert(epsilon=0.01)}, "less strict"),
         ({"config": Convert(epsilon=0.05, served_limit=0.06)}, "at most 0.06 of the served"),
         ({"config": Convert(scope="all-routes")}, "not at once with those of the other tasks"),
+        (
+            {
+                "config": Convert(reference="labels"),
+                "route": replace(
+                    ROUTE,
+                    certificate=replace(
+                        CERTIFICATE, labels=LabelEvidence(n_labelled=30, n_served=30, at_random=True)
+                    ),
+                ),
+            },
+            "drawn at random",
+        ),
         ({"task": replace(TASK, hidden=True)}, "hidden"),
         ({"route": replace(ROUTE, certificate=None)}, "no certificate"),
         (

@@ -148,6 +148,7 @@ def test_grid_is_strict_to_permissive_positive_and_short(confidence: list[float]
 
 
 def test_fixed_sequence_stops_at_the_first_failure() -> None:
+    assert c.fixed_sequence([float("nan"), 0.01], 0.05) == 0
     assert c.fixed_sequence([0.01, 0.04, 0.06, 0.001], 0.05) == 2
     assert c.fixed_sequence([0.2], 0.05) == 0
     assert c.fixed_sequence([], 0.05) == 0

@@ -267,7 +267,7 @@ def _test(
 ) -> cert.SequenceTest:
     """The test of the grid on the units."""
     n_not_evaluated, units = result.n_not_evaluated, result.units
-    kind = kind_of(units, by_labels=reference.by_labels, judged=reference.judged)
+    kind = kind_of(units, **reference._asdict())
     # what was to be tested and was not evaluated counts as served and wrong
     confidence_N = np.append(units.confidence_N, np.full(n_not_evaluated, np.inf))
     wrong_N = np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool))

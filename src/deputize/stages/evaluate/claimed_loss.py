@@ -19,17 +19,20 @@ MIN_LABELLED = 20
 """Calibration units with a label from which "not_worse_on_labels" is tested where that is asked for."""
 
 
-def kind_of(units: Evaluation, *, by_labels: bool, judged: bool = False) -> cert.CertificateKind:
+def kind_of(
+    units: Evaluation, *, by_labels: bool, at_random: bool = False, judged: bool = False
+) -> cert.CertificateKind:
     """The claim that units are tested for; what decides are numbers of calls, no answer is looked at.
 
     Args:
         units: of calibration.
         by_labels: a claim about right answers is asked for.
+        at_random: labelled calls were drawn at random.
         judged: answers are judged, not compared.
     """
     if judged:
         return "not_worse_by_judge"
-    if by_labels and int(np.isfinite(units.label_difference_N).sum()) >= MIN_LABELLED:
+    if by_labels and int(_known(units, at_random).sum()) >= MIN_LABELLED:
         return "not_worse_on_labels"
     n_repeated = int(np.isfinite(units.repeat_loss_N).sum())
     repeated = n_repeated >= MIN_REPEATED * max(1, len(units))
@@ -54,10 +57,11 @@ def losses_of(
         own_N = np.append(np.nan_to_num(units.repeat_loss_N, nan=0.0), np.zeros(n_not_evaluated))
         return cert.losses_beyond(own_N, np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool)))
     terms: Callable[..., cert.Floats] = prediction_powered if at_random else with_bounds
+    difference_N = _difference(units, at_random)
 
     def losses(mask: NDArray[np.bool_]) -> cert.Floats:
         evaluated = mask[: len(units)]
-        known = terms(units.loss_N[evaluated], units.label_difference_N[evaluated])
+        known = terms(units.loss_N[evaluated], difference_N[evaluated])
         return np.append(known, np.ones(int(mask[len(units) :].sum())))
 
     return losses
@@ -69,14 +73,33 @@ def excess_loss(shown: Evaluation, kind: str, *, at_random: bool = False) -> NDA
         return shown.loss_N - np.nan_to_num(shown.repeat_loss_N, nan=0.0)
     if kind == "not_worse_on_labels":
         terms = prediction_powered if at_random else with_bounds
-        return terms(shown.loss_N, shown.label_difference_N)
+        return terms(shown.loss_N, _difference(shown, at_random))
     return shown.loss_N
+
+
+def _difference(units: Evaluation, at_random: bool) -> NDArray[np.float64]:
+    """The difference by labels as a claim counts it, NaN where it is not known.
+
+    Where labels were drawn at random, only these speak for other calls. A failed run is no draw: it is known just where the
+    LLM was wrong. And a label that was drawn and cannot be read counts with the most that its difference can be, since the others do not
+    speak for it.
+    """
+    if not at_random:
+        return units.label_difference_N
+    difference_N = np.where(np.isnan(units.label_difference_N), units.loss_N, units.label_difference_N)
+    return np.where(units.has_label_N, difference_N, np.nan)
+
+
+def _known(units: Evaluation, at_random: bool) -> NDArray[np.bool_]:
+    """Units whose difference is known, in a way that counts."""
+    known_N = np.isfinite(units.label_difference_N)
+    return known_N & units.has_label_N if at_random else known_N
 
 
 def label_evidence(units: Evaluation, threshold: float, *, at_random: bool) -> LabelEvidence:
     """The right answers of calibration units at the certified threshold, as far as they are known."""
     served_N = units.confidence_N >= threshold
-    known_N = np.isfinite(units.label_difference_N)
+    known_N = _known(units, at_random)
     difference_N = units.label_difference_N[served_N & known_N]
     return LabelEvidence(
         n_labelled=int(known_N.sum()),

@@ -53,6 +53,8 @@ class Evaluation:
     """True where the detector takes the request for one unlike those trained on."""
     label_difference_N: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Error of the answer less that of the LLM's, in {-1, 0, 1}, by the right answer; NaN where it is not known."""
+    has_label_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """True where the call has a label, also one that cannot be read; an outcome is none. By default where the difference is known."""
     unjudged_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """True where a judge would have to compare the answers and did not; such an answer counts as wrong."""
     call_ids: list[str] = field(default_factory=list)
@@ -62,6 +64,8 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.label_difference_N.size != len(self.groups):
             object.__setattr__(self, "label_difference_N", np.full(len(self.groups), np.nan))
+        if self.has_label_N.size != len(self.groups):
+            object.__setattr__(self, "has_label_N", np.isfinite(self.label_difference_N))
         if self.unjudged_N.size != len(self.groups):
             object.__setattr__(self, "unjudged_N", np.zeros(len(self.groups), dtype=bool))
 
@@ -100,6 +104,7 @@ class Evaluation:
             commonest_N=self.commonest_N[positions] if self.commonest_N.size else self.commonest_N,
             unlike_N=self.unlike_N[positions] if self.unlike_N.size else self.unlike_N,
             label_difference_N=self.label_difference_N[positions],
+            has_label_N=self.has_label_N[positions],
             unjudged_N=self.unjudged_N[positions],
             call_ids=[self.call_ids[i] for i in positions] if self.call_ids else [],
             answers=[self.answers[i] for i in positions] if self.answers else [],
@@ -176,9 +181,13 @@ def compare(
         commonest_N=np.array([c.is_commonest for c in calls], dtype=bool),
         unlike_N=np.array([p is not None and p.out_of_distribution for p in predictions], dtype=bool),
         label_difference_N=np.array(
-            [label_difference(*pair, call, contract) for pair, call in zip(pairs, calls, strict=True)],
+            [
+                label_difference(*pair, call, contract) if r is not None else np.nan
+                for pair, call, r in zip(pairs, calls, recorded, strict=True)
+            ],
             dtype=float,
         ),
+        has_label_N=np.array([c.label is not None for c in calls], dtype=bool),
         unjudged_N=np.array([verdict is None for verdict in verdicts], dtype=bool),
         call_ids=[c.call_id for c in calls],
         answers=[digest(answer) if answer is not None else "" for answer in answers],
@@ -234,9 +243,11 @@ def label_difference(
 ) -> float:
     """Error of an answer less that of the LLM's, by the right answer of the call; NaN where nothing is known of it.
 
-    "No tool fits" is a right answer like any other: whoever calls a tool then is wrong. Where all that is known is that the
+    "No tool fits" is a right answer too: who calls a tool where the other does not is wrong then. Where all that is known is that the
     LLM was wrong, the specialist can be no worse, and counts as equal. Texts that need only be close to each other are not
     compared with a third one: two that are close to it may differ, so nothing would follow for calls without a label.
+    Of a label that the contract cannot read nothing is known; nor of one without a tool's call, or without what code reads, where
+    both have answered: it may be written in another form, and both would count as wrong.
 
     Args:
         answer: the specialist's.
@@ -248,6 +259,8 @@ def label_difference(
         return float("nan")
     if call.label is not None:
         right = answer_of(call.label, contract)
+        if right is None or (right == DEFER and DEFER not in (answer, told)):
+            return float("nan")
         return float(not agree(answer, right, contract)) - float(
             not agrees_with_itself(told, right, contract)
         )

@@ -7,10 +7,11 @@ import numpy as np
 from tests.unit.stages.evaluate.test_evaluation import LABEL, TOOLS, fact, reply
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Contract, Message
+from deputize.core.records import Contract, Message, Prediction
 from deputize.core.text_measures import TextMeasure
 from deputize.stages.evaluate.claimed_loss import excess_loss, kind_of, label_evidence, losses_of
-from deputize.stages.evaluate.evaluation import Evaluation, label_difference
+from deputize.stages.evaluate.evaluation import Evaluation, compare, label_difference
+from deputize.stages.evaluate.population import RecordedCall
 
 
 def units(
@@ -75,7 +76,9 @@ def test_an_answer_is_compared_with_the_right_one_where_it_is_known() -> None:
     assert difference("a", "b", "a") == -1.0 and difference("a", "b", "b") == 1.0
     assert difference("a", "a", "b") == 0.0, "both are wrong"
     assert np.isnan(difference("a", "b", None))
-    assert difference("a", "odd", "odd") == 1.0, "a label that nobody knew, and the LLM gave"
+    assert np.isnan(difference("a", "b", "odd")), (
+        "a label in a form that the contract cannot read says nothing"
+    )
     wrong = msgspec.structs.replace(fact(), is_llm_wrong=True)
     assert label_difference("a", "b", wrong, LABEL) == 0.0, "no worse than an LLM that was wrong"
     measured = Contract(kind="text", measure=TextMeasure(name="words", level=0.5))
@@ -86,5 +89,39 @@ def test_no_tool_fits_is_a_right_answer() -> None:
     call = [{"name": "f", "arguments": {}}]
     silent = msgspec.structs.replace(fact(), label={"role": "assistant", "content": "Nothing fits."})
     assert label_difference(call, DEFER, silent, TOOLS) == 1.0
-    assert label_difference(call, [{"name": "g", "arguments": {}}], silent, TOOLS) == 0.0
+    other = [{"name": "g", "arguments": {}}]
+    assert np.isnan(label_difference(call, other, silent, TOOLS)), "may be the name of the right tool alone"
     assert label_difference(DEFER, call, silent, TOOLS) == -1.0
+
+
+def answered(labels: list[str | None], *, llm_failed: bool = False, lost: bool = False) -> Evaluation:
+    """Calls that the specialist answers by "a" and the LLM by "b"."""
+    calls = [
+        msgspec.structs.replace(
+            fact(),
+            label={"role": "assistant", "content": label} if label is not None else None,
+            is_llm_wrong=llm_failed,
+        )
+        for label in labels
+    ]
+    recorded = [None if lost else RecordedCall(reply("b"), []) for _ in calls]
+    return compare([Prediction(answer="a", confidence=0.9) for _ in calls], calls, recorded, LABEL)
+
+
+def test_a_failed_run_is_no_label_that_was_drawn() -> None:
+    """The LLM was wrong just there: were they draws, they would say that it was wrong on the other calls too."""
+    failed = answered([None] * 30, llm_failed=True)
+    assert kind_of(failed, by_labels=True) == "not_worse_on_labels"
+    assert kind_of(failed, by_labels=True, at_random=True) == "not_worse_than_llm"
+    assert excess_loss(failed, "not_worse_on_labels").tolist() == [0.0] * 30
+    assert excess_loss(failed, "not_worse_on_labels", at_random=True).tolist() == [1.0] * 30
+    assert label_evidence(failed, 0.5, at_random=True).n_labelled == 0
+
+
+def test_a_label_that_cannot_be_read_and_a_call_that_left_count_as_served_and_wrong() -> None:
+    everything = np.ones(30, dtype=bool)
+    for units in (answered(["odd"] * 30), answered(["a"] * 30, lost=True)):
+        for at_random in (False, True):
+            losses = losses_of(units, "not_worse_on_labels", 0, at_random=at_random)
+            assert losses is not None and losses(everything).tolist() == [1.0] * 30
+            assert kind_of(units, by_labels=True, at_random=at_random) == "not_worse_than_llm"
