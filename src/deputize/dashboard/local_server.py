@@ -12,10 +12,7 @@ from typing import Any
 
 from deputize.core.errors import UsageError
 from deputize.dashboard.call_reader import CallReader
-from deputize.dashboard.page_request import MAX_BODY_BYTES, html_reply
 from deputize.dashboard.pages import Pages
-from deputize.dashboard.sessions import Sessions
-from deputize.dashboard.sign_in import LaunchLink
 from deputize.gateway.addresses import check_port, is_loopback
 from deputize.home import Home
 from deputize.http.admission import Admitted
@@ -24,6 +21,9 @@ from deputize.http.headers import Headers
 from deputize.http.limits import Limits
 from deputize.http.server import HttpServer, listen
 from deputize.store.access.roles import Actor
+from deputize.web.page_request import MAX_BODY_BYTES, html_reply
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import LaunchLink
 
 HOST = "127.0.0.1"
 _LIMITS = Limits(

@@ -16,13 +16,11 @@ import msgspec
 
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.pages import Pages
-from deputize.dashboard.sessions import Sessions
-from deputize.dashboard.sign_in import KeySignIn
 from deputize.home import Home
 from deputize.privacy.masking.detector_worker import read_message, write_message
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import KeySignIn
 
-BASE = "/ui"
-COOKIE = "deputize_ui"
 _NICE = 5
 """Agents come first."""
 
@@ -31,6 +29,8 @@ class PageSettings(msgspec.Struct, frozen=True):
     """Settings of the process, its first message."""
 
     home: str
+    base: str
+    cookie: str
     is_https: bool = False
 
 
@@ -53,8 +53,8 @@ def main(source: IO[bytes], target: IO[bytes]) -> int:
             home,
             reader,
             KeySignIn(home.api_keys, sessions),
-            cookie=COOKIE,
-            base=BASE,
+            cookie=settings.cookie,
+            base=settings.base,
             is_https=settings.is_https,
         )
         reader.start()

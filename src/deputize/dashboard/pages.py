@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib import resources
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -12,17 +11,7 @@ from deputize.core.errors import AccessDenied, BadInput, DeputizeError, NotAuthe
 from deputize.core.records import EVERY_TENANT
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.judgement import judge
-from deputize.dashboard.page_request import (
-    REPORT_POLICY,
-    PageRequest,
-    Visit,
-    asset_reply,
-    html_reply,
-    read_page_request,
-    redirect,
-)
 from deputize.dashboard.rendering import Renderer
-from deputize.dashboard.sign_in import SignIn, check_same_origin, session_cookie
 from deputize.dashboard.views import NotThere, Views, find_route
 from deputize.gateway.gateway_log import log_bug
 from deputize.home import Home
@@ -30,15 +19,18 @@ from deputize.http.handler import HttpReply
 from deputize.operations.route_changes import close_route, promote_route, restore_previous, roll_back_route
 from deputize.store.access.audit_log import acts_as
 from deputize.store.access.roles import Actor, Right, may, require
+from deputize.web.page_request import (
+    REPORT_POLICY,
+    PageRequest,
+    Visit,
+    html_reply,
+    read_page_request,
+    redirect,
+)
+from deputize.web.sign_in import SignIn, check_same_origin, session_cookie
+from deputize.web.sign_in_page import page_file
 
 MAX_REASON_CHARS = 500
-_MEDIA_TYPES = {
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-
-
 Answer = Callable[[Visit], HttpReply]
 
 
@@ -115,7 +107,8 @@ class Pages:
                 return self._render.message(405, "This page is read with GET.", None)
             request = read_page_request(method.replace("HEAD", "GET"), target, headers, body, self._base)
             if request.path.startswith("/assets/"):
-                return _asset(request.path.removeprefix("/assets/"))
+                found = page_file(request.path.removeprefix("/assets/"))
+                return found or self._render.message(404, "There is no such file.", None)
             if request.method == "POST":
                 check_same_origin(request)
             begun = self._sign_in.begin(request)
@@ -125,8 +118,9 @@ class Pages:
             actor = self._sign_in.actor_of(cookie)
             return self._signed_in(request, actor, cookie)
         except NotAuthenticated as error:
-            is_refused = method == "POST" or "token" in target
-            return self._render.sign_in(str(error) if is_refused else "", str(error))
+            if self._sign_in.asks_for_key:  # the key of a session has been revoked
+                return redirect(f"{self._base}/sign-in", [self._session("")])
+            return self._render.message(401, str(error), None)
         except DeputizeError as error:
             # of what is broken here, files are named to who may see the whole home only
             is_named = error.http_status < 500 or (actor is not None and actor.tenant == EVERY_TENANT)
@@ -261,11 +255,3 @@ class Pages:
         self._views.index.note_verdict(visit.id, verdict)
         left = [f.id for f in self._views.index.differed(visit.tenant) if not self._views.index.verdict(f.id)]
         return redirect(f"{self._base}/audits" + (f"/{quote(left[0], safe='')}" if left else ""))
-
-
-def _asset(name: str) -> HttpReply:
-    stem, _, suffix = name.partition(".")
-    found = resources.files("deputize.dashboard").joinpath("assets").joinpath(name)
-    if not stem.isalpha() or suffix not in _MEDIA_TYPES or not found.is_file():
-        raise NotThere("There is no such file.")
-    return asset_reply(found.read_bytes(), _MEDIA_TYPES[suffix])

@@ -11,11 +11,11 @@ import jinja2
 
 from deputize.core.records import Route
 from deputize.dashboard.charts import minute_bars, most_in_a_minute
-from deputize.dashboard.page_request import Visit, html_reply
 from deputize.dashboard.views import Views
 from deputize.http.handler import HttpReply
 from deputize.store.access.roles import Actor, Right, may
 from deputize.web import figures
+from deputize.web.page_request import Visit, html_reply
 
 MENU = (("/", "Now"), ("/calls", "Calls"), ("/tasks", "Tasks"), ("/audits", "Audits"), ("/runs", "Runs"))
 
@@ -42,16 +42,6 @@ class Renderer:
     def _render(self, name: str, **facts: Any) -> str:
         template = _environment().get_template(f"{name}.html.j2")
         return template.render(facts, base=self._base, asks_for_key=self._asks_for_key)
-
-    def sign_in(self, refused: str, how: str) -> HttpReply:
-        """The page for somebody who is not.
-
-        Args:
-            refused: why what was tried was refused; "": nothing was.
-            how: how to sign in.
-        """
-        page = self._render("sign_in", refused=refused, how=how, actor=None, path="")
-        return html_reply(page, 401 if refused else 200)
 
     def message(self, status: int, sentence: str, actor: Actor | None) -> HttpReply:
         """A page with one sentence."""

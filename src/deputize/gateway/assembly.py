@@ -44,6 +44,8 @@ from deputize.store.recording.recorder import Recorder
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream
 from deputize.upstreams.upstream_config import UpstreamConfig, judge_upstream
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import KeySignIn
 
 log = logging.getLogger("deputize.gateway")
 
@@ -122,7 +124,7 @@ class RunningGateway:
             self._keys, self._meter, self._prices, required=self._requires_keys
         )
         self._denials = DenialLog(home.audit)
-        self._pages = PageProcess(home.path, is_https=settings.scheme == "https") if settings.ui else None
+        self._pages = self._page_process(home) if settings.ui else None
         upstreams = UpstreamPool(
             [Upstream(c, self._transport_for(c)) for c in settings.upstreams],
             settings.retry,
@@ -162,6 +164,13 @@ class RunningGateway:
             journal_writer=self._journal_writer,
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()
+
+    def _page_process(self, home: Home) -> PageProcess:
+        # from the keys of the home, so that every worker knows the sessions of the others
+        sessions = Sessions(home.keyring.derive("dashboard sessions"), home.now)
+        is_https = self._settings.scheme == "https"
+        sign_in = KeySignIn(home.api_keys, sessions)
+        return PageProcess(home.path, sign_in, is_https=is_https, note_denial=self._denials.note)
 
     def _route_monitor(self, home: Home) -> RouteMonitor:
         settings = self._settings

@@ -1,6 +1,7 @@
 """The client of the process that makes the pages at /ui (see dashboard.page_worker): it takes nothing from the event loop.
 
-The process is started when somebody asks for a page, and ended when nobody has for a while.
+The process is started when somebody with a session asks for a page, and ended when nobody has for a while. Whoever has none is
+answered here (web.sign_in_page): a process for anybody who asks would be memory that anybody can take.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ import msgspec
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge, StoreError
 from deputize.gateway import error_replies
+from deputize.gateway.auth import key_id
+from deputize.gateway.denials import NoteDenial
 from deputize.http.admission import Admitted
 from deputize.http.handler import HttpReply
+from deputize.web.sign_in import KeySignIn
+from deputize.web.sign_in_page import SignInPage
 from deputize.wire.registry import CHAT
 
 log = logging.getLogger("deputize.gateway")
@@ -27,6 +32,10 @@ log = logging.getLogger("deputize.gateway")
 MAX_BODY_BYTES = 64 * 1024
 MAX_WAITING = 16
 """Requests for pages that wait; more are told to come back."""
+BASE = "/ui"
+COOKIE = "deputize_ui"
+_PAUSE_S = 0.05
+"""Between two requests of a connection without a session."""
 IDLE_S = 900.0
 """After so long without a request the process ends."""
 LONGEST_S = 60.0
@@ -42,14 +51,31 @@ _reply = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, str]], bytes])
 class PageProcess:
     """One process that answers requests for pages, one at a time."""
 
-    def __init__(self, home: Path, *, is_https: bool, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        home: Path,
+        sign_in: KeySignIn,
+        *,
+        is_https: bool,
+        note_denial: NoteDenial = lambda error, path, key_id: None,
+        idle_s: float = IDLE_S,
+    ) -> None:
         """
         Args:
             home: whose pages they are.
+            sign_in: checks keys and sessions.
             is_https: the gateway is asked over HTTPS only.
+            note_denial: is told of keys that were shown in vain.
             idle_s: see IDLE_S.
         """
-        self._settings = {"home": str(home), "is_https": is_https}
+        self._settings = {"home": str(home), "base": BASE, "cookie": COOKIE, "is_https": is_https}
+        self._front = SignInPage(
+            sign_in,
+            base=BASE,
+            cookie=COOKIE,
+            is_https=is_https,
+            on_refused=lambda error, key: note_denial(error, BASE, key_id(key)),
+        )
         self._idle_s = idle_s
         self._process: Process | None = None
         self._lock = asyncio.Lock()
@@ -64,7 +90,7 @@ class PageProcess:
     def admit(
         self, method: str, path: str, headers: Mapping[str, str], on_reply: Callable[[int], None]
     ) -> Admitted:
-        """Lets a request in by its head; who asks is found out by the page itself, from its cookie or its form.
+        """Lets a request in by its head; who asks is told by a cookie.
 
         Args:
             method: as sent.
@@ -78,6 +104,14 @@ class PageProcess:
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             raise RequestTooLarge(f"A form of these pages has at most {MAX_BODY_BYTES // 1024} KB.")
+
+        async def front(body: bytes) -> HttpReply:
+            reply = self._front.answer(method, path, headers, body)
+            on_reply(reply.status)
+            return reply
+
+        if self._front.takes(path, headers):
+            return Admitted(front, pause_s=_PAUSE_S)
 
         async def answer(body: bytes) -> HttpReply:
             try:

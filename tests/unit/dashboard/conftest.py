@@ -14,13 +14,13 @@ import pytest
 from deputize.core.records import Call, Certificate, Contract, Decision, Route, RouteFile, Usage
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.pages import Pages
-from deputize.dashboard.sessions import Sessions
-from deputize.dashboard.sign_in import LaunchLink
 from deputize.home import Home
 from deputize.http.handler import HttpReply
 from deputize.routes_file import write_routes
 from deputize.store.access.roles import Actor, owner
 from deputize.testing import ManualClock, call
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import LaunchLink
 
 HOST = "127.0.0.1:8791"
 NOW_S = 1_700_000_000.0

@@ -6,10 +6,10 @@ import hmac
 from typing import Protocol
 
 from deputize.core.errors import AccessDenied, NotAuthenticated, StoreError
-from deputize.dashboard.page_request import PageRequest
-from deputize.dashboard.sessions import SESSION_S, Sessions
 from deputize.store.access.api_keys import ApiKeys
 from deputize.store.access.roles import Actor, Right, require
+from deputize.web.page_request import PageRequest
+from deputize.web.sessions import SESSION_S, Sessions
 
 LAUNCH = "launch"
 """Name of the session of whoever opened the link."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import AccessDenied, NotAuthenticated
-from deputize.dashboard.page_request import PageRequest
-from deputize.dashboard.sessions import Sessions
-from deputize.dashboard.sign_in import KeySignIn, check_same_origin, session_cookie
 from deputize.home import Home
 from deputize.testing import ManualClock
+from deputize.web.page_request import PageRequest
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import KeySignIn, check_same_origin, session_cookie
 
 
 def request(method: str = "POST", path: str = "/sign-in", **given: dict[str, str]) -> PageRequest:

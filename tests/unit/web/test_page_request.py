@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.dashboard.page_request import MAX_BODY_BYTES, html_reply, read_page_request, redirect
+from deputize.web.page_request import MAX_BODY_BYTES, html_reply, read_page_request, redirect
 
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from deputize.dashboard.sessions import SESSION_S, Sessions
 from deputize.testing import ManualClock
+from deputize.web.sessions import SESSION_S, Sessions
 
 
 def test_a_cookie_says_whose_it_is_until_its_time_is_over() -> None:
