@@ -18,11 +18,11 @@ from benchmarks.table import arguments, save, show
 from deputize.core.records import Call, Certificate, Contract, Decision, Route, RouteFile, Usage
 from deputize.dashboard.call_reader import CallReader
 from deputize.dashboard.pages import Pages
-from deputize.web.sessions import Sessions
-from deputize.web.sign_in import LaunchLink
 from deputize.home import Home
 from deputize.routes_file import write_routes
 from deputize.store.access.roles import owner
+from deputize.web.sessions import Sessions
+from deputize.web.sign_in import LaunchLink
 
 SITES = ("triage", "policy check", "copy the case data", "next action", "write the case line")
 BATCH = 2000
