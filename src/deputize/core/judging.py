@@ -23,6 +23,8 @@ INSTRUCTION: Final = (
 )
 MAX_CHARS: Final = 60_000
 """A longer question is not asked: the pair counts as not judged."""
+MIN_CONTROLS: Final = 10
+"""From so many answers to other requests on, a judge that passes more than half of them is of no use."""
 _VERDICT: Final = re.compile(r"[\s\"'`*(\[]*([12=])[\s\"'`*)\].]*")
 
 
@@ -45,6 +47,16 @@ class JudgeEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Answers of the LLM that a person has corrected, shown to it next to the right answer."""
     n_labelled_passed: int = 0
     """Of them, judged no worse than the right answer."""
+
+    @property
+    def no_use(self) -> str:
+        """Why nothing follows from its verdicts, for a reader; "" where that was not seen."""
+        if self.n_controls < MIN_CONTROLS or 2 * self.n_controls_passed <= self.n_controls:
+            return ""
+        return (
+            f"the judge {self.model} does not tell answers apart: of {self.n_controls} answers to other requests it found "
+            f"{self.n_controls_passed} no worse"
+        )
 
     def in_words(self) -> str:
         """The judge and its errors, for a reader."""

@@ -40,5 +40,7 @@ def test_a_reader_is_told_of_the_judges_errors() -> None:
         in found.in_words()
     )
     assert "of 20 answers to other requests it passed 1." in found.in_words()
+    assert not found.no_use and not JudgeEvidence(model="m", n_controls=9, n_controls_passed=9).no_use
+    assert "of 20 answers" in JudgeEvidence(model="m", n_controls=20, n_controls_passed=11).no_use
     labelled = JudgeEvidence(model="m", n_labelled=7, n_labelled_passed=2)
     assert labelled.in_words().endswith("of 7 that a person has corrected 2.")

@@ -275,8 +275,7 @@ class TaskEvaluation:
             self.refused = "no time was left to ask the specialist anything: more minutes are needed"
             return
         validation = [c.on_validation() for c in self.methods]
-        # methods are compared on the same calls
-        common_N = np.arange(min(len(m) for m in validation))
+        common_N = np.arange(min(len(m) for m in validation))  # methods are compared on the same calls
         choice = choose(
             [m.name for m in self.methods], [m.take(common_N) for m in validation], self.config.epsilon
         )
@@ -316,7 +315,7 @@ class TaskEvaluation:
         return decision
 
     def _attempt(self, decision: MethodDecision, epsilon: float, level: float) -> CertificateAttempt:
-        """A certificate at one epsilon, unless held-out calls contradict it: they refuse a route and admit none."""
+        """A certificate at one epsilon, unless held-out calls contradict it or its judge is of no use: both only refuse a route."""
         made = certify.attempt(
             decision.calibration,
             decision.grid,
@@ -326,8 +325,9 @@ class TaskEvaluation:
             served_limit=self.config.served_limit_at(epsilon),
             reference=certify.Reference.of(self.config, self.calls.contract),
         )
-        seed = cert.seed_of(self.config.seed, "held out", self.calls.task.id)
+        seed, judge = cert.seed_of(self.config.seed, "held out", self.calls.task.id), decision.judge
         blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest_group, seed)
+        blocked = judge.no_use or blocked if judge is not None else blocked
         return replace(made, index=None, share_served=0.0, reason=blocked) if blocked else made
 
     def passes_whole(self, delta: float) -> bool:

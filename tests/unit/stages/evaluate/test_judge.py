@@ -178,7 +178,12 @@ def test_without_a_judge_or_without_questions_left_nothing_is_certified(world: C
         assert certified(w, judge).certificate is None
 
 
-@pytest.mark.parametrize("script", [biased, silent])
+def lenient(body: dict[str, Any]) -> Message:
+    """Every answer is as good as any other."""
+    return {"role": "assistant", "content": "="}
+
+
+@pytest.mark.parametrize("script", [biased, silent, lenient])
 def test_a_judge_that_is_of_no_use_certifies_nothing(
     world: Callable[..., World], script: Callable[[dict[str, Any]], Message]
 ) -> None:
