@@ -81,7 +81,7 @@ class Auditor:
             clock_s: perf_counter seconds.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide what is audited.
-            judge: compares texts of routes whose tasks leave that to one; without it their audits fail.
+            judge: compares texts of routes whose tasks leave that to one; without it, or where another one certified them, their audits fail.
         """
         self._judge = judge
         self._price = price
@@ -144,7 +144,9 @@ class Auditor:
         told = answer_of(message, route.contract)
         if not isinstance(prediction.answer, str) or not isinstance(told, str):
             return False
-        if self._judge is None:
+        certified = route.certificate.judge if route.certificate is not None else None
+        # another judge measures by another standard than the claim's
+        if self._judge is None or (certified is not None and certified.model != self._judge.model):
             return None
         return await self._judge.no_worse(asked.chat.get("messages") or [], prediction.answer, told)
 

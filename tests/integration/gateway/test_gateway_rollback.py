@@ -242,6 +242,20 @@ async def test_without_its_judge_the_audits_of_a_judged_route_fail(
     assert (evidence.n_audits, evidence.n_missed, evidence.n_due) == (0, 5, 5)
 
 
+async def test_another_judge_than_that_of_the_certificate_is_not_asked(
+    home: Path, upstream: LoopbackUpstream
+) -> None:
+    async with running(ScriptedUpstream(lambda body: {"role": "assistant", "content": "="})) as judge:
+        home.mkdir()
+        (home / "config.toml").write_text(f'[judge]\nbase_url = "{judge.url}"\nmodel = "judge-2"\n')
+        publish(home, text_route())
+        upstream.answer_with(completion("The card is lost."))
+        async with gateway(home, upstream, GoesBad()) as base_url:
+            assert await until_rolled_back(base_url, home, 5) == 5
+    evidence = read_evidence(home, None)[KEY]
+    assert (evidence.n_audits, evidence.n_missed, judge.n_requests) == (0, 5, 0)
+
+
 async def test_a_specialist_in_shadow_is_judged_too(home: Path, upstream: LoopbackUpstream) -> None:
     async with running(ScriptedUpstream(lambda body: {"role": "assistant", "content": "="})) as judge:
         home.mkdir()
