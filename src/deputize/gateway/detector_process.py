@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
@@ -16,18 +15,17 @@ import msgspec
 
 from deputize.core.config import Privacy
 from deputize.core.errors import BadInput, StoreError
+from deputize.gateway.process_messages import end_process, receive, send_value
 from deputize.privacy.call_texts import valid_unicode
 from deputize.privacy.masking.found_values import Findings, Line
 from deputize.specialists.serving.pool import worker_environment
 
 log = logging.getLogger("deputize.gateway")
 
-_LENGTH = struct.Struct(">I")
 _MODULE = "deputize.privacy.masking.detector_worker"
 _START_S = 120.0
 LONGEST_S = 60.0
 """A process that takes longer for a few lines is replaced."""
-_END_S = 3.0
 _findings = msgspec.msgpack.Decoder(list[Findings])
 
 
@@ -62,14 +60,14 @@ class DetectorProcess:
             sys.executable, "-m", _MODULE, stdin=PIPE, stdout=PIPE, env=worker_environment(os.environ)
         )
         try:
-            _write(process, self._settings)
+            send_value(process, self._settings)
             async with asyncio.timeout(_START_S):
-                started = msgspec.msgpack.decode(await _read(process), type=_Started)
+                started = msgspec.msgpack.decode(await receive(process), type=_Started)
         except (TimeoutError, EOFError, msgspec.DecodeError) as error:
-            await _end(process)
+            await end_process(process)
             raise MaskingFailed("The process that looks for personal data did not start.") from error
         if started.error:
-            await _end(process)
+            await end_process(process)
             raise BadInput(f"Personal data cannot be masked ([privacy] live): {started.error}")
         for warning in started.warnings:
             log.warning("%s", warning)
@@ -88,8 +86,8 @@ class DetectorProcess:
             process = await self._running()
             try:
                 async with asyncio.timeout(LONGEST_S):
-                    _write(process, [(valid_unicode(line), is_prose) for line, is_prose in lines])
-                    found = _findings.decode(await _read(process))
+                    send_value(process, [(valid_unicode(line), is_prose) for line, is_prose in lines])
+                    found = _findings.decode(await receive(process))
                 if len(found) != len(lines):
                     raise EOFError
             except (EOFError, OSError, msgspec.DecodeError) as error:  # TimeoutError is an OSError
@@ -121,34 +119,9 @@ class DetectorProcess:
         if self._starting is not None:
             self._starting.cancel()
         if self._process is not None:
-            await _end(self._process)
+            await end_process(self._process)
 
 
 def _note_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("%s", error)
-
-
-def _write(process: Process, value: object) -> None:
-    assert process.stdin is not None
-    data = msgspec.msgpack.encode(value)
-    process.stdin.write(_LENGTH.pack(len(data)) + data)
-
-
-async def _read(process: Process) -> bytes:
-    """The next message. Raises IncompleteReadError, which is an EOFError, where the process ends."""
-    assert process.stdout is not None
-    (n_bytes,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-    return await process.stdout.readexactly(n_bytes)
-
-
-async def _end(process: Process) -> None:
-    if process.stdin is not None:
-        process.stdin.close()
-    try:
-        async with asyncio.timeout(_END_S):
-            await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

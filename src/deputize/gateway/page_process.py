@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge, Stor
 from deputize.gateway import error_replies
 from deputize.gateway.auth import key_id
 from deputize.gateway.denials import NoteDenial
+from deputize.gateway.process_messages import end_process, receive, send_value
 from deputize.http.admission import Admitted
 from deputize.http.handler import HttpReply
 from deputize.web.sign_in import KeySignIn
@@ -40,9 +40,7 @@ IDLE_S = 900.0
 """After so long without a request the process ends."""
 LONGEST_S = 60.0
 """A process that takes longer for a page is replaced."""
-_END_S = 3.0
 _MODULE = "deputize.dashboard.page_worker"
-_LENGTH = struct.Struct(">I")
 _HEADERS = ("content-type", "cookie", "host", "origin", "sec-fetch-site")
 """The headers that pages look at; no key of an agent travels on."""
 _reply = msgspec.msgpack.Decoder(tuple[int, list[tuple[str, str]], bytes])
@@ -146,8 +144,8 @@ class PageProcess:
             try:
                 async with asyncio.timeout(LONGEST_S):
                     process = self._process or await self._started()
-                    _write(process, request)
-                    return HttpReply(*_reply.decode(await _read(process)))
+                    send_value(process, request)
+                    return HttpReply(*_reply.decode(await receive(process)))
             except (EOFError, OSError, msgspec.DecodeError) as error:  # TimeoutError is an OSError
                 self._kill()
                 log.error("the process that makes pages gave no answer, and is started again when asked")
@@ -157,7 +155,7 @@ class PageProcess:
         # the key ring may need what the environment holds
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", _MODULE, stdin=PIPE, stdout=PIPE)
         self._process = process
-        _write(process, self._settings)
+        send_value(process, self._settings)
         return process
 
     def _stay(self) -> None:
@@ -184,27 +182,5 @@ class PageProcess:
         if self._ending is not None:
             self._ending.cancel()
         process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            async with asyncio.timeout(_END_S):
-                await process.wait()
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-
-
-def _write(process: Process, value: object) -> None:
-    assert process.stdin is not None
-    data = msgspec.msgpack.encode(value)
-    process.stdin.write(_LENGTH.pack(len(data)) + data)
-
-
-async def _read(process: Process) -> bytes:
-    """The next message. Raises IncompleteReadError, which is an EOFError, where the process ends."""
-    assert process.stdout is not None
-    (n_bytes,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-    return await process.stdout.readexactly(n_bytes)
+        if process is not None:
+            await end_process(process)

@@ -19,6 +19,7 @@ from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased
 from deputize.store.codec import Outcomes, checked_feedback, entry_of
+from deputize.store.filing import AgentDigests, was_erased
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
@@ -121,7 +122,7 @@ class PostgresStore:
         self._busy_timeout_s, self._clock, self._key_cache = busy_timeout_s, clock, key_cache
         self._lock = threading.Lock()
         self._epoch = Epoch("", {}, key_cache)
-        self._agents: dict[str, bytes] = {}
+        self._agents = AgentDigests(self.keyring)
         self._errors = psycopg_or_error().errors
         self._is_prepared = self._closed = False
         self._pool: Pool = make_pool(server, busy_timeout_s)
@@ -214,7 +215,7 @@ class PostgresStore:
             by_id.setdefault(self.keyring.lookup("call", entry.id), entry)
 
         def add(db: Connection, epoch: Epoch) -> tuple[int, Epoch, dict[KeyName, DataKey]]:
-            taken = [(id, e) for id, e in by_id.items() if not self._is_late(e, epoch)]
+            taken = [(id, e) for id, e in by_id.items() if not was_erased(e, epoch.tombstones, self.keyring)]
             if not taken:
                 return 0, epoch, {}
             names = {_key_name(e) for _, e in taken}
@@ -229,7 +230,7 @@ class PostgresStore:
                         written(e.tenant),
                         month_of(e.timestamp),
                         float(e.timestamp or 0.0),
-                        self._agent(e.agent),
+                        self._agents.of(e.agent),
                         keys[_key_name(e)].id,
                         e.version,
                         keys[_key_name(e)].encrypt(CALL, id, e.version, e.data),
@@ -243,21 +244,6 @@ class PostgresStore:
         epoch.keep(keys)
         epoch.partitions.update((tenant, month) for tenant, _, month in keys)
         return n_new
-
-    def _is_late(self, entry: Entry, epoch: Epoch) -> bool:
-        """True where a call was made before its origin was erased, as far as it can tell, and comes in only now."""
-        if not epoch.tombstones or not entry.origin:
-            return False
-        erased_at = epoch.tombstones.get((entry.tenant, subject_of(self.keyring, entry.tenant, entry.origin)))
-        return erased_at is not None and (entry.timestamp is None or entry.timestamp <= erased_at)
-
-    def _agent(self, agent: str) -> bytes:
-        found = self._agents.get(agent)
-        if found is None:
-            if len(self._agents) > 1000:  # the name comes from a request header: no end to them
-                self._agents.clear()
-            found = self._agents[agent] = self.keyring.lookup("agent", agent)
-        return found
 
     def add_feedback(
         self,

@@ -19,6 +19,7 @@ from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
+from deputize.store.filing import AgentDigests, was_erased
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
@@ -73,7 +74,7 @@ class SqliteStore:
         self._keys = DataKeys(keyring, size=key_cache)
         self._epoch = ""
         self._tombstones: dict[tuple[str, bytes], float] = {}
-        self._agents: dict[str, bytes] = {}
+        self._agents = AgentDigests(self.keyring)
         self._closed = False
         with errors_in_words(path, busy_timeout_s):
             try:
@@ -232,31 +233,16 @@ class SqliteStore:
             self._fresh(db)
             rows = []
             for id, entry in zip(ids, entries, strict=True):
-                if self._is_late(entry):
+                if was_erased(entry, self._tombstones, self.keyring):
                     continue
                 key = self._keys.obtain(db, entry.tenant, entry.origin, month_of(entry.timestamp))
                 sealed = key.encrypt(_CALL, id, entry.version, entry.data)
                 rows.append(
-                    (id, entry.timestamp or 0.0, self._agent(entry.agent), key.id, entry.version, sealed)
+                    (id, entry.timestamp or 0.0, self._agents.of(entry.agent), key.id, entry.version, sealed)
                 )
             before = db.total_changes
             db.executemany(_SQL["add_call"], rows)
             return db.total_changes - before
-
-    def _is_late(self, entry: Entry) -> bool:
-        """True where a call was made before its origin was erased, as far as it can tell, and comes in only now."""
-        if not self._tombstones or not entry.origin:
-            return False
-        erased_at = self._tombstones.get((entry.tenant, subject_of(self.keyring, entry.tenant, entry.origin)))
-        return erased_at is not None and (entry.timestamp is None or entry.timestamp <= erased_at)
-
-    def _agent(self, agent: str) -> bytes:
-        found = self._agents.get(agent)
-        if found is None:
-            if len(self._agents) > 1000:  # the name comes from a request header: no end to them
-                self._agents.clear()
-            found = self._agents[agent] = self.keyring.lookup("agent", agent)
-        return found
 
     def calls(
         self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None

@@ -1,0 +1,41 @@
+"""Filing of calls: late calls of erased origins stay out, and agents are found by a keyed digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deputize.store.base import Entry
+from deputize.store.filing import AgentDigests, was_erased
+from deputize.store.keys.data_keys import subject_of
+from deputize.store.keys.keyring import KeyRing
+
+
+@pytest.mark.parametrize(
+    ("origin", "timestamp", "tenant", "expected"),
+    [
+        ("anna", 9.0, "t", True),
+        ("anna", 10.0, "t", True),
+        ("anna", None, "t", True),
+        ("anna", 10.5, "t", False),
+        ("anna", 9.0, "other", False),
+        ("ben", 9.0, "t", False),
+        ("", 9.0, "t", False),
+    ],
+)
+def test_a_late_call_of_an_erased_origin(
+    tmp_path: Path, origin: str, timestamp: float | None, tenant: str, expected: bool
+) -> None:
+    keyring = KeyRing.open(tmp_path)
+    entry = Entry("c", tenant, origin, "a", timestamp, 1, b"{}")
+    assert was_erased(entry, {("t", subject_of(keyring, "t", "anna")): 10.0}, keyring) is expected
+    assert not was_erased(entry, {}, keyring)
+
+
+def test_digests_of_agents_are_the_same_however_many_there_were(tmp_path: Path) -> None:
+    keyring = KeyRing.open(tmp_path)
+    digests = AgentDigests(keyring)
+    first = digests.of("a")
+    assert len({digests.of(f"a{i}") for i in range(2000)}) == 2000
+    assert digests.of("a") == first == keyring.lookup("agent", "a")
