@@ -1,7 +1,8 @@
-"""The picture of the live page for the documentation: `python -m benchmarks.pictures [OUT_FOLDER]`.
+"""Pictures of the live page and of a report for the documentation: `python -m benchmarks.pictures [OUT_FOLDER] [--demo HOME]`.
 
-The home is simulated: calls of a help desk over thirty days, the last hour as a customer at work would have it, five routes in different states. The
-page is the real one, photographed with Debian's Chromium (playwright).
+The live page is over a simulated home: calls of a help desk over thirty days, the last hour as a customer at work would have it, four routes in
+different states. The report is that of the home which `make demo` leaves (.deputize-demo), where `--demo` names it. Both pages are the
+real ones, photographed with Debian's Chromium (playwright).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-sync",
 )
-WIDTH, HEIGHT = 1180, 1010
+WIDTH, HEIGHT, REPORT_HEIGHT = 1180, 1010, 1500
 TASKS: dict[str, tuple[RouteState, float, int, int]] = {
     "triage: decide what the customer wants and how urgent": ("live", 1.0, 412, 3),
     "copy the case data out of a customer's letter": ("live", 1.0, 388, 0),
@@ -141,7 +142,35 @@ def take(out: Path) -> Path:
     return made
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Pictures of the live page.")
+def take_report(demo: Path, out: Path) -> Path:
+    """Takes the picture of the top of the newest report of a home; returns the file."""
+    from playwright.sync_api import sync_playwright
+
+    out.mkdir(parents=True, exist_ok=True)
+    made = out / "report.png"
+    pages = sorted(demo.glob("runs/*/report.html"), key=lambda p: p.stat().st_mtime)
+    if not pages:
+        raise SystemExit(f"{demo} has no report: run `make demo` first.")
+    with sync_playwright() as tool:
+        browser = tool.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        page = browser.new_page(viewport={"width": WIDTH, "height": REPORT_HEIGHT})
+        page.goto(pages[-1].resolve().as_uri())
+        page.screenshot(path=made)
+        browser.close()
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Pictures of the live page and of a report.")
     parser.add_argument("out", type=Path, nargs="?", default=Path("docs/pictures"))
-    print(take(parser.parse_args().out))
+    parser.add_argument(
+        "--demo", type=Path, default=None, help="home of a demo, for the picture of its report"
+    )
+    options = parser.parse_args()
+    print(take(options.out))
+    if options.demo is not None:
+        print(take_report(options.demo, options.out))
+
+
+if __name__ == "__main__":
+    main()
