@@ -60,7 +60,7 @@ def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
         assert finished.load("finetune", Finetuned).specialists == []
         timings = finished.state.timings_s
         assert timings["select"] + timings["finetune"] + timings["evaluate"] < 5
-    page = next((home / "runs").glob("*/report.html")).read_text("utf-8")
+    page = next((home / "runs").glob("*/report.html")).read_text("utf-8").replace("\u00a0", " ")
     assert (
         report["nothing_trained_reason"].split("`")[0] in page and "Before training: 80 independent" in page
     )

@@ -32,13 +32,13 @@ class Echo:
         if specialist_path != "s":
             raise BadInput("no such specialist")
         await asyncio.sleep(0)
-        return Prediction(answer=request.messages[0]["content"], confidence=0.5)
+        return Prediction(answer=request.messages[0]["content"], confidence=0.5, engine="echo")
 
 
 class TooSure(Echo):
     async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
         found = await super().predict(specialist_path, request, timeout_s)
-        return Prediction(answer=found.answer, confidence=1.5)
+        return Prediction(answer=found.answer, confidence=1.5, engine="echo")
 
 
 class Endless(Echo):
