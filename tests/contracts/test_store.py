@@ -260,6 +260,25 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
         store.erase("")
 
 
+def test_an_episode_is_known_by_tenant_until_its_calls_go(store: Store) -> None:
+    store.append(
+        [
+            a_call("a", episode="e", origin="o_1"),
+            a_call("b", episode="e"),
+            a_call("c", episode="old", timestamp=1.0),
+            a_call("d", tenant="t2", episode="odd \ud83d\0"),
+            a_call("n"),
+        ]
+    )
+    assert store.has_episode("default", "e") and not store.has_episode("t2", "e")
+    assert store.has_episode("t2", "odd ?\0") and not store.has_episode("t2", "odd \ud83d\0")
+    assert not store.has_episode("default", "") and not store.has_episode("nobody", "e")
+    store.erase("o_1")
+    assert store.has_episode("default", "e"), "another call of it is there"
+    assert store.erase_calls(["b"]) == ["b"] and not store.has_episode("default", "e")
+    assert store.expire(tenant="default", before=2.0) == 1 and not store.has_episode("default", "old")
+
+
 def test_retention_is_per_tenant(store: Store) -> None:
     store.append(
         [
@@ -492,6 +511,20 @@ class GetsWhatIsThereAlone(MemoryStore):
         return (call for call in super().get(call_ids) if call is not None)
 
 
+class KnowsEpisodesOfAnybody(MemoryStore):
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        return any(super(KnowsEpisodesOfAnybody, self).has_episode(one, episode) for one in self.tenants())
+
+
+class KeepsErasedEpisodes(MemoryStore):
+    def append_entries(self, entries: Sequence[Entry]) -> int:
+        self.seen = getattr(self, "seen", set()) | {(e.tenant, e.episode) for e in entries if e.episode}
+        return super().append_entries(entries)
+
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        return (tenant, episode) in self.seen
+
+
 class OneTenant(MemoryStore):
     def tenants(self) -> list[str]:
         return ["default"] if self.count() else []
@@ -562,6 +595,8 @@ BROKEN: list[tuple[type[MemoryStore], str]] = [
     (ForgetsWhatWasErased, "erased names"),
     (GoneIsErased, "gone names"),
     (GetsWhatIsThereAlone, "get gives calls in the order"),
+    (KnowsEpisodesOfAnybody, "has_episode is true"),
+    (KeepsErasedEpisodes, "not known any more"),
     (OneTenant, "tenants names"),
     (NothingIsOld, "older counts"),
     (ForgetsExpiry, "expire deletes"),

@@ -21,7 +21,7 @@ from deputize.gateway.context import RECORDING, CallIds, Context, end_user_of, r
 from deputize.gateway.conversations import Conversations
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
-from deputize.gateway.feedback import read_feedback
+from deputize.gateway.feedback import read_feedback, unknown_subject
 from deputize.gateway.forwarding import forward_query
 from deputize.gateway.gateway_log import log_bug
 from deputize.gateway.live_masking import LiveMasker
@@ -389,16 +389,15 @@ class Gateway:
         self._authenticator.take_turn(asked.caller)
         feedback = read_feedback(body)
         caller = asked.caller
-        if feedback.call_id and not await self._recorder.knows_call(feedback.call_id):
-            sentence = f"There is no call {feedback.call_id[:200]!r} here: its id is x-deputize-request-id of its answer."
+        tenant = "" if caller.key is not None and caller.key.tenant == EVERY_TENANT else caller.tenant
+        if sentence := await unknown_subject(self._recorder, feedback, tenant):
             return error_replies.unknown(paths.error_dialect(asked.path), sentence)
-        every_tenant = caller.key is not None and caller.key.tenant == EVERY_TENANT
         await self._recorder.add_feedback(
             episode=feedback.episode,
             call_id=feedback.call_id,
             metric=feedback.metric,
             value=feedback.value,
-            tenant="" if every_tenant else caller.tenant,
+            tenant=tenant,
             correction=feedback.correction,
         )
         return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')

@@ -9,10 +9,13 @@ import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
+from deputize.gateway.protocols import CallRecorder
 from deputize.wire.chat_request import decode_object
 
 CORRECTION = "correction"
 """Metric of feedback that says what would have been right."""
+
+_MAX_QUOTED = 200
 
 
 class CallerFeedback(msgspec.Struct, frozen=True):
@@ -54,6 +57,28 @@ def read_feedback(body: bytes) -> CallerFeedback:
     if not isfinite(number):
         raise BadInput("The 'value' of feedback must be a finite number.")
     return CallerFeedback(metric, number, episode, call_id)
+
+
+async def unknown_subject(recorder: CallRecorder, feedback: CallerFeedback, tenant: str) -> str:
+    """A sentence where no call has the id or the episode that feedback is for; "" where one has.
+
+    Args:
+        recorder: of the calls.
+        feedback: of a caller.
+        tenant: whose episodes it may be for; "" for everybody's.
+    """
+    if feedback.call_id:
+        if await recorder.knows_call(feedback.call_id):
+            return ""
+        named = feedback.call_id[:_MAX_QUOTED]
+        return f"There is no call {named!r} here: its id is x-deputize-request-id of its answer."
+    if await recorder.knows_episode(tenant, feedback.episode):
+        return ""
+    named = feedback.episode[:_MAX_QUOTED]
+    return (
+        f"There is no call of the episode {named!r} here: calls name it in x-deputize-episode, and it is kept with those "
+        "that are recorded in full."
+    )
 
 
 def read_correction(given: Any) -> Message:

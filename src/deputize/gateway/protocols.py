@@ -52,7 +52,11 @@ class CallRecorder(Protocol):
         ...
 
     async def knows_call(self, call_id: str) -> bool:
-        """True where a call has been kept."""
+        """True where a call has been kept, or may be on its way there."""
+        ...
+
+    async def knows_episode(self, tenant: str, episode: str) -> bool:
+        """As `knows_call`, for any call of a tenant's episode; of anybody's where `tenant` is ""."""
         ...
 
     def counts(self) -> Mapping[str, float]:

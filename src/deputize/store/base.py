@@ -21,6 +21,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int
     data: bytes
     """The call as JSON."""
+    episode: str
 
 
 class Feedback(Record, frozen=True):
@@ -159,6 +160,16 @@ class Store(Protocol):
 
     def gone(self, call_ids: Sequence[str]) -> set[str]:
         """Those of `call_ids` that cannot be read here: erased, expired, or never stored."""
+        ...
+
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        """True where a call of this tenant's episode can be read here.
+
+        False for the episode "": a call without one is in none. True also where it cannot be told.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         ...
 
     def tenants(self) -> list[str]:

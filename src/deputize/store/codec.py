@@ -37,7 +37,9 @@ def entry_of(call: Call) -> Entry:
             data = _ENCODER.encode(call)
     except (TypeError, RecursionError, ValueError) as error:
         raise BadInput(f"A call cannot be stored: it is not JSON ({type(error).__name__}).") from error
-    return Entry(call.id, call.tenant, call.origin, call.agent, call.timestamp, call.version, data)
+    return Entry(
+        call.id, call.tenant, call.origin, call.agent, call.timestamp, call.version, data, call.episode
+    )
 
 
 def _mended(value: Any) -> Any:

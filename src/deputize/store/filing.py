@@ -1,4 +1,4 @@
-"""How stores that seal calls file them: whether a call still may come in, and under which digest of its agent."""
+"""How stores that seal calls file them: whether a call still may come in, and under which digests of agent and episode."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def was_erased(entry: Entry, erased_at: Mapping[tuple[str, bytes], float], keyri
         return False
     at = erased_at.get((entry.tenant, subject_of(keyring, entry.tenant, entry.origin)))
     return at is not None and (entry.timestamp is None or entry.timestamp <= at)
+
+
+def episode_digest(keyring: KeyRing, tenant: str, episode: str) -> bytes:
+    """The keyed digest by which an episode is found; two tenants' episodes of one name have different ones. Empty for none."""
+    return keyring.lookup("episode", tenant, episode) if episode else b""
 
 
 class AgentDigests:

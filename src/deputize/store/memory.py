@@ -108,6 +108,12 @@ class MemoryStore:
     def gone(self, call_ids: Sequence[str]) -> set[str]:
         return {id for id in call_ids if id not in self._calls}
 
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        with self._lock:
+            return bool(episode) and any(
+                (c.tenant, c.episode) == (tenant, episode) for c in self._calls.values()
+            )
+
     def _keep_feedback(self, is_kept: Callable[[Feedback, str], bool]) -> None:
         told = [(f, m) for f, m in zip(self._feedback, self._feedback_at, strict=True) if is_kept(f, m)]
         self._feedback, self._feedback_at = [f for f, _ in told], [m for _, m in told]

@@ -19,11 +19,12 @@ class StoredKey(NamedTuple):
 
 
 class StoredCall(NamedTuple):
-    """A sealed call; None in place of the payload where it was erased."""
+    """A sealed call; None in place of the payload where it was erased. Agent and episode are keyed digests."""
 
     id: bytes
     time: float
     agent: bytes
+    episode: bytes
     key: int
     schema: int
     payload: bytes | None

@@ -19,7 +19,7 @@ from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased
 from deputize.store.codec import Outcomes, checked_feedback, entry_of
-from deputize.store.filing import AgentDigests, was_erased
+from deputize.store.filing import AgentDigests, episode_digest, was_erased
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
@@ -231,6 +231,7 @@ class PostgresStore:
                         month_of(e.timestamp),
                         float(e.timestamp or 0.0),
                         self._agents.of(e.agent),
+                        episode_digest(self.keyring, e.tenant, e.episode),
                         keys[_key_name(e)].id,
                         e.version,
                         keys[_key_name(e)].encrypt(CALL, id, e.version, e.data),
@@ -317,6 +318,13 @@ class PostgresStore:
         ids = {self.keyring.lookup("call", id): id for id in call_ids}
         with self._reading() as db:
             return {ids[bytes(row[0])] for row in db.execute(_SQL[query], {"ids": list(ids)}).fetchall()}
+
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        if not episode:
+            return False
+        wanted = {"tenant": written(tenant), "episode": episode_digest(self.keyring, tenant, episode)}
+        with self._reading(tenant) as db:
+            return bool(_one(db.execute(_SQL["has_episode"], wanted)))
 
     def tenants(self) -> list[str]:
         with self._reading() as db:

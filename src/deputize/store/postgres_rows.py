@@ -37,11 +37,18 @@ def opened_call(keys: RowKeys, row: tuple[Any, ...]) -> Call:
     return call
 
 
-def stage(db: Connection, rows: Iterable[tuple[int, bytes, str, str, float, bytes, int, int, bytes]]) -> None:
-    """Copies calls to where the query `add_calls` takes them from: number, id, tenant, month, time, agent, key, schema, payload."""
+def stage(
+    db: Connection, rows: Iterable[tuple[int, bytes, str, str, float, bytes, bytes, int, int, bytes]]
+) -> None:
+    """Copies calls to where the query `add_calls` takes them from.
+
+    Args:
+        db: in a transaction.
+        rows: number, id, tenant, month, time, agent, episode, key, schema, payload.
+    """
     db.execute(_SQL["staging"])
     with db.cursor().copy(_SQL["stage"]) as copy:
-        copy.set_types(["int8", "bytea", "text", "text", "float8", "bytea", "int8", "int4", "bytea"])
+        copy.set_types(["int8", "bytea", "text", "text", "float8", "bytea", "bytea", "int8", "int4", "bytea"])
         for row in rows:
             copy.write_row(row)
 

@@ -68,6 +68,7 @@ def _load_calls(db: Connection, calls: list[StoredCall], partitions: dict[int, t
                 month,
                 call.time,
                 call.agent,
+                call.episode,
                 call.key,
                 call.schema,
                 call.payload or b"",

@@ -19,7 +19,7 @@ from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased, Feedback
 from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
-from deputize.store.filing import AgentDigests, was_erased
+from deputize.store.filing import AgentDigests, episode_digest, was_erased
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
@@ -31,7 +31,7 @@ from deputize.store.sqlite_rows import stored_rows
 
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")
-_SCHEMA = 1
+_SCHEMA = 2
 _APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
 _CALL, _FEEDBACK = b"call", b"feedback"
 _PATIENCE, _ASK_AGAIN_S = 6.0, 0.0005
@@ -129,7 +129,7 @@ class SqliteStore:
             elif application != _APPLICATION_ID or version != _SCHEMA:
                 raise StoreError(
                     f"{self.path} is not a store of this version (application {application:#x}, version {version}; "
-                    f"needed {_APPLICATION_ID:#x}, {_SCHEMA})."
+                    f"needed {_APPLICATION_ID:#x}, {_SCHEMA}): open it with the release that made it, or begin a new home."
                 )
             ring = db.execute(_SQL["get_meta"], ("ring",)).fetchone()
             if ring is None or ring[0] != self.keyring.id:
@@ -237,9 +237,9 @@ class SqliteStore:
                     continue
                 key = self._keys.obtain(db, entry.tenant, entry.origin, month_of(entry.timestamp))
                 sealed = key.encrypt(_CALL, id, entry.version, entry.data)
-                rows.append(
-                    (id, entry.timestamp or 0.0, self._agents.of(entry.agent), key.id, entry.version, sealed)
-                )
+                agent = self._agents.of(entry.agent)
+                episode = episode_digest(self.keyring, entry.tenant, entry.episode)
+                rows.append((id, entry.timestamp or 0.0, agent, episode, key.id, entry.version, sealed))
             before = db.total_changes
             db.executemany(_SQL["add_call"], rows)
             return db.total_changes - before
@@ -407,6 +407,11 @@ class SqliteStore:
             return {
                 id for id in call_ids if not db.execute(_SQL["is_readable"], (look("call", id),)).fetchone()
             }
+
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        with self._read() as db:
+            wanted = episode_digest(self.keyring, tenant, episode)
+            return db.execute(_SQL["has_episode"], (wanted,)).fetchone() is not None
 
     def tenants(self) -> list[str]:
         """Everybody whose calls are here."""

@@ -43,6 +43,7 @@ def check_store(reopen: Reopen, *, clock: Callable[[], float] = time.time) -> No
             _check_feedback,
             _check_feedback_of_a_tenant,
             _check_bad_feedback,
+            _check_episodes,
             _check_threads,
         ):
             check(store)
@@ -197,6 +198,26 @@ def _check_bad_feedback(store: Store) -> None:
         raise AssertionError("add_feedback refuses feedback about nothing, with BadInput")
 
 
+def _check_episodes(store: Store) -> None:
+    store.append(
+        [
+            _call("known-1", agent="known", episode="known-e", tenant="known"),
+            _call("known-2", agent="known", tenant="known"),
+        ]
+    )
+    store.append_entries([entry_of(_call("known-3", agent="known", episode="known-f"))])
+    store.add_feedback(episode="known-g", metric="success", value=1.0)
+    known = {
+        (tenant, episode): store.has_episode(tenant, episode)
+        for tenant in ("default", "known")
+        for episode in ("known-e", "known-f", "known-g", "known", "")
+    }
+    assert {of for of, is_known in known.items() if is_known} == {
+        ("known", "known-e"),
+        ("default", "known-f"),
+    }, "has_episode is true where a call of the tenant names the episode, and nowhere else"
+
+
 def _check_threads(store: Store) -> None:
     failures: list[BaseException] = []
 
@@ -247,6 +268,9 @@ def _check_erasure(store: Store, clock: Callable[[], float]) -> None:
         None,
         "bob-1",
     ], "get gives calls in the order of their ids, and None for those that cannot be read"
+    assert [store.has_episode("default", f"erase-{name}") for name in "ab"] == [False, True], (
+        "an episode whose calls are all erased is not known any more, and no other is forgotten"
+    )
     kept = {c.id: c.outcome for c in store.calls(agent="erase")}
     assert kept["bob-1"] is not None, "erase leaves the feedback on others"
     try:
@@ -271,6 +295,9 @@ def _check_erasure_of_calls(store: Store) -> None:
         "erase_calls takes the tenant's calls and says which; others, and those that are not here, are left out"
     )
     assert sorted(_ids(store, agent="some")) == ["some-2", "some-3"], "erase_calls takes no other call"
+    assert store.has_episode("default", "some-e"), (
+        "an episode is known as long as one of its calls can be read"
+    )
     assert store.erased(["some-1"]) == {"some-1"}, "what erase_calls took counts as erased"
     assert store.append([_call("some-1", agent="some")]) == 0, "nor does the id of such a call come back"
     store.erase_calls([], episodes=["some-e"])
@@ -311,7 +338,7 @@ def _check_expiry(store: Store, clock: Callable[[], float]) -> None:
     limit = 50 * DAY_S
     store.append(
         [
-            _call("old-1", agent="expire", tenant="expire", timestamp=limit - 1),
+            _call("old-1", agent="expire", tenant="expire", episode="old-e", timestamp=limit - 1),
             _call("new-1", agent="expire", tenant="expire", timestamp=limit),
             _call("undated-1", agent="expire", tenant="expire", timestamp=None),
             _call("other-1", agent="expire", tenant="expire too", timestamp=limit - 1),
@@ -323,6 +350,7 @@ def _check_expiry(store: Store, clock: Callable[[], float]) -> None:
         "expire deletes a tenant's calls from before the time; younger ones, undated ones and other tenants' stay"
     )
     assert store.gone(["old-1", "new-1"]) == {"old-1"}, "expired calls are gone"
+    assert not store.has_episode("expire", "old-e"), "and so are their episodes"
     assert store.erased(["old-1"]) == set(), "expired calls are not erased ones"
     assert store.older(tenant="expire", before=limit) == 0 == store.expire(tenant="expire", before=limit), (
         "what has expired is not counted again"
@@ -354,6 +382,9 @@ def _check_reopened(reopen: Reopen, clock: Callable[[], float]) -> None:
         assert store.erased(["ann-1"]) == {"ann-1"}, "erasures are there after closing and opening again"
         assert store.append([_call("ann-1", origin="o_ann"), _call("ann-9", origin="o_ann")]) == 0, (
             "tombstones are there after closing and opening again"
+        )
+        assert store.has_episode("known", "known-e") and not store.has_episode("default", "erase-a"), (
+            "episodes are known after closing and opening again"
         )
         assert "old-1" not in kept, "expired calls do not come back when the store is opened again"
     finally:

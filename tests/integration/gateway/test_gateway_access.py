@@ -359,6 +359,7 @@ async def test_logs_metrics_and_files_hold_no_payload_and_no_key(
     headers = {
         "authorization": "Bearer sk-ostrich-client",
         "x-deputize-origin": "ostrich-origin",
+        "x-deputize-episode": "e",
         "content-type": "application/json",
     }
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:

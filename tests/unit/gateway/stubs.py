@@ -77,6 +77,9 @@ class ListRecorder:
     async def knows_call(self, call_id: str) -> bool:
         return call_id in {call.id for call in self.calls}
 
+    async def knows_episode(self, tenant: str, episode: str) -> bool:
+        return any(call.episode == episode and tenant in ("", call.tenant) for call in self.calls)
+
     def counts(self) -> Mapping[str, float]:
         return {"queued": len(self.calls), "pending": 0}
 

@@ -134,6 +134,12 @@ async def test_feedback_is_handed_to_the_recorder() -> None:
     parts.recorder.calls.append(Call(id="c", messages=[], response={}))
     assert (await made("POST", "/v1/deputize/feedback", OURS, body)).status == 200
     assert parts.recorder.feedback["call_id"] == "c" and parts.recorder.feedback["tenant"] == "default"
+    about = b'{"episode":"e","metric":"success","value":1}'
+    parts.recorder.calls.append(Call(id="d", messages=[], response={}, episode="e", tenant="other"))
+    assert (await made("POST", "/v1/deputize/feedback", OURS, about)).status == 404
+    assert parts.recorder.feedback["call_id"] == "c", "nothing is kept of it"
+    parts.recorder.calls.append(Call(id="f", messages=[], response={}, episode="e"))
+    assert (await made("POST", "/v1/deputize/feedback", OURS, about)).status == 200
 
 
 def test_refusals_of_the_http_server() -> None:

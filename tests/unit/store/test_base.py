@@ -13,4 +13,4 @@ from deputize.store.sqlite import SqliteStore
 @pytest.mark.parametrize("kind", [MemoryStore, SqliteStore, AuditedStore])
 def test_every_store_has_every_method(kind: type) -> None:
     wanted = {name for name in vars(Store) if not name.startswith("_")}
-    assert len(wanted) == 16 and wanted <= set(dir(kind))
+    assert len(wanted) == 17 and wanted <= set(dir(kind))

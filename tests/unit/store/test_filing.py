@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deputize.store.base import Entry
-from deputize.store.filing import AgentDigests, was_erased
+from deputize.store.filing import AgentDigests, episode_digest, was_erased
 from deputize.store.keys.data_keys import subject_of
 from deputize.store.keys.keyring import KeyRing
 
@@ -28,7 +28,7 @@ def test_a_late_call_of_an_erased_origin(
     tmp_path: Path, origin: str, timestamp: float | None, tenant: str, expected: bool
 ) -> None:
     keyring = KeyRing.open(tmp_path)
-    entry = Entry("c", tenant, origin, "a", timestamp, 1, b"{}")
+    entry = Entry("c", tenant, origin, "a", timestamp, 1, b"{}", "")
     assert was_erased(entry, {("t", subject_of(keyring, "t", "anna")): 10.0}, keyring) is expected
     assert not was_erased(entry, {}, keyring)
 
@@ -39,3 +39,14 @@ def test_digests_of_agents_are_the_same_however_many_there_were(tmp_path: Path) 
     first = digests.of("a")
     assert len({digests.of(f"a{i}") for i in range(2000)}) == 2000
     assert digests.of("a") == first == keyring.lookup("agent", "a")
+
+
+def test_an_episode_has_a_digest_for_each_tenant_and_key_ring(tmp_path: Path) -> None:
+    keyring, other = KeyRing.open(tmp_path / "a", environ={}), KeyRing.open(tmp_path / "b", environ={})
+    digest = episode_digest(keyring, "t", "e")
+    assert len(digest) == 16 and digest == episode_digest(keyring, "t", "e")
+    others = [
+        episode_digest(r, t, e) for r, t, e in ((keyring, "u", "e"), (keyring, "t", "f"), (other, "t", "e"))
+    ]
+    assert digest not in others and len(set(others)) == 3
+    assert episode_digest(keyring, "t", "") == b"", "a call without an episode is in no index"

@@ -62,11 +62,14 @@ def test_versions_go_back_and_up_with_every_call(server: PostgresServer, ring: K
     with pytest.raises(StoreError, match=r"are of version 1.*deputize store migrate"):
         PostgresStore(server, ring)
     assert change_tables(server, NEWEST) == OLDEST and change_tables(server, NEWEST) == NEWEST
-    with pytest.raises(BadInput, match="3 is none"):
+    with pytest.raises(BadInput, match="4 is none"):
         change_tables(server, NEWEST + 1)
     store.close()
     again = PostgresStore(server, ring)
     assert [c.id for c in again.calls()] == ["c0", "c1", "c2", "c3"]
+    assert again.has_episode("t0", "e") and not again.has_episode("t2", "e"), (
+        "of older calls it cannot be told"
+    )
     again.append([Call(id="later", messages=[], response={}, tenant="t1", timestamp=5e8)])
     assert again.count() == 5
     again.close()

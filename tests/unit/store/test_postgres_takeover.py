@@ -41,6 +41,9 @@ def test_a_store_goes_over_with_all_that_was_said_and_erased(tmp_path: Path) -> 
     with old.handed_over(server.name) as rows:
         assert new.take_over(rows) == len(before)
     assert list(new.calls()) == before and new.count() == len(before)
+    readable = {(c.tenant, c.episode) for c in before}
+    for tenant, episode in {*readable, ("default", "e7"), ("t", "e1")}:
+        assert new.has_episode(tenant, episode) == ((tenant, episode) in readable)
     assert new.tenants() == tenants and new.erased([c.id for c in calls]) == set(erased)
     assert new.append(calls) == 0, "each id once, and no erased one comes back"
     late = Call(id="late", messages=[], response={}, origin="o_1", timestamp=1.0)

@@ -14,8 +14,10 @@ import pytest
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Call
 from deputize.home import Home
+from deputize.store.filing import episode_digest
 from deputize.store.keys.data_keys import DataKey
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.sql import load_queries
 from deputize.store.sqlite import SqliteStore
 
 
@@ -244,6 +246,35 @@ def test_a_database_of_somebody_else_is_left_alone(tmp_path: Path, ring: KeyRing
     db.close()
     with pytest.raises(StoreError, match="not a store of this version"):
         Home(tmp_path, keyring=ring).open_store()
+
+
+def test_a_store_of_an_earlier_version_is_left_alone(store: SqliteStore) -> None:
+    with raw(store) as db:
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(StoreError, match="begin a new home"):
+        SqliteStore(store.path, store.keyring)
+
+
+def test_the_digest_of_an_erased_episode_is_nowhere(store: SqliteStore) -> None:
+    """Neither in a row nor in a page of its index, nor in the write-ahead log."""
+    store.append([a_call(f"c{i}", origin=f"o_{i % 2}", episode=f"e{i % 2}") for i in range(200)])
+    erased, kept = (episode_digest(store.keyring, "default", f"e{i}") for i in range(2))
+
+    def on_disk() -> bytes:
+        return b"".join(path.read_bytes() for path in store.path.parent.glob("store.db*"))
+
+    assert erased in on_disk()
+    store.erase("o_0")
+    assert erased not in on_disk() and kept in on_disk()
+    assert not store.has_episode("default", "e0") and store.has_episode("default", "e1")
+
+
+def test_an_episode_is_looked_up_in_its_index(store: SqliteStore) -> None:
+    with raw(store) as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN {load_queries('sqlite')['has_episode']}", (b"x",)).fetchall()
+    db.close()
+    assert "calls_by_episode" in plan[0][3]
 
 
 def test_a_locked_store_is_said_and_nothing_is_half_done(store: SqliteStore) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from deputize.core.errors import StoreError
 from deputize.core.records import Call
+from deputize.store.filing import episode_digest
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sqlite import SqliteStore
 
@@ -15,7 +16,9 @@ from deputize.store.sqlite import SqliteStore
 @pytest.fixture
 def store(tmp_path: Path) -> SqliteStore:
     made = SqliteStore(tmp_path / "store.db", KeyRing.open(tmp_path, environ={}), busy_timeout_s=1.0)
-    made.append([Call(id=i, messages=[], response={}, origin=f"o_{i}", timestamp=5.0) for i in "ab"])
+    made.append(
+        [Call(id=i, messages=[], response={}, origin=f"o_{i}", episode="f", timestamp=5.0) for i in "ab"]
+    )
     made.add_feedback(episode="e", metric="m", value=1.0)
     made.erase("o_a")
     return made
@@ -31,6 +34,7 @@ def test_rows_are_sealed_and_whole(store: SqliteStore) -> None:
         (0.0, True, False),
         (5.0, False, True),
     ]
+    assert [call.episode for call in calls] == [b"", episode_digest(store.keyring, "default", "f")]
     assert [(one.seq, one.key) for one in feedback] == [(1, keys[1].id)]
     assert [(one.tenant, one.n_calls) for one in tombstones] == [("default", 1)]
     assert store.count() == 1, "an error leaves the store as it was"

@@ -68,6 +68,9 @@ class AuditedStore:
     def gone(self, call_ids: Sequence[str]) -> set[str]:
         return self._store.gone(call_ids)
 
+    def has_episode(self, tenant: str, episode: str) -> bool:
+        return self._store.has_episode(tenant, episode)
+
     def tenants(self) -> list[str]:
         return self._store.tenants()
 

@@ -37,7 +37,7 @@ from deputize.store.keys.keyring import KeyRing
 
 _log = logging.getLogger("deputize.store")
 
-_MAGIC = b"DPJ1"
+_MAGIC = b"DPJ2"
 _SALT_BYTES = 32
 _HEADER_BYTES = len(_MAGIC) + _SALT_BYTES
 _FRAME = struct.Struct(">IQB")
@@ -126,11 +126,14 @@ class Segment:
 
         Raises:
             Tampered: not a journal file.
+            FileNotFoundError: it is not there, or has been shredded.
             OSError: it cannot be opened.
         """
         descriptor = os.open(path, os.O_RDONLY)
         try:
             header = os.pread(descriptor, _HEADER_BYTES, 0)
+            if header == bytes(_HEADER_BYTES):
+                raise FileNotFoundError(f"{path} has been shredded.")
             if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC):
                 raise Tampered(f"{path} is not a journal file.")
         except (OSError, Tampered):

@@ -34,6 +34,7 @@ from deputize.core.records import Call, Message
 from deputize.store.base import Entry, Store
 from deputize.store.codec import entry_of
 from deputize.store.keys.keyring import KeyRing
+from deputize.store.recording.held_calls import KnownCalls
 from deputize.store.recording.journal import ENTRIES, INTENTS, Intent, Journal, Segment, left_over, recover
 from deputize.store.recording.journal_writer import JournalWriter, move
 
@@ -113,16 +114,15 @@ class Recorder:
         self._store, self._keyring, self._clock = store, keyring, clock
         self._durability, self._on_full = durability, on_full
         self._window_s, self._window_calls = window_ms / 1000, window_calls
-        self._max_backlog, self._max_spill, self._block_timeout_s = (
-            max_backlog_bytes,
-            max_spill_bytes,
-            block_timeout_s,
-        )
+        self._max_backlog, self._max_spill = max_backlog_bytes, max_spill_bytes
+        self._block_timeout_s = block_timeout_s
         self._journal = Journal(home / "journal", keyring, segment_bytes=segment_bytes)
         self._spill = Journal(spill_folder or home / "spill", keyring, segment_bytes=segment_bytes)
         self._buffer: list[Entry] = []
         self._flush_timer: asyncio.TimerHandle | None = None
         self._under_way: dict[str, Intent] = {}
+        folders = [self._journal.folder, self._spill.folder]
+        self._known = KnownCalls(store, keyring, folders, self._held)
         self._queued = self._written = self._spilled = self._refused = self._damaged = 0
         self._failing, self._recover_at = "", clock()
         self._work = threading.Event()
@@ -136,9 +136,8 @@ class Recorder:
     def start(self) -> Recorder:
         """Starts the writer thread; call it in the process that records (after any fork)."""
         if self._thread is None:
-            self._recover(
-                [self._spill.folder]
-            )  # HOME/spill is read by open_store; another folder only we know
+            # HOME/spill is read by open_store; another folder only we know
+            self._recover([self._spill.folder])
             self._thread = threading.Thread(target=self._write_forever, name="deputize-recorder", daemon=True)
             self._thread.start()
         return self
@@ -271,6 +270,9 @@ class Recorder:
 
     def _carried(self) -> Sequence[Intent]:
         return list(self._under_way.values())
+
+    def _held(self) -> list[Entry | Intent]:
+        return [*self._buffer, *self._under_way.values()]
 
     def _has_room(self) -> bool:
         if self._journal.backlog_bytes <= self._max_backlog:
@@ -449,14 +451,12 @@ class Recorder:
         await asyncio.get_running_loop().run_in_executor(None, add)
 
     async def knows_call(self, call_id: str, wait_s: float = 2.0) -> bool:
-        """True where a call is in the store, or comes there within `wait_s`: it is moved there after its answer."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
-        while await loop.run_in_executor(None, self._store.gone, [call_id]):
-            if loop.time() >= until:
-                return False
-            await asyncio.sleep(0.05)
-        return True
+        """See held_calls.KnownCalls.call."""
+        return await self._known.call(call_id, wait_s)
+
+    async def knows_episode(self, tenant: str, episode: str, wait_s: float = 2.0) -> bool:
+        """See held_calls.KnownCalls.episode."""
+        return await self._known.episode(tenant, episode, wait_s)
 
     async def close(self, timeout_s: float = 10.0) -> RecorderStats:
         """Writes what waits into the store and ends. What the store cannot take stays in the journal for the next start.

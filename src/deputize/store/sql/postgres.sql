@@ -71,20 +71,20 @@ SELECT secure_table(%(leaf)s)
 -- name: staging
 CREATE TEMPORARY TABLE IF NOT EXISTS incoming (
     n bigint NOT NULL, id bytea NOT NULL, tenant text COLLATE "C" NOT NULL, month text COLLATE "C" NOT NULL,
-    time double precision NOT NULL, agent bytea NOT NULL, key bigint NOT NULL, schema integer NOT NULL,
-    payload bytea
+    time double precision NOT NULL, agent bytea NOT NULL, episode bytea NOT NULL, key bigint NOT NULL,
+    schema integer NOT NULL, payload bytea
 ) ON COMMIT DELETE ROWS
 
 -- name: stage
-COPY incoming (n, id, tenant, month, time, agent, key, schema, payload) FROM STDIN (FORMAT BINARY)
+COPY incoming (n, id, tenant, month, time, agent, episode, key, schema, payload) FROM STDIN (FORMAT BINARY)
 
 -- name: add_calls
 WITH fresh AS (
     INSERT INTO call_ids (id, tenant, month) SELECT id, tenant, month FROM incoming ORDER BY id
     ON CONFLICT DO NOTHING RETURNING id
 )
-INSERT INTO calls (id, tenant, month, time, agent, key, schema, payload)
-SELECT i.id, i.tenant, i.month, i.time, i.agent, i.key, i.schema, i.payload
+INSERT INTO calls (id, tenant, month, time, agent, episode, key, schema, payload)
+SELECT i.id, i.tenant, i.month, i.time, i.agent, i.episode, i.key, i.schema, i.payload
 FROM incoming i JOIN fresh USING (id) ORDER BY i.n
 
 -- name: empty_staging
@@ -126,6 +126,9 @@ SELECT id FROM call_ids WHERE id = ANY(%(ids)s) AND month = ''
 
 -- name: are_readable
 SELECT id FROM call_ids WHERE id = ANY(%(ids)s) AND month <> ''
+
+-- name: has_episode
+SELECT EXISTS (SELECT 1 FROM calls WHERE tenant = %(tenant)s AND (episode = %(episode)s OR episode IS NULL))
 
 -- name: tenants
 SELECT DISTINCT tenant FROM data_keys ORDER BY tenant

@@ -104,6 +104,15 @@ SELECT secure_table('calls_' || id) FROM partitions;
 ALTER TABLE feedback ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY of_everybody ON feedback USING (current_setting('deputize.scope', true) = '*');
 
+-- name: up_3
+-- The digest of each call's episode, '' for a call without one; NULL: the call was filed before there were any.
+ALTER TABLE calls ADD COLUMN episode bytea;
+CREATE INDEX calls_by_episode ON calls (episode);
+
+-- name: down_3
+DROP INDEX calls_by_episode;
+ALTER TABLE calls DROP COLUMN episode;
+
 -- name: down_2
 DROP POLICY of_everybody ON feedback;
 ALTER TABLE feedback DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;

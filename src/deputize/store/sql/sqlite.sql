@@ -21,12 +21,14 @@ CREATE TABLE calls (
     id BLOB NOT NULL UNIQUE,
     time REAL NOT NULL,
     agent BLOB NOT NULL,
+    episode BLOB NOT NULL,
     key INTEGER NOT NULL,
     schema INTEGER NOT NULL,
     payload BLOB
 );
 CREATE INDEX calls_by_time ON calls (time);
 CREATE INDEX calls_by_key ON calls (key);
+CREATE INDEX calls_by_episode ON calls (episode) WHERE episode <> x'';
 
 CREATE TABLE feedback (seq INTEGER PRIMARY KEY, key INTEGER NOT NULL, payload BLOB NOT NULL);
 
@@ -66,7 +68,7 @@ SELECT id FROM data_keys WHERE tenant = ? AND subject = ?
 DELETE FROM data_keys WHERE id = ?
 
 -- name: add_call
-INSERT OR IGNORE INTO calls (id, time, agent, key, schema, payload) VALUES (?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO calls (id, time, agent, episode, key, schema, payload) VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: calls
 SELECT c.id, c.time, c.key, c.schema, c.payload FROM calls c
@@ -76,7 +78,7 @@ WHERE c.payload IS NOT NULL AND c.time >= :since
 ORDER BY c.time, c.seq
 
 -- name: all_calls
-SELECT id, time, agent, key, schema, payload FROM calls ORDER BY seq
+SELECT id, time, agent, episode, key, schema, payload FROM calls ORDER BY seq
 
 -- name: calls_of_key
 SELECT id, time, key, schema, payload FROM calls WHERE key = ? AND payload IS NOT NULL
@@ -88,16 +90,19 @@ SELECT id, time, key, schema, payload FROM calls WHERE id = ? AND payload IS NOT
 SELECT count(*) FROM calls WHERE payload IS NOT NULL
 
 -- name: erase_calls
-UPDATE calls SET payload = NULL, time = 0, agent = x'' WHERE key = ?
+UPDATE calls SET payload = NULL, time = 0, agent = x'', episode = x'' WHERE key = ?
 
 -- name: erase_call
-UPDATE calls SET payload = NULL, time = 0, agent = x'' WHERE id = ?
+UPDATE calls SET payload = NULL, time = 0, agent = x'', episode = x'' WHERE id = ?
 
 -- name: is_erased
 SELECT 1 FROM calls WHERE id = ? AND payload IS NULL
 
 -- name: is_readable
 SELECT 1 FROM calls WHERE id = ? AND payload IS NOT NULL
+
+-- name: has_episode
+SELECT 1 FROM calls WHERE episode = ? AND episode <> x'' LIMIT 1
 
 -- name: tenants
 SELECT DISTINCT tenant FROM data_keys ORDER BY tenant
