@@ -156,7 +156,9 @@ def take_report(demo: Path, out: Path) -> Path:
         page = browser.new_page(viewport={"width": WIDTH, "height": REPORT_HEIGHT})
         page.goto(pages[-1].resolve().as_uri())
         # where it lies on this machine says nothing to a reader
-        page.get_by_text(str(demo.resolve())).first.evaluate("(shown) => { shown.textContent = '.deputize-demo' }")
+        page.get_by_text(str(demo.resolve())).first.evaluate(
+            "(shown) => { shown.textContent = '.deputize-demo' }"
+        )
         page.screenshot(path=made)
         browser.close()
     return made
