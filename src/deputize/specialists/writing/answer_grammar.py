@@ -8,7 +8,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from deputize.core.contracts import DEFER
 from deputize.core.records import Answer
@@ -27,14 +27,22 @@ def grammar_of(schema: AnswerSchema, slot_ids: Callable[[str], Sequence[int]]) -
     end = _tokens(slot_ids("")[-1:])
     if schema.action_field is None:
         return f"root ::= {_lines(schema.slots, slot_ids, end)}\n{_VALUE}"
-    ways = []
-    for choice in schema.action_field.choices:
-        slots: Sequence[Slot] = ()
-        if choice != DEFER:
-            given = schema.actions.get(choice, [])
-            slots = [s for tool in given for s in tool.slots] if schema.kind == "tool_call" else schema.slots
-        ways.append(f"{_tokens(slot_ids(choice))} {_lines(slots, slot_ids, end)}".strip())
+    ways = [
+        f"{_tokens(slot_ids(choice))} {_lines(slots, slot_ids, end)}".strip()
+        for choice, slots in _slots_by_choice(schema, schema.action_field)
+    ]
     return f"root ::= {' | '.join(ways)}\n{_VALUE}"
+
+
+def _slots_by_choice(schema: AnswerSchema, action: Slot) -> Iterator[tuple[str, Sequence[Slot]]]:
+    """Each action, and the slots that are written after it."""
+    for choice in action.choices:
+        if choice == DEFER:
+            yield choice, ()
+        elif schema.kind == "tool_call":
+            yield choice, [slot for tool in schema.actions.get(choice, []) for slot in tool.slots]
+        else:
+            yield choice, schema.slots
 
 
 # as a decoder may: a value that begins without the blank, or is empty
@@ -59,13 +67,10 @@ def pattern_of(schema: AnswerSchema) -> str:
     """A regular expression that whole answers of a schema match, for engines that keep to one: in signs, not in tokens."""
     if schema.action_field is None:
         return _line_patterns(schema.slots)
-    ways = []
-    for choice in schema.action_field.choices:
-        slots: Sequence[Slot] = ()
-        if choice != DEFER:
-            given = schema.actions.get(choice, [])
-            slots = [s for tool in given for s in tool.slots] if schema.kind == "tool_call" else schema.slots
-        ways.append(f" {_literal(choice)}\\n{_line_patterns(slots)}")
+    ways = [
+        f" {_literal(choice)}\\n{_line_patterns(slots)}"
+        for choice, slots in _slots_by_choice(schema, schema.action_field)
+    ]
     return f"({'|'.join(ways)})"
 
 
