@@ -15,6 +15,7 @@ from deputize.dashboard.views import Views
 from deputize.http.handler import HttpReply
 from deputize.store.access.roles import Actor, Right, may
 from deputize.web import figures
+from deputize.web.html_templates import html_templates
 from deputize.web.page_request import Visit, html_reply
 
 MENU = (("/", "Now"), ("/calls", "Calls"), ("/tasks", "Tasks"), ("/audits", "Audits"), ("/runs", "Runs"))
@@ -52,13 +53,7 @@ class Renderer:
 @cache
 def _environment() -> jinja2.Environment:
     """The templates with what they use; made once."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("deputize.dashboard", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    made = html_templates("deputize.dashboard")
     made.filters.update(
         share=figures.share,
         usd=figures.usd,

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from deputize.core.config import Convert
 from deputize.files import make_folder, write_atomic
 from deputize.web import answers, figures, plots
+from deputize.web.html_templates import html_templates
 
 
 def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
@@ -28,13 +28,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
 
 def render(report: Mapping[str, Any]) -> str:
     """The page of a report.json document."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("deputize.web", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = html_templates("deputize.web")
     environment.filters.update(
         at_most=figures.at_most,
         certificate_kind=figures.certificate_kind,

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from deputize.files import make_folder, write_atomic
 from deputize.web import figures
+from deputize.web.html_templates import html_templates
 
 
 def write_comparison(path: Path, comparison: Mapping[str, Any]) -> Path:
@@ -21,12 +20,6 @@ def write_comparison(path: Path, comparison: Mapping[str, Any]) -> Path:
 
 def comparison_page(comparison: Mapping[str, Any]) -> str:
     """The page as HTML."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("deputize.web", "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    environment = html_templates("deputize.web")
     environment.filters.update(share=figures.share, usd=figures.usd, count=figures.count, day=figures.day)
     return environment.get_template("shadow.html.j2").render(c=comparison)
