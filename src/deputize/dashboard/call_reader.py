@@ -1,4 +1,7 @@
-"""Reads the stored calls into the index in a thread of its own: all of them once, then those that come."""
+"""Reads the stored calls into the index in a thread of its own: all of them once, then those that come.
+
+The interpreter runs one thread at a time, so the reading stands still while a page is made (`standing_still`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 
 from deputize.core.certificate_age import DAY_S
@@ -38,30 +41,39 @@ class CallReader:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._stopped = threading.Event()
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self.index = CallIndex(_no_spend)
         """Replaced as a whole when all calls are read again."""
+        self.is_ready = False
+        """True once every stored call is in the index."""
         self.counts: CallCounts | None = None
-        """Sites and readiness by the last whole reading; None until there was one."""
+        """Sites and readiness by the last count; None until there was one. It comes after the first reading, and takes longer."""
         self.n_read = 0
-        """Calls of the reading that is going on."""
+        """Calls of the reading that is going on, or of the last one."""
         self.as_of_s = 0.0
         """Unix seconds at which new calls were looked for last."""
         self.error = ""
         """Why calls cannot be read now; "" where they can."""
 
-    @property
-    def is_ready(self) -> bool:
-        """True once every stored call was read."""
-        return self.counts is not None
-
     def start(self) -> None:
         """Begins to read."""
         self._thread.start()
 
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Nothing is read while the block runs, but for the call that is being read. For one thread at a time."""
+        self._may_read.clear()
+        try:
+            yield
+        finally:
+            self._may_read.set()
+
     def stop(self) -> None:
         """Ends the reading; returns when it has ended."""
         self._stopped.set()
+        self._may_read.set()
         if self._thread.is_alive():
             self._thread.join(5.0)
 
@@ -123,18 +135,23 @@ class CallReader:
         return time.monotonic() - began
 
     def _read_all(self, store: Store, prices: Prices) -> None:
-        n_cores = os.cpu_count() or 1
+        n_cores, began_s = os.cpu_count() or 1, self._home.now()
         index = CallIndex(lambda call: call_spend(call, prices, n_cores))
         if not self.is_ready:
             self.index = index  # the page shows how far it is
-        now_s = self._home.now()
-        counter = CallCounter(self._settings(), prices, n_cores, now_s // DAY_S * DAY_S)
         self.n_read = 0
         for tenant in store.tenants():
-            counter.add(self._indexed(store.calls(tenant=tenant), index), tenant)
+            for call in self._gently(store.calls(tenant=tenant), store):
+                index.add(call)
+                self.n_read += 1
         if self._stopped.is_set():
             return
-        self.index, self.counts, self.as_of_s = index, counter.counts(), now_s
+        self.index, self.as_of_s, self.is_ready = index, began_s, True
+        counter = CallCounter(self._settings(), prices, n_cores, began_s // DAY_S * DAY_S)
+        for tenant in store.tenants():
+            counter.add(self._gently(store.calls(tenant=tenant), store), tenant)
+        if not self._stopped.is_set():
+            self.counts = counter.counts()
 
     def _settings(self) -> Convert:
         try:
@@ -143,17 +160,22 @@ class CallReader:
             # a model that is not here, or a wrong setting, is for `convert` to report: calls are counted all the same
             return Convert()
 
-    def _indexed(self, calls: Iterable[Call], index: CallIndex) -> Iterator[Call]:
+    def _gently(self, calls: Iterable[Call], store: Store) -> Iterator[Call]:
+        """The calls, until the reader is stopped; where the page shows all that were, it gets those that come meanwhile too."""
+        looked_at = time.monotonic()
         for call in calls:
+            self._may_read.wait()
             if self._stopped.is_set():
                 return
-            index.add(call)
-            self.n_read += 1
             yield call
+            if self.is_ready and time.monotonic() - looked_at >= PAUSE_S:
+                self._read_new(store)
+                looked_at = time.monotonic()
 
     def _read_new(self, store: Store) -> None:
         now_s = self._home.now()
         for call in store.calls(since=min(now_s, self.as_of_s or now_s) - LATE_S):
+            self._may_read.wait()
             self.index.add(call)
         self.as_of_s = now_s
 

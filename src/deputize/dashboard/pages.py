@@ -65,7 +65,7 @@ class Pages:
             base: path that all pages lie below; "": the root.
             is_https: browsers ask over HTTPS only.
         """
-        self._home, self._sign_in, self._base = home, sign_in, base
+        self._home, self._reader, self._sign_in, self._base = home, reader, sign_in, base
         self._cookie, self._is_https = cookie, is_https
         self._views = Views(home, reader)
         self._render = Renderer(base, self._views, asks_for_key=sign_in.asks_for_key)
@@ -101,6 +101,10 @@ class Pages:
             headers: lower-case names.
             body: as sent.
         """
+        with self._reader.standing_still():
+            return self._answer(method, target, headers, body)
+
+    def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
         actor: Actor | None = None
         try:
             if method not in ("GET", "HEAD", "POST"):

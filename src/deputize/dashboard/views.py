@@ -61,6 +61,7 @@ class Views:
         one = self._reader
         return {
             "is_ready": one.is_ready,
+            "is_counted": one.counts is not None,
             "n_read": one.n_read,
             "as_of_s": one.as_of_s,
             "error": one.error,

@@ -34,8 +34,9 @@ def test_calls_that_come_are_counted_and_erased_ones_are_forgotten(desk: Desk) -
     assert not reader.is_ready
     reader.start()
     try:
-        until(lambda: reader.is_ready)
-        assert reader.counts is not None and len(reader.index) == reader.n_read == 9
+        until(lambda: reader.counts is not None)
+        assert reader.is_ready and len(reader.index) == reader.n_read == 9
+        assert reader.counts is not None
         assert {s.site.name for s in reader.counts.sites} >= {"desk/triage", "desk/write"}
         desk.home.store.append([served("new", NOW_S)])
         until(lambda: reader.index.fact("new") is not None)
@@ -61,3 +62,20 @@ def test_a_home_without_calls_says_so_and_is_looked_at_again(tmp_path: Path) -> 
             assert not reader.error and reader.index.fact("first") is not None
         finally:
             reader.stop()
+
+
+def test_nothing_is_read_while_a_page_is_made(desk: Desk) -> None:
+    reader = CallReader(desk.home)
+    try:
+        with reader.standing_still():
+            reader.start()
+            time.sleep(0.3)
+            assert not reader.is_ready and len(reader.index) <= 1
+        until(lambda: reader.is_ready)
+        with reader.standing_still():
+            desk.home.store.append([served("meanwhile", NOW_S)])
+            time.sleep(0.1)
+            assert reader.index.fact("meanwhile") is None
+        until(lambda: reader.index.fact("meanwhile") is not None)
+    finally:
+        reader.stop()

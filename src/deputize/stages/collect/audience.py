@@ -14,6 +14,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 from deputize.core.artifacts import SiteInference
@@ -179,9 +180,14 @@ def _head(call: Call) -> str:
     """The first lines of the system prompt without numbers and quoted strings, '' where there is no system prompt."""
     for message in call.messages[:2]:
         if message.get("role") in ("system", "developer"):
-            lines = [folded for line in text_of(message)[:2000].splitlines() if (folded := fold(line))]
-            return _VARYING.sub("#", "\n".join(lines[:HEAD_LINES]))[:HEAD_CHARS]
+            return _head_of(text_of(message)[:2000])
     return ""
+
+
+@lru_cache(maxsize=1024)
+def _head_of(text: str) -> str:
+    lines = [folded for line in text.splitlines() if (folded := fold(line))]
+    return _VARYING.sub("#", "\n".join(lines[:HEAD_LINES]))[:HEAD_CHARS]
 
 
 # ---------------------------------------------------------------- audience
