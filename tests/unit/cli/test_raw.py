@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,28 @@ from deputize.store.sealed import read_sealed
 from deputize.testing import call
 
 
+@pytest.fixture(autouse=True)
+def become(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Whoever runs a test has logged in as themselves."""
+
+    def _become(name: str, user: str = "") -> None:
+        monkeypatch.setattr("deputize.store.access.roles.local_person", lambda: f"local:{name}")
+        shown = f"local:{name} (as {user})" if user else f"local:{name}"
+        monkeypatch.setattr("deputize.store.access.roles.local_user", lambda: shown)
+
+    _become("me")
+    return _become
+
+
 def told(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
 def test_raw_text_leaves_with_two_people_and_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    become: Callable[[str], None],
 ) -> None:
     home, out = tmp_path / "home", tmp_path / "raw.jsonl"
     args = ["--home", str(home), "--json"]
@@ -46,7 +63,7 @@ def test_raw_text_leaves_with_two_people_and_once(
         == 0
     )
     curator = told(capsys)
-    monkeypatch.setattr("deputize.store.access.roles.local_user", lambda: "local:somebody-else")
+    become("else")
     assert run([*args, "keys", "create", "--role", "admin", "--tenant", "default"]) == 0
     admin = told(capsys)["text"]
 
@@ -92,7 +109,8 @@ def test_an_admin_is_not_two_people(
 
     boss, second = make("--role", "admin"), make("--role", "admin")
     with monkeypatch.context() as patch:
-        patch.setattr("deputize.store.access.roles.local_user", lambda: "local:somebody-else")
+        patch.setattr("deputize.store.access.roles.local_person", lambda: "local:else")
+        patch.setattr("deputize.store.access.roles.local_user", lambda: "local:else")
         other = make("--role", "admin")
     monkeypatch.setenv("DEPUTIZE_KEY", boss)
     hand, sibling = make("--role", "curator", "--grant", "export raw text"), make("--role", "admin")
@@ -130,3 +148,26 @@ def test_who_holds_the_home_cannot_take_raw_text_out_alone(
     assert run([*args, "raw", "export", request, "--out", str(tmp_path / "out")]) == 5
     assert not (tmp_path / "out").exists()
     assert "bob" not in {entry.actor for entry in Home(tmp_path).audit.entries()}
+
+
+@pytest.mark.parametrize("second", [("me", "root"), ("me", "bob"), ("*", "")])
+def test_one_person_as_two_users_is_one_person(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    become: Callable[[str, str], None],
+    second: tuple[str, str],
+) -> None:
+    """Through su or sudo, or where the kernel does not vouch for the name (root without a login, a user namespace)."""
+    args = ["--home", str(tmp_path), "--json"]
+    assert run([*args, "keys", "create", "--role", "curator", "--grant", "export raw text"]) == 0
+    hand = told(capsys)["text"]
+    become(*second)
+    assert run([*args, "keys", "create", "--role", "admin"]) == 0
+    other = told(capsys)["text"]
+    monkeypatch.setenv("DEPUTIZE_KEY", hand)
+    assert run([*args, "raw", "ask", "--purpose", "mine"]) == 0
+    request = told(capsys)["id"]
+    monkeypatch.setenv("DEPUTIZE_KEY", other)
+    assert run([*args, "raw", "approve", request]) == 5
+    assert "may be one person" in capsys.readouterr().err

@@ -19,8 +19,7 @@ from deputize.core.records import Record
 from deputize.files import locked, reason, write_atomic
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.generations import Generations, generation_detail
-from deputize.store.access.local_user import local_user
-from deputize.store.access.roles import GRANTABLE, Actor, Role, parse_role
+from deputize.store.access.roles import GRANTABLE, Actor, Role, owner, parse_role
 from deputize.store.keys.keyring import KeyRing
 
 _FORM = re.compile(r"dpk_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -102,10 +101,11 @@ class ApiKeys:
     ) -> None:
         self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
         self._name = os.fspath(self._path)
+        self._keyring = keyring
         self._secret = keyring.derive("api-keys")
         self._audit = AuditLog(home, keyring, clock=clock)
         self._generations = Generations(self._audit)
-        self._log_is_whole = False
+        self._log_is_whole = self._accepts_doubt = False
         self._seen: tuple[int, int, int] | None = None
         self._looked_at_stamp: tuple[int, int, int] | None = None
         self._looked_at = float("-inf")
@@ -200,9 +200,13 @@ class ApiKeys:
         Raises:
             StoreError: it cannot be written.
         """
-        self._change(
-            _Entry("keys.require", "on" if required else "off"), lambda keys: keys, required=required
-        )
+        self._accepts_doubt = True  # a person who has looked at the keys says that they are right
+        try:
+            self._change(
+                _Entry("keys.require", "on" if required else "off"), lambda keys: keys, required=required
+            )
+        finally:
+            self._accepts_doubt = False
 
     def revoke_all(self) -> None:
         """Closes every key, also where their file is gone, forged or older than the audit log knows. Keys stay required.
@@ -310,7 +314,7 @@ class ApiKeys:
                 return
             data = self._path.read_bytes()
         except FileNotFoundError:
-            if self._generations.known(FILE) or not self._is_log_whole():
+            if self._keyring.has_api_keys or self._generations.known(FILE) or not self._is_log_whole():
                 raise self._tampered("is gone") from None
             self._file, self._keys, self._seen = _KeyFile(), {}, None
             return
@@ -336,6 +340,11 @@ class ApiKeys:
         if file.generation < known:
             raise self._tampered(
                 f"is an older copy: its generation is {file.generation}, and the audit log knows {known}"
+            )
+        if not self._accepts_doubt and (doubt := self._generations.doubt(FILE)):
+            raise Tampered(
+                f"{self._path} may be an older copy, for the audit log is not whole ({doubt}), so no API key is taken. Look into it: "
+                "where no key is open that was revoked, deputize keys require on; else deputize keys revoke --all"
             )
         return file
 
@@ -375,6 +384,7 @@ class ApiKeys:
         write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
         detail = {**entry.detail, **generation_detail(FILE, generation)}
         self._audit.append(entry.action, subject=entry.subject, tenant=entry.tenant, detail=detail)
+        self._keyring.mark_api_keys()  # after the entry: a ring with the mark and no log was robbed of it
 
 
 def _made(key: ApiKey) -> _Entry:
@@ -383,7 +393,8 @@ def _made(key: ApiKey) -> _Entry:
 
 
 def _issuer_chain(maker: Actor | None) -> tuple[str, ...]:
-    return (local_user(),) if maker is None else (*maker.issuer_chain, maker.name)
+    maker = maker or owner()
+    return (*maker.issuer_chain, maker.name)
 
 
 def _float(value: float | None) -> float | None:

@@ -19,6 +19,7 @@ from deputize.core.errors import AccessDenied, BadInput
 from deputize.core.records import Record
 from deputize.files import locked
 from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.local_user import ANYBODY
 from deputize.store.access.roles import Actor, Right, Role, require
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.sealed import read_sealed, write_sealed
@@ -107,8 +108,13 @@ class Approvals:
                     f"{actor.name} asked for the export {id}: somebody else has to approve it."
                 )
             # one person may hold two keys: whoever made a key has had it in hand
-            shared = {actor.name, *actor.issuer_chain} & {found.asked_by, *found.issuer_chain}
-            if shared:
+            mine, theirs = {actor.name, *actor.issuer_chain}, {found.asked_by, *found.issuer_chain}
+            if ANYBODY in mine | theirs:
+                raise AccessDenied(
+                    f"{actor.name} and {found.asked_by} may be one person, for a key of theirs was made by root without a login, or "
+                    "in a user namespace, where the system does not say who it was: make both as people who logged in."
+                )
+            if shared := mine & theirs:
                 raise AccessDenied(
                     f"{actor.name} and {found.asked_by} may be one person, for both keys come from {sorted(shared)[0]}: "
                     "somebody has to approve whose key another person made."
@@ -138,6 +144,7 @@ class Approvals:
                 raise AccessDenied(f"The export {id} was asked for by somebody else.")
             if found.approved_at is None:
                 raise AccessDenied(f"The export {id} waits for a second person to approve it.")
+            self._check_log(found)
             if found.used_at is not None or self._clock() - found.approved_at > VALID_S:
                 raise AccessDenied(
                     f"The approval of the export {id} is used up or older than a day; ask again."
@@ -164,7 +171,21 @@ class Approvals:
         raise BadInput(f"There is no export request {id!r}.")
 
     def _log(self, action: str, actor: Actor, request: ExportRequest) -> None:
-        self._audit.append(action, actor=actor.name, subject=request.id, tenant=request.tenant)
+        detail = {"request": request.id}
+        self._audit.append(action, actor=actor.name, subject=request.id, tenant=request.tenant, detail=detail)
+
+    def _check_log(self, request: ExportRequest) -> None:
+        """Raises AccessDenied unless the approval is the newest that the audit log says of a request: an older copy of the file of
+        requests knows of no use."""
+        _, entry = self._audit.latest("request", request.id)
+        if doubt := self._audit.doubt(entry):
+            raise AccessDenied(
+                f"The export {request.id} cannot be told from one that was used, for the audit log is not whole ({doubt}). Ask again."
+            )
+        if entry is None or entry.action != "export.approve":
+            raise AccessDenied(
+                f"The approval of the export {request.id} is used up, as the audit log knows; ask again."
+            )
 
     def _load(self) -> list[ExportRequest]:
         if not self._path.exists():

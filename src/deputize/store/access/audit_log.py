@@ -86,6 +86,7 @@ class AuditLog:
 
     def __init__(self, home: Path, keyring: KeyRing, *, clock: Callable[[], float] = time.time) -> None:
         self._log, self._head = home / "audit.log", home / "audit.head"
+        self._keyring = keyring
         self._key = Ed25519PrivateKey.from_private_bytes(keyring.derive("audit"))
         self._clock = clock
 
@@ -147,7 +148,7 @@ class AuditLog:
         entry = _entry(whole.rpartition(b"\n")[2]) if newline else None
         head = _read_head(self._head, self._key.public_key())
         if entry is None and size == len(torn) and not self._head.exists():
-            return Head(n=0, hash=START), not _has_store(self._log.parent)
+            return Head(n=0, hash=START), not (_has_store(self._log.parent) or self._keyring.has_api_keys)
         if head is None:
             return (Head(n=entry.n, hash=entry.hash) if entry else Head(n=0, hash=START)), False
         if (
@@ -264,7 +265,8 @@ class AuditLog:
         except OSError as error:
             raise StoreError(f"The audit log {self._log} cannot be read: {reason(error)}.") from error
         if last is None:
-            return "it is gone" if has_head or _has_history(self._log.parent) else ""
+            is_used = has_head or self._keyring.has_api_keys or _has_history(self._log.parent)
+            return "it is gone" if is_used else ""
         return "" if last.prev == START else "its beginning is missing"
 
     def _is_known(self, entry: AuditEntry, head: Head) -> bool:

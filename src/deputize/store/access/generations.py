@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from deputize.core.errors import Tampered
-from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.audit_log import AuditEntry, AuditLog
 
 ROUTES = "routes.json"
 EVIDENCE = "audit_evidence.json"
@@ -35,14 +35,23 @@ class Generations:
         start, known = self._seen.get(name, (0, 0))
         end, entry = self._audit.latest("file", name, since=start)
         if entry is not None:
-            known = max(known, int(entry.detail.get("generation", "0")))
+            known = max(known, generation_of(entry))
         self._seen[name] = (end, known)
         return known
+
+    def doubt(self, name: str) -> str:
+        """A reason why the log may have known a newer generation of a file than `known` says; "" where there is none."""
+        return self._audit.doubt(self._audit.latest("file", name)[1])
 
 
 def generation_detail(name: str, generation: int) -> dict[str, str]:
     """The detail of an entry about a change of a keyed file."""
     return {"file": name, "generation": str(generation)}
+
+
+def generation_of(entry: AuditEntry | None) -> int:
+    """The generation that an entry says of a keyed file; 0 for none."""
+    return int(entry.detail.get("generation", "0")) if entry is not None else 0
 
 
 class AuditedRoutes:
@@ -67,19 +76,23 @@ class AuditedRoutes:
     def _looked(self) -> tuple[str, int]:
         with self._looking:
             self._end, entry = self._audit().latest("file", ROUTES, since=self._end)
-            if entry is not None:
-                self._newest = entry.detail.get("sha256", ""), int(entry.detail.get("generation", "0"))
+            found = generation_of(entry)
+            # never back: a log whose end was cut off is read again from its beginning
+            if entry is not None and found >= self._newest[1]:
+                self._newest = entry.detail.get("sha256", ""), found
             return self._newest
 
     def check(self, generation: int, sha256: str) -> None:
         newest, known = self._looked()
         if newest and newest == sha256:
-            return
-        how = (
-            f"is an older copy: its generation is {generation}, and the audit log knows {known}"
-            if generation < known
-            else "was written by another program"
-        )
+            doubt = self._audit().doubt(self._audit().latest("file", ROUTES)[1])
+            if not doubt:
+                return
+            how = f"may be an older copy, for the audit log is not whole ({doubt})"
+        elif generation < known:
+            how = f"is an older copy: its generation is {generation}, and the audit log knows {known}"
+        else:
+            how = "was written by another program"
         if self._refused != sha256:  # once, however often it is looked at
             self._refused = sha256
             self._audit().append("denied", subject=ROUTES, detail={"why": f"the route file {how}"})
@@ -105,7 +118,7 @@ class EvidenceSeal:
         self._key, self._audit = key, audit
         self._end, self._noted, self._newest = 0, 0, 0
         """How far the log was read, the newest write found there, and the newest one known."""
-        self._refused = ""
+        self._refused, self._has_read = "", False
         self._looking = threading.Lock()
 
     def mac(self, data: bytes) -> str:
@@ -133,7 +146,7 @@ class EvidenceSeal:
         with self._looking:
             self._end, entry = self._audit().latest("file", EVIDENCE, since=self._end)
             if entry is not None:
-                self._noted = int(entry.detail.get("generation", "0"))
+                self._noted = generation_of(entry)
                 self._newest = max(self._newest, self._noted)
             return self._newest
 
@@ -151,7 +164,12 @@ class EvidenceSeal:
         if n_writes < newest:
             self._refuse(f"is an older copy: it is write {n_writes} of at least {newest}")
         with self._looking:
+            is_first, self._has_read = not self._has_read, True
             self._newest = max(self._newest, n_writes)
+        # once a process: later ones know the newest write from what they have read
+        if is_first and (doubt := self._audit().doubt(self._audit().latest("file", EVIDENCE)[1])):
+            self._has_read = False
+            self._refuse(f"may be an older copy, for the audit log is not whole ({doubt})")
 
     def check_missing(self, newest: int) -> None:
         """Raises Tampered where there was evidence before: `newest` as of before the file was looked for."""

@@ -10,7 +10,7 @@ from enum import Enum
 
 from deputize.core.errors import AccessDenied
 from deputize.core.records import EVERY_TENANT, Record
-from deputize.store.access.local_user import local_user
+from deputize.store.access.local_user import local_person, local_user
 
 
 class Role(Enum):
@@ -94,12 +94,12 @@ class Actor(Record, frozen=True):
     grants: tuple[str, ...] = ()
     """Values of GRANTABLE rights."""
     issuer_chain: tuple[str, ...] = ()
-    """Who made its key, who made that one, and so on: ids of keys, at the end the local user; () for an owner."""
+    """People and keys that it comes from: the local person (local_user.local_person), the local user, then ids of keys."""
 
 
 def owner() -> Actor:
     """Whoever runs this process, at the machine where the home lies."""
-    return Actor(name=local_user(), role=Role.OWNER.value)
+    return Actor(name=local_user(), role=Role.OWNER.value, issuer_chain=(local_person(),))
 
 
 def parse_role(text: str) -> Role:

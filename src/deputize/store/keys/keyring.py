@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.core.records import Record
-from deputize.files import make_folder, write_atomic, write_new
+from deputize.files import locked, make_folder, write_atomic, write_new
 from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, derived, encrypt, lookup, pack
 from deputize.store.keys.registry import default_provider, provider_from
@@ -50,6 +50,8 @@ class RingFile(Record, frozen=True):
     """The last one is active; earlier ones are there only while a rotation is under way."""
     root_wrapped_by: str
     root: bytes
+    has_api_keys: bool = False
+    """API keys have been made in this home; the root secret opens only with what stands here when it was wrapped."""
     version: int = 1
 
 
@@ -95,7 +97,10 @@ class KeyRing(Sealer):
                 f"{self._path} is not complete: its wrapping key {file.root_wrapped_by} is missing."
             )
         root = decrypt(
-            wrapping[file.root_wrapped_by], file.root, root_aad(file.id), f"The root secret in {self._path}"
+            wrapping[file.root_wrapped_by],
+            file.root,
+            root_aad(file.id, has_api_keys=file.has_api_keys),
+            f"The root secret in {self._path}",
         )
         # a reader on an older snapshot of the store may still need a generation that is gone from the file
         self._wrapping = {**getattr(self, "_wrapping", {}), **wrapping}
@@ -201,6 +206,28 @@ class KeyRing(Sealer):
                 )
                 self._load(file, provider)
 
+    @property
+    def has_api_keys(self) -> bool:
+        """True where API keys were made in this home before its ring was read: a missing file of them was taken away."""
+        return self._file.has_api_keys
+
+    def mark_api_keys(self) -> None:
+        """Notes in the ring that API keys have been made.
+
+        Raises:
+            StoreError: the ring cannot be written.
+        """
+        if self._file.has_api_keys:
+            return
+        self.reload()
+        with self._lock, locked(self._path):
+            file = _read(self._path)
+            wrapping = self._wrapping[file.root_wrapped_by]
+            root = encrypt(wrapping, self._root, root_aad(file.id, has_api_keys=True))
+            new = msgspec.structs.replace(file, root=root, has_api_keys=True)
+            write_atomic(self._path, _encode(new))
+            self._file = new
+
     def begin_rotation(self, provider: KeyProvider | None = None) -> str:
         """Adds a fresh wrapping key, wrapped by `provider` (default: the same one), and makes it the active one.
 
@@ -209,13 +236,13 @@ class KeyRing(Sealer):
         Returns:
             The new generation.
         """
-        with self._lock:
+        with self._lock, locked(self._path):
             file, holder = _read(self._path), provider or self._provider
             raw, fresh_id = os.urandom(KEY_BYTES), "w_" + os.urandom(6).hex()
             # earlier generations too, for one file has one provider; the root moves at once, it is one blob
             again = [_wrapped(holder, file.id, w.id, self._raw(w, file.id), w.created) for w in file.wrapping]
             fresh = _wrapped(holder, file.id, fresh_id, raw, time.time())
-            root = encrypt(AESGCM(raw), self._root, root_aad(file.id))
+            root = encrypt(AESGCM(raw), self._root, root_aad(file.id, has_api_keys=file.has_api_keys))
             new = msgspec.structs.replace(
                 file, provider=holder.spec(), wrapping=[*again, fresh], root=root, root_wrapped_by=fresh_id
             )
@@ -228,7 +255,7 @@ class KeyRing(Sealer):
 
     def end_rotation(self) -> None:
         """Destroys every wrapping key but the active one."""
-        with self._lock:
+        with self._lock, locked(self._path):
             file = _read(self._path)
             new = msgspec.structs.replace(file, wrapping=file.wrapping[-1:])
             write_atomic(self._path, _encode(new))
@@ -261,9 +288,9 @@ def _wrapping_aad(ring_id: str, wrapping_id: str) -> bytes:
     return pack("wrapping-key", ring_id, wrapping_id)
 
 
-def root_aad(ring_id: str) -> bytes:
-    """Additional authenticated data that bind the root secret to its ring."""
-    return pack("root", ring_id)
+def root_aad(ring_id: str, *, has_api_keys: bool = False) -> bytes:
+    """Additional authenticated data that bind the root secret to its ring, and to the mark that API keys have been made."""
+    return pack("root", ring_id, *(["api keys"] if has_api_keys else []))
 
 
 def _encode(file: RingFile) -> bytes:

@@ -204,3 +204,40 @@ def test_the_first_key_asks_for_keys_at_once(tmp_path: Path) -> None:
     assert not running.required
     ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={})).create("ingest")
     assert running.required
+
+
+def test_a_cut_audit_log_brings_no_revoked_key_back(tmp_path: Path) -> None:
+    """An older file of keys, and the log without the entries that say so."""
+    ring, path, log = (
+        KeyRing.open(tmp_path, environ={}),
+        tmp_path / "keys/api_keys.json",
+        tmp_path / "audit.log",
+    )
+    keys = ApiKeys(tmp_path, ring, poll_s=0)
+    made = keys.create("ingest")
+    old, log_then = path.read_bytes(), log.read_bytes()
+    keys.revoke(made.key.id)
+    path.write_bytes(old)
+    log.write_bytes(log_then)
+    fresh = ApiKeys(tmp_path, ring, poll_s=0)
+    for reader in (keys, fresh):
+        with pytest.raises(Tampered, match=r"older copy"):
+            reader.verify(made.text)
+        assert reader.required
+    fresh.require(True)  # somebody has looked into the file, and says that it is right
+    assert fresh.verify(made.text).id == made.key.id
+
+
+def test_keys_that_are_gone_with_the_log_and_without_a_store_stay_required(tmp_path: Path) -> None:
+    """The ring knows that there were some; a store may lie on another machine."""
+    ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={})).create("ingest")
+    for name in ("keys/api_keys.json", "audit.log", "audit.head"):
+        (tmp_path / name).unlink()
+    ring = KeyRing.open(tmp_path, environ={})
+    keys = ApiKeys(tmp_path, ring, poll_s=0)
+    assert keys.required
+    with pytest.raises(Tampered, match="is gone"):
+        keys.create("ingest")
+    assert AuditLog(tmp_path, ring).doubt(None) == "it is gone"
+    keys.revoke_all()
+    assert not AuditLog(tmp_path, ring).verify().ok, "going on does not hide it"

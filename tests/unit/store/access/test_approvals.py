@@ -38,3 +38,19 @@ def test_an_approval_holds_once_for_who_asked_within_a_day(tmp_path: Path) -> No
         approvals.use(ANN, again.id)
     assert [r.id for r in approvals.all()] == [asked.id, again.id]
     assert b"incident" not in (tmp_path / "exports.sealed").read_bytes()
+
+
+def test_an_older_file_of_requests_gives_no_approval_back(tmp_path: Path) -> None:
+    """Nor with the end of the audit log cut off, so that it does not say that the approval was used."""
+    ring, path, log = KeyRing.open(tmp_path, environ={}), tmp_path / "exports.sealed", tmp_path / "audit.log"
+    approvals = Approvals(tmp_path, ring, AuditLog(tmp_path, ring))
+    id = approvals.ask(ANN, tenant="default", purpose="an incident").id
+    approvals.approve(EVE, id)
+    approved, log_then = path.read_bytes(), log.read_bytes()
+    approvals.use(ANN, id)
+    path.write_bytes(approved)
+    with pytest.raises(AccessDenied, match="used up, as the audit log knows"):
+        approvals.use(ANN, id)
+    log.write_bytes(log_then)
+    with pytest.raises(AccessDenied, match="not whole"):
+        approvals.use(ANN, id)

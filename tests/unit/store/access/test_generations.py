@@ -102,3 +102,36 @@ def test_a_file_that_no_log_knows_is_refused(tmp_path: Path) -> None:
     write_routes(home.routes_path, RouteFile(run_id="forged"))
     with pytest.raises(Tampered, match="another program"):
         read_routes(home.routes_path, home.routes_seal)
+
+
+def test_a_cut_log_makes_no_older_route_file_the_newest(tmp_path: Path) -> None:
+    """Neither for a process that has seen the newer one, nor for one that begins."""
+    home = Home(tmp_path, environ={})
+    path, log = home.routes_path, tmp_path / "audit.log"
+    write_routes(path, RouteFile(run_id="first"), home.routes_seal)
+    first, log_then = path.read_bytes(), log.read_bytes()
+    update_routes(path, lambda file: RouteFile(run_id="second"), home.routes_seal)
+    path.write_bytes(first)
+    log.write_bytes(log_then)
+    for reader in (home, Home(tmp_path)):
+        with pytest.raises(Tampered, match="older copy"):
+            read_routes(path, reader.routes_seal)
+    write_routes(path, RouteFile(run_id="third"), home.routes_seal)
+    assert read_routes(path, Home(tmp_path).routes_seal).run_id == "third", "publishing again goes on"
+
+
+def test_a_cut_log_makes_no_older_evidence_the_newest(tmp_path: Path) -> None:
+    home = Home(tmp_path, environ={})
+    home.audit.append("begin")
+    log_then = (tmp_path / "audit.log").read_bytes()
+    seal = home.evidence_seal
+    seal.note(1)
+    assert seal.newest() == 1
+    seal.check(b"data", seal.mac(b"data"), 1, 1)
+    (tmp_path / "audit.log").write_bytes(log_then)
+    seal.check(b"data", seal.mac(b"data"), 1, 1)  # it knows better than the log
+    with pytest.raises(Tampered, match="older copy"):
+        seal.check(b"data", seal.mac(b"data"), 0, seal.newest())
+    fresh = Home(tmp_path).evidence_seal
+    with pytest.raises(Tampered, match="audit log is not whole"):
+        fresh.check(b"data", fresh.mac(b"data"), 0, fresh.newest())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deputize.store.access import local_user as module
-from deputize.store.access.local_user import local_user, sudo_user
+from deputize.store.access.local_user import ANYBODY, local_person, local_user, sudo_user
 
 
 def test_the_environment_names_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +41,27 @@ def test_sudo_is_a_hint_for_root_without_a_login(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SUDO_USER", "alice")
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert sudo_user() == ""
+
+
+def test_a_person_is_who_logged_in_whomever_they_act_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login, uid_map = tmp_path / "loginuid", tmp_path / "uid_map"
+    monkeypatch.setattr(module, "_LOGIN_UID", login)
+    monkeypatch.setattr(module, "_UID_MAP", uid_map)
+    uid_map.write_text("         0          0 4294967295\n")
+    login.write_text("54321")
+    for user in (0, 4242, 54321):
+        monkeypatch.setattr(os, "getuid", lambda user=user: user)
+        assert local_person() == "local:54321"
+    login.write_text("4294967295")
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    assert local_person() == "local:4242"
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert local_person() == ANYBODY, "root without a login may become every user"
+    login.write_text("54321")
+    for text in ("1234 0 1", "0 100000 65536", "nonsense"):
+        uid_map.write_text(text)
+        assert local_person() == ANYBODY, "whoever makes a user namespace chooses the uid"
+    uid_map.unlink()
+    assert local_person() == ANYBODY

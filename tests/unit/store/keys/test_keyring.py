@@ -180,3 +180,19 @@ def test_a_root_secret_does_not_open_in_another_ring_with_its_wrapping_key() -> 
     assert decrypt(key, sealed, root_aad("r_one"), "it") == b"r" * 32
     with pytest.raises(Tampered):
         decrypt(key, sealed, root_aad("r_two"), "it")
+
+
+def test_the_mark_of_api_keys_stays_with_the_ring(tmp_path: Path) -> None:
+    ring = KeyRing.open(tmp_path, environ={})
+    elsewhere, secret = KeyRing.open(tmp_path, environ={}), ring.derive("x")
+    assert not ring.has_api_keys
+    elsewhere.begin_rotation()
+    ring.mark_api_keys()
+    elsewhere.end_rotation()
+    elsewhere.begin_rotation()
+    for one in (ring, KeyRing.open(tmp_path, environ={})):
+        assert one.has_api_keys and one.derive("x") == secret
+    path = tmp_path / "keys" / "ring.json"
+    path.write_bytes(path.read_bytes().replace(b'"has_api_keys": true', b'"has_api_keys": false'))
+    with pytest.raises(Tampered):
+        KeyRing.open(tmp_path, environ={})
