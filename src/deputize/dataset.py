@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from deputize.core import artifacts as art
 from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.progress import Progress, silent
 from deputize.core.records import EVERY_TENANT, Example, Record
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.curation import CARD
+from deputize.pipeline.relabelling import RelabelLimits, Relabelling, relabel
 from deputize.pipeline.run import artifact_of, latest_run, read_state
 from deputize.stages.curate.dataset_card import CardCounts, dataset_card
 from deputize.stages.curate.export import Format, export
 from deputize.stages.curate.review import DroppedCall, dropped_calls, read_restored, write_restored
 from deputize.store.access.roles import Actor, Right, require
+
+if TYPE_CHECKING:
+    from deputize.upstreams.sync_client import SyncClient
 
 BATCH = 500
 
@@ -120,6 +125,33 @@ class Dataset:
             after = before - frozenset(call_ids)
             write_restored(self.home.path, self.home.keyring, after)
         return after
+
+    def relabel(
+        self, clients: Mapping[str, SyncClient], limits: RelabelLimits, progress: Progress = silent
+    ) -> Relabelling:
+        """Puts calls of train to LLMs again; from the next curation on training learns from what most of them answer.
+
+        Args:
+            clients: model -> the client that asks it.
+            limits: which calls, which models, and how much.
+            progress: gets the number of questions.
+
+        Raises:
+            AccessDenied: the actor may not read curated text, which is what the LLMs are sent.
+            BadInput: the run has no tasks, there is no such task, or nothing to ask about.
+        """
+        self._require(Right.RUN_STAGES)
+        self._open("dataset.relabel", {"models": " ".join(limits.models), "task": limits.task})
+        tenant = None if self.actor.tenant == EVERY_TENANT else self.actor.tenant
+        with self.home.exclusive("run"):
+            return relabel(
+                self.home,
+                self.run_id,
+                tenant,
+                lambda model, request: clients[model].complete(request),
+                limits,
+                progress,
+            )
 
     def _restored(self) -> frozenset[str]:
         return read_restored(self.home.path, self.home.keyring)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -11,6 +12,7 @@ import click
 from deputize.cli.ids import whole_run_id
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.contracts import text_of, tool_calls_of
+from deputize.core.errors import UsageError
 from deputize.core.records import Split
 
 if TYPE_CHECKING:
@@ -99,6 +101,76 @@ def restore(terminal: Terminal, /, call_ids: tuple[str, ...], undo: bool) -> Non
             f"{len(after)} calls are put back; this takes effect with `deputize curate --again`."
         ),
     )
+
+
+@dataset.command("relabel")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    help="An LLM to ask; given several times, they are asked in turn.",
+)
+@click.option("--upstream", default="", metavar="NAME", help="Of config.toml; the first one where left out.")
+@click.option("--task", default="", metavar="ID", help="Only the calls of one task.")
+@click.option(
+    "--votes",
+    "n_votes",
+    type=click.IntRange(3, 9),
+    default=3,
+    show_default=True,
+    help="Answers to a call, the logged one included, of which more than half decide; an odd number.",
+)
+@click.option(
+    "--max-questions", type=click.IntRange(2), default=500, show_default=True, help="To all calls together."
+)
+@click.option(
+    "--budget-usd", type=click.FloatRange(0, min_open=True), help="No more is asked once this is spent."
+)
+@pass_terminal
+def relabel_calls(
+    terminal: Terminal,
+    /,
+    run_id: str | None,
+    models: tuple[str, ...],
+    upstream: str,
+    task: str,
+    n_votes: int,
+    max_questions: int,
+    budget_usd: float | None,
+) -> None:
+    """Ask LLMs again about training calls, and learn from what most of them answer.
+
+    They are sent de-identified requests. Calibration and held-out calls keep the logged answers: a certificate is about those.
+    It takes effect with `deputize curate --again` and in later runs, and is in the dataset card.
+    """
+    from deputize.dataset import Dataset
+    from deputize.gateway.settings import named_upstream
+    from deputize.pipeline.relabelling import RelabelLimits
+    from deputize.upstreams.sync_client import SyncClient
+
+    if n_votes % 2 == 0:
+        raise UsageError(f"--votes has to be odd, so that more than half can decide: {n_votes} is even.")
+    config = named_upstream(terminal.home.path, upstream)
+    data = Dataset(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor)
+    with ExitStack() as stack:
+        clients = {model: stack.enter_context(closing(SyncClient(config, model))) for model in models}
+        progress = stack.enter_context(terminal.progress())
+        done = data.relabel(
+            clients, RelabelLimits(models, n_votes, max_questions, budget_usd, task), progress
+        )
+
+    def show() -> None:
+        terminal.say(
+            f"{done.n_questions:,} questions, {done.usd:.2f} US dollars: {done.same:,} logged answers have the majority, "
+            f"{done.other:,} calls get another one, {done.divided:,} have none and are not trained on. {done.n_left:,} calls of "
+            "train were not asked about. This takes effect with `deputize curate --again`."
+        )
+
+    terminal.result(done, show)
+    if done.stopped:
+        terminal.note(f"It ended early: {done.stopped}.")
 
 
 @dataset.command("export")

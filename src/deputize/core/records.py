@@ -214,6 +214,8 @@ class Example(Record):
     """Ids of other calls with the same request (repeated samples of the LLM); empty where it was asked once."""
     logprobs: list[list[tuple[str, float]]] = msgspec.field(default_factory=list)
     """Per token of the reply the likeliest tokens with their log-probability, the written one first; [] where not logged or not clean."""
+    answered_by: str = ""
+    """The LLMs whose answer is in the place of the logged one, by `dataset relabel`; "" for the logged answer. Only in train."""
     training_only: bool = False
     """Of train, and one of more calls than a sample with the composition of the traffic has."""
     version: int = RECORD_VERSION

@@ -195,6 +195,31 @@ def settings_for(
     return settings
 
 
+def named_upstream(home: Path, name: str) -> UpstreamConfig:
+    """An upstream of config.toml that speaks OpenAI's chat protocol.
+
+    Args:
+        home: the home folder.
+        name: its name; "": the first one.
+
+    Raises:
+        BadInput: a setting that cannot be used.
+        UsageError: there is none of this name, or it speaks another protocol.
+    """
+    upstreams = read_settings(home).upstreams
+    chosen = next((u for u in upstreams if not name or u.name == name), None)
+    if chosen is None:
+        named = ", ".join(u.name for u in upstreams) or "none"
+        raise UsageError(
+            f"config.toml has no upstream {name!r} (it has: {named}); see [[gateway.upstreams]]."
+        )
+    if chosen.protocol != "openai":
+        raise UsageError(
+            f"The upstream {chosen.name!r} does not speak OpenAI's chat protocol, which is needed here."
+        )
+    return chosen
+
+
 def upstream_from(address: str, api_key_env: str = "") -> UpstreamConfig:
     """The upstream a command line names: an address, with `anthropic+` before it for Anthropic's protocol.
 

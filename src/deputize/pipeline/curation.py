@@ -112,6 +112,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
+    from deputize.stages.curate.new_answers import read_new_answers, with_new_answer
     from deputize.stages.curate.review import read_restored
     from deputize.stages.curate.run import CurateOptions
     from deputize.stages.curate.run import run as curate_calls
@@ -135,6 +136,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     for missing in detectors.warnings:
         note(run.progress, missing)
     tally = CardCounts()
+    restored = read_restored(run.home.path, run.home.keyring)
+    new_answers = read_new_answers(run.home.path, run.home.keyring)
     model = paraphrasing_model(privacy) if policy.paraphrases else None
     paraphraser = Paraphraser(model, [*detectors.lines, VerificationDetector()]) if model else None
     with (
@@ -153,13 +156,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
             key=run.home.keyring.derive("surrogates"),
             progress=run.progress,
             detectors=detectors,
-            write=write,
-            options=CurateOptions(
-                read_restored(run.home.path, run.home.keyring),
-                paraphraser,
-                links=episode_links(run, traffic),
-                traffic=traffic,
-            ),
+            write=lambda example: write(with_new_answer(example, new_answers)),
+            options=CurateOptions(restored, paraphraser, links=episode_links(run, traffic), traffic=traffic),
         )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())

@@ -13,6 +13,7 @@ from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state
 from deputize.pipeline.stage_table import STAGES
+from deputize.stages.curate.new_answers import forget_new_answers
 from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import rewrite
 
@@ -35,6 +36,7 @@ def forget_in_runs(home: Home) -> dict[str, int]:
             n_examples = forget_in_run(run)
             if n_examples:
                 out[run.state.run_id] = n_examples
+        forget_new_answers(home.path, home.keyring, lambda ids: home.store.gone(list(ids)))
         return out
 
 

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "shadow show": "test_shadow",
     "shadow start": "test_shadow",
     "export": "test_route_export",
+    "dataset relabel": "test_relabelling",
 }
 NOTHING_TO_NOTE = {
     "completion",

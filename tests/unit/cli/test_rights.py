@@ -82,6 +82,7 @@ ALLOWED: dict[Role, set[str]] = {
         "dataset card",
         "dataset dropped",
         "dataset restore",
+        "dataset relabel",
         "dataset export",
     },
     Role.AUDITOR: {
@@ -173,6 +174,7 @@ WORDS: dict[str, list[str]] = {
     "watch": ["--once"],
     "privacy train": ["nothing.jsonl"],
     "dataset restore": ["a"],
+    "dataset relabel": ["--model", "m"],
     "dataset export": ["--out", "folder"],
 }
 """What a command needs to get past its own parser; nothing of it exists, so that nothing happens beyond the check."""
@@ -279,6 +281,7 @@ OF_ONE_TENANT = {
     "tasks list",
     "dataset card",
     "dataset dropped",
+    "dataset relabel",
     "dataset export",
     "erase",
     "subject export",

@@ -41,6 +41,8 @@ class CardCounts:
         self.drops: Counter[str] = Counter()
         self.combinations = Combinations()
         self.train_weight = 0.0
+        self.answered_by: Counter[str] = Counter()
+        """LLMs asked again -> calls of train with their answer in the place of the logged one."""
         for example in examples:
             self.add(example)
 
@@ -55,6 +57,8 @@ class CardCounts:
         self.combinations.add(metadata_row(e))
         if e.origin:
             self.origins.add(e.origin)
+        if e.answered_by:
+            self.answered_by[e.answered_by] += 1
         if e.trainable:
             self.learnable[e.split] += 1
             self.train_weight += e.weight if e.split == "train" else 0.0
@@ -117,6 +121,10 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
         "",
         f"The examples of train stand for {counts.train_weight:,.0f} calls: the weight of an example counts its dropped "
         "duplicates.",
+        *(
+            f"{n:,} examples of train have an answer of {models} in the place of the logged one: most LLMs asked again gave it."
+            for models, n in sorted(counts.answered_by.items())
+        ),
     ]
 
 
