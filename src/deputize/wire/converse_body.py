@@ -71,8 +71,22 @@ def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
             if "any" in choice
             else "auto"
         )
+    answer_format = _format_to_chat(fields.get("outputConfig"))
+    if answer_format is not None:
+        chat["response_format"] = answer_format
     chat |= params(fields)
     return chat
+
+
+def _format_to_chat(config: Any) -> dict[str, Any] | None:
+    """The answer format; its schema is JSON as text."""
+    text = mapping(config.get("textFormat")) if isinstance(config, dict) else None
+    structure = mapping(text.get("structure")) if text is not None else None
+    wanted = mapping(structure.get("jsonSchema")) if structure is not None else None
+    if wanted is None:
+        return None
+    schema = {"name": wanted.get("name") or "answer", "schema": _decoded(wanted.get("schema"))}
+    return {"type": "json_schema", "json_schema": schema}
 
 
 def params(fields: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,14 @@ _SETTINGS = {
 }
 
 
+_NO_SETTINGS = frozenset(
+    {
+        *("responseMimeType", "responseSchema", "responseJsonSchema"),
+        *("systemInstruction", "tools", "toolConfig", "httpOptions"),
+    }
+)
+
+
 def either(fields: dict[str, Any], camel: str) -> Any:
     """A field under its name in camelCase, as REST has it, or in snake_case, as the Python client has it."""
     snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in camel)
@@ -43,15 +51,16 @@ def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
         BadInput: `contents` is missing or empty.
     """
     messages = contents_to_chat(fields.get("contents"))
-    system = _system_text(either(fields, "systemInstruction"))
+    config = mapping(fields.get("config")) or {}  # as the client libraries take it
+    system = _system_text(either(fields, "systemInstruction") or either(config, "systemInstruction"))
     if system:
         messages.insert(0, {"role": "system", "content": system})
-    settings = mapping(either(fields, "generationConfig")) or mapping(fields.get("config")) or {}
+    settings = mapping(either(fields, "generationConfig")) or config
     chat: dict[str, Any] = {"model": fields.get("model"), "messages": messages}
     tools = _tools_to_chat(fields.get("tools") or settings.get("tools"))
     if tools:
         chat["tools"] = tools
-    choice = _choice_to_chat(either(fields, "toolConfig"))
+    choice = _choice_to_chat(either(fields, "toolConfig") or either(config, "toolConfig"))
     if choice is not None:
         chat["tool_choice"] = choice
     answer_format = _format_to_chat(settings)
@@ -65,11 +74,11 @@ def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
 
 def params(fields: dict[str, Any]) -> dict[str, Any]:
     """Sampling settings under the names of chat, and the rest of the settings as sent."""
-    settings = mapping(either(fields, "generationConfig")) or {}
+    settings = mapping(either(fields, "generationConfig")) or mapping(fields.get("config")) or {}
     out: dict[str, Any] = {}
     for name, value in settings.items():
         camel = "".join(w if i == 0 else w.capitalize() for i, w in enumerate(name.split("_")))
-        if camel not in ("responseMimeType", "responseSchema", "responseJsonSchema"):
+        if camel not in _NO_SETTINGS:
             out[_SETTINGS.get(camel, name)] = value
     return out
 

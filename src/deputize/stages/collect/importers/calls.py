@@ -21,7 +21,16 @@ def flat_prompt(row: dict[str, Any]) -> str:
 _EXTRA_FIELDS = frozenset(
     {
         *("tools", "functions", "response_format", "tool_choice", "model", "anthropic_version", "metadata"),
+        *("format", "options"),
         *names.ORIGIN,
+    }
+)
+
+
+_GEMINI_FIELDS = frozenset(
+    {
+        *("contents", "model", "config", "tools", "toolConfig", "tool_config"),
+        *("systemInstruction", "system_instruction", "generationConfig", "generation_config"),
     }
 )
 
@@ -68,6 +77,8 @@ def _request(row: dict[str, Any], name: str) -> dict[str, Any]:
     prompt = structured(row[name])
     if isinstance(prompt, dict) and protocol_of(prompt):
         return prompt
+    if name == "contents":
+        return {key: row[key] for key in row.keys() & _GEMINI_FIELDS}
     request = {key: row[key] for key in row.keys() & _EXTRA_FIELDS}
     system = next((row[key] for key in names.SYSTEMS if row.get(key)), None)
     if system is not None:

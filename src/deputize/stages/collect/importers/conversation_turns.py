@@ -10,6 +10,7 @@ import msgspec
 
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Message
+from deputize.stages.collect.importers import declared_settings as declared
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable
@@ -121,9 +122,11 @@ def _shared_fields(row: dict[str, Any], context: ImportContext, known: KnownFiel
     task = side.text((row, *metadata), names.TASK)
     tenant = side.text((row, *metadata), ("tenant",)) or "default"
     user = known.user if known.user is not None else side.text(places, names.ORIGIN)
-    episode = known.episode if known.episode is not None else side.text(places, names.EPISODE)
+    episode = known.episode if known.episode is not None else side.episode(places)
     tools = row.get("tools") if row.get("tools") is not None else row.get("functions")
-    response_format = row.get("response_format")
+    settings = declared.as_places(
+        [known.params if known.params is not None else row.get("params"), row, *metadata]
+    )
     return {
         "agent": agent,
         "site": known.site if known.site is not None else side.text((row,), names.SITE),
@@ -133,8 +136,11 @@ def _shared_fields(row: dict[str, Any], context: ImportContext, known: KnownFiel
         "origin": context.pseudonym(user, tenant) if user else "",
         "model": known.model or side.text((row,), names.MODEL),
         "tools": read_tools(known.tools if known.tools is not None else tools),
-        "response_format": response_format if isinstance(response_format, dict) else None,
-        "params": stored_params(known.params if known.params is not None else row.get("params")),
+        "response_format": declared.declared_format(settings),
+        "tool_choice": declared.declared_choice(settings),
+        "params": declared.without_declared(
+            stored_params(known.params if known.params is not None else row.get("params"))
+        ),
         "outcome": known.outcome or side.outcome((row, *metadata)),
         "timestamp": known.timestamp if known.timestamp is not None else side.timestamp((row,)),
         "source": known.source,

@@ -5,137 +5,145 @@ Headers, addresses and credentials are in none of its rows.
 
 from __future__ import annotations
 
+
+def spellings(*snake: str) -> tuple[str, ...]:
+    """Names in snake_case in the other ways in which programs write them: camelCase, PascalCase, kebab-case, with ID for Id."""
+    out: list[str] = []
+    for name in snake:
+        words = name.split("_")
+        pascal = "".join(word.capitalize() for word in words)
+        camel = words[0] + "".join(word.capitalize() for word in words[1:])
+        forms = [name, camel, pascal, "-".join(words)]
+        if words[-1] == "id" and len(words) > 1:
+            forms += [camel[:-2] + "ID", pascal[:-2] + "ID"]
+        out += forms
+    return tuple(dict.fromkeys(out))
+
+
 EPISODE = (
-    "episode", "run_id", "episode_id", "episodeId", "session_id", "sessionId", "session.id", "session",
-    "conversation_id", "conversationId", "conversation.id", "gen_ai.conversation.id", "thread_id", "threadId",
-    "chat_id", "chatId", "Helicone-Session-Id", "mlflow.trace.session", "langfuse.session.id",
+    *spellings("episode", "run_id", "episode_id", "session_id"), "session.id", "session",
+    *spellings("conversation_id"), "conversation.id", "gen_ai.conversation.id",
+    *spellings("thread_id", "chat_id"), "Helicone-Session-Id", "mlflow.trace.session", "langfuse.session.id",
     "traceloop.association.properties.session_id", "ai.telemetry.metadata.sessionId",
-    "ai.telemetry.metadata.session_id", "langgraph_thread_id", "trace_id", "traceId", "runId",
+    "ai.telemetry.metadata.session_id", "langgraph_thread_id", *spellings("dialog_id", "dialogue_id", "trace_id"),
 )  # fmt: skip
-TASK = ("task_id", "taskId", "group", "instance_id")
+EPISODE_OBJECTS = ("conversation", "thread", "chat")
+"""Names under which an object with an `id` stands for the run."""
+TASK = (*spellings("task_id"), "group", *spellings("instance_id"))
 ORIGIN = (
-    "origin", "user", "user_id", "userId", "user.id", "end_user", "endUser", "end_user_id", "endUserId", "enduser.id",
-    "safety_identifier", "customer_id", "customerId", "customer_identifier", "request_user_id", "helicone_user",
+    "origin", "user", *spellings("user_id"), "user.id", *spellings("end_user", "end_user_id"), "enduser.id",
+    "safety_identifier", *spellings("customer_id", "customer_identifier"), "request_user_id", "helicone_user",
     "_user", "user_api_key_end_user_id", "mlflow.trace.user", "langfuse.user.id",
     "traceloop.association.properties.user_id", "ai.telemetry.metadata.userId", "ai.telemetry.metadata.user_id",
     "asker",
 )  # fmt: skip
 AGENT = (
-    "agent",
-    "agent_name",
-    "agentName",
-    "app",
-    "app_name",
-    "client_id",
-    "user_api_key_alias",
+    "agent", *spellings("agent_name"), "app", *spellings("app_name", "client_id"), "user_api_key_alias",
     "gen_ai.agent.name",
-)
+)  # fmt: skip
 SITE = (
-    "site",
-    "workload_id",
-    "ai.telemetry.functionId",
-    "function_name",
-    "prompt_name",
-    "promptName",
-    "prompt_id",
-)
+    "site", *spellings("workload_id"), "ai.telemetry.functionId", "function_name", *spellings("prompt_name", "prompt_id"),
+)  # fmt: skip
 MODEL = (
-    "response_model", "model", "provided_model_name", "providedModelName", "model_name", "modelName", "model_id",
-    "modelId", "ai_model", "request_model", "deployment", "gen_ai.response.model", "gen_ai.request.model",
+    "response_model", "model", *spellings("provided_model_name", "model_name", "model_id"), "ai_model",
+    "request_model", "deployment", "gen_ai.response.model", "gen_ai.request.model",
 )  # fmt: skip
 START = (
-    "start_time", "startTime", "started_at", "startedAt", "start_timestamp", "timestamp_start", "requestedAt",
-    "request_created_at", "requestTime", "request_time", "init_timestamp", "startedDateTime", "startTimeUnixNano",
-    "start_time_unix_nano", "timestamp", "created_at", "createdAt", "created", "createTime", "create_time", "time",
-    "ts", "logging_time", "TimeGenerated", "@timestamp", "date",
+    *spellings("start_time", "started_at", "start_timestamp"), "timestamp_start",
+    *spellings("requested_at", "request_created_at", "request_time"), "init_timestamp", "startedDateTime",
+    "startTimeUnixNano", "start_time_unix_nano", *spellings("timestamp", "created_at", "created", "create_time"),
+    "time", "ts", *spellings("event_time", "logging_time", "logged_at", "timestamp_ms", "created_on", "inserted_at"),
+    "TimeGenerated", "@timestamp", "asctime", *spellings("date_time"), "datetime", "date", "time_local", "time_iso8601",
 )  # fmt: skip
 END = (
-    "end_time", "endTime", "ended_at", "endedAt", "end_timestamp", "timestamp_end", "receivedAt", "response_created_at",
-    "endTimeUnixNano", "end_time_unix_nano", "completed_at", "finished_at",
+    *spellings("end_time", "ended_at", "end_timestamp"), "timestamp_end",
+    *spellings("received_at", "response_created_at"), "endTimeUnixNano", "end_time_unix_nano",
+    *spellings("completed_at", "finished_at", "responded_at"),
 )  # fmt: skip
 LATENCY_MS = (
-    "latency_ms", "latencyMs", "delay_ms", "duration_ms", "durationMs", "response_time_ms", "elapsed_ms",
-    "request_latency", "processing_time_ms", "generation_time_ms", "took_ms", "total_ms", "request_duration_ms",
+    *spellings("latency_ms", "delay_ms", "duration_ms", "response_time_ms", "elapsed_ms"), "request_latency",
+    *spellings("processing_time_ms", "generation_time_ms", "took_ms", "total_ms", "request_duration_ms", "total_time_ms"),
+    *spellings("latency_millis", "duration_millis", "elapsed_millis", "latency_milliseconds", "duration_milliseconds"),
 )  # fmt: skip
 LATENCY_S = (
-    "latency_s",
-    "latency",
-    "duration_s",
-    "response_time",
-    "elapsed",
-    "duration",
-    "elapsed_s",
-    "wall_time",
-)
-TTFT_MS = ("ttft_ms", "time_to_first_token_ms", "timeToFirstTokenMs", "ai.response.msToFirstChunk")
-TTFT_S = ("time_to_first_token", "timeToFirstToken", "ttft", "ttft_s")
-FIRST_TOKEN = ("completionStartTime", "completion_start_time", "first_token_time")
+    "latency_s", "latency", "duration_s", "response_time", "responseTime", "elapsed", "duration", "elapsed_s", "wall_time",
+    *spellings("latency_seconds", "duration_seconds", "elapsed_seconds", "response_time_s", "response_time_seconds"),
+    *spellings("latency_sec", "duration_sec", "total_time_s"), "elapsed_time", "elapsedTime",
+)  # fmt: skip
+LATENCY_US = spellings("latency_us", "duration_us", "elapsed_us", "latency_micros", "duration_micros")
+LATENCY_NS = (*spellings("latency_ns", "duration_ns", "elapsed_ns"), "durationNano", "duration_nano")
+TTFT_MS = (*spellings("ttft_ms", "time_to_first_token_ms", "first_token_ms"), "ai.response.msToFirstChunk")
+TTFT_S = (*spellings("time_to_first_token"), "ttft", "ttft_s")
+FIRST_TOKEN = spellings("completion_start_time", "first_token_time", "first_token_at")
 COST = (
     "cost_usd", "costUSD", "costUsd", "cost", "response_cost", "total_cost", "totalCost", "calculatedTotalCost",
-    "spend", "estimated_cost", "estimatedCost", "llm.cost.total", "price",
+    "spend", *spellings("estimated_cost", "total_cost_usd", "cost_in_usd"), "llm.cost.total", "price",
 )  # fmt: skip
 STATUS = (
-    "status", "status_code", "statusCode", "response_status", "responseStatus", "response_status_code", "http_status",
-    "httpStatus", "responseCode",
+    "status", *spellings("status_code", "response_status", "response_status_code", "http_status", "http_status_code"),
+    *spellings("response_code", "http_code"), "http.status_code", "http.response.status_code",
 )  # fmt: skip
 SUCCESS = ("success", "is_success", "isSuccess", "ok")
 ERROR = (
-    "error",
-    "error_str",
-    "error_message",
-    "errorMessage",
-    "errorCode",
-    "exception",
-    "status_message",
-    "statusMessage",
-)
+    "error", "error_str", *spellings("error_message", "error_code"), "exception",
+    *spellings("status_message"), "error.message", "error.type",
+)  # fmt: skip
 REWARDS = ("reward", "score", "rating", "value")
-OUTCOMES = ("outcome", "reward", "score", "scores", "feedback", "rating", "utility", "evaluation")
+OUTCOMES = (
+    "outcome", "reward", "score", "scores", *spellings("feedback", "user_feedback", "human_feedback", "feedback_rating"),
+    "rating", *spellings("user_rating"), "utility", "evaluation", "resolved", "passed", *spellings("is_correct"), "thumbs",
+    *spellings("feedback_score", "eval_score", "thumbs_up"),
+)  # fmt: skip
 
+USAGE = (
+    "usage", *spellings("token_usage", "usage_metadata", "usage_details", "token_counts", "token_count"), "tokens",
+)  # fmt: skip
+"""Objects that hold the counts of tokens."""
 PROMPT_TOKENS = (
-    "prompt_tokens", "input_tokens", "promptTokens", "inputTokens", "promptTokenCount", "inputTokenCount",
-    "PromptTokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-    "llm.usage.prompt_tokens", "ai.usage.promptTokens", "ai.usage.inputTokens", "prompt_eval_count", "tokens_prompt",
-    "req_units", "input_token_count", "tokensPrompt",
+    *spellings("prompt_tokens", "input_tokens", "prompt_token_count", "input_token_count", "tokens_prompt"),
+    "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
+    "llm.usage.prompt_tokens", "ai.usage.promptTokens", "ai.usage.inputTokens", "prompt_eval_count",
+    "req_units", *spellings("tokens_in", "in_tokens", "num_prompt_tokens", "num_input_tokens", "n_prompt_tokens"),
+    *spellings("tokens_input", "native_tokens_prompt"),
 )  # fmt: skip
 COMPLETION_TOKENS = (
-    "completion_tokens", "output_tokens", "completionTokens", "outputTokens", "candidatesTokenCount",
-    "outputTokenCount", "CompletionTokens", "gen_ai.usage.output_tokens",
-    "gen_ai.usage.completion_tokens", "llm.token_count.completion", "llm.usage.completion_tokens",
-    "ai.usage.completionTokens", "ai.usage.outputTokens", "eval_count", "tokens_completion", "res_units",
-    "output_token_count", "tokensCompletion",
+    *spellings("completion_tokens", "output_tokens", "candidates_token_count", "output_token_count", "tokens_completion"),
+    "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
+    "llm.usage.completion_tokens", "ai.usage.completionTokens", "ai.usage.outputTokens", "eval_count", "res_units",
+    *spellings("tokens_out", "out_tokens", "num_completion_tokens", "num_output_tokens", "n_completion_tokens"),
+    *spellings("completion_token_count", "generated_tokens", "tokens_output", "native_tokens_completion"),
+)  # fmt: skip
+TOTAL_TOKENS = (
+    *spellings("total_tokens", "total_token_count", "tokens_total"), "gen_ai.usage.total_tokens",
+    "llm.usage.total_tokens", "llm.token_count.total", "ai.usage.totalTokens",
 )  # fmt: skip
 CACHED_TOKENS = (
-    "cached_tokens", "cache_read_input_tokens", "input_cached_tokens", "cacheReadInputTokens", "cachedInputTokens",
-    "cachedContentTokenCount", "input_tokens_cache_read", "cache_read", "gen_ai.usage.cache_read.input_tokens",
+    *spellings("cached_tokens", "cache_read_input_tokens", "input_cached_tokens", "cached_input_tokens"),
+    *spellings("cached_content_token_count", "cached_prompt_tokens", "prompt_cache_hit_tokens", "num_cached_tokens"),
+    "input_tokens_cache_read", "input_cache_read", "cache_read", "gen_ai.usage.cache_read.input_tokens",
     "gen_ai.usage.cached_tokens", "gen_ai.usage.cache_read_input_tokens", "llm.token_count.prompt_details.cache_read",
-    "ai.usage.cachedInputTokens", "prompt_cached_tokens", "cache_read_tokens",
+    "ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens", "prompt_cached_tokens",
+    *spellings("cache_read_tokens", "native_tokens_cached"),
 )  # fmt: skip
 CACHE_WRITE_TOKENS = (
-    "cache_write_tokens", "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
-    "input_tokens_cache_write", "cache_creation", "gen_ai.usage.cache_creation.input_tokens",
+    *spellings("cache_write_tokens", "cache_creation_input_tokens", "cache_write_input_tokens"),
+    "input_tokens_cache_write", "input_cache_write", "input_cache_creation", "cache_creation",
+    "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_creation_input_tokens", "llm.token_count.prompt_details.cache_write",
     "ai.usage.inputTokenDetails.cacheWriteTokens", "prompt_cache_creation_tokens", "cache_creation_tokens",
 )  # fmt: skip
 REASONING_TOKENS = (
-    "reasoning_tokens", "output_reasoning_tokens", "thoughtsTokenCount", "reasoningTokens", "reasoning",
-    "output_reasoning", "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
+    *spellings("reasoning_tokens", "output_reasoning_tokens", "thoughts_token_count", "reasoning_output_tokens"),
+    "reasoning", "output_reasoning", "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
     "llm.token_count.completion_details.reasoning", "llm.usage.reasoning_tokens", "ai.usage.reasoningTokens",
-    "completion_reasoning_tokens",
+    "ai.usage.outputTokenDetails.reasoningTokens", "completion_reasoning_tokens",
+    *spellings("native_tokens_reasoning"),
 )  # fmt: skip
-TOKEN_DETAILS = (
-    "prompt_tokens_details",
-    "input_tokens_details",
-    "input_token_details",
-    "promptTokensDetails",
-    "inputTokenDetails",
+TOKEN_DETAILS = spellings(
+    "prompt_tokens_details", "input_tokens_details", "input_token_details", "prompt_token_details"
 )
-WRITTEN_DETAILS = (
-    "completion_tokens_details",
-    "output_tokens_details",
-    "output_token_details",
-    "completionTokensDetails",
-    "outputTokenDetails",
+WRITTEN_DETAILS = spellings(
+    "completion_tokens_details", "output_tokens_details", "output_token_details", "completion_token_details"
 )
 
 REQUEST_AND_RESPONSE = (
@@ -171,6 +179,7 @@ RESPONSES = (
 """Names of an answer that is next to its prompt."""
 PROMPTS = (
     "messages",
+    "contents",
     "prompt",
     "input",
     "instruction",
@@ -197,5 +206,6 @@ SHORT_TOKEN_NAMES = {
     "prompt_tokens": ("input", "prompt"),
     "completion_tokens": ("output", "completion"),
     "cached_tokens": ("cached",),
+    "total_tokens": ("total",),
 }
 """Names that mean tokens inside a usage object only."""

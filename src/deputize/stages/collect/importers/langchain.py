@@ -143,7 +143,7 @@ def _read_run(row: dict[str, Any], context: ImportContext) -> Parsed:
         user=side.text(places, ("user_id", "user", "end_user", "userId")) or None,
         model=side.text(places, ("ls_model_name", "model", "model_name")) or None,
         tools=settings.get("tools") or settings.get("functions"),
-        response_format=settings.get("response_format"),
+        response_format=settings.get("response_format") or _structured_output(extra),
         tool_choice=settings.get("tool_choice"),
         params={k: v for k, v in settings.items() if k not in _APART},
         usage=side.usage_of(usage) or side.row_usage(row),
@@ -155,6 +155,14 @@ def _read_run(row: dict[str, Any], context: ImportContext) -> Parsed:
         return exchange_calls(row, _request(inputs), _response(outputs), context, known)
     except Unreadable as why:
         return context.skip(str(why))
+
+
+def _structured_output(extra: dict[str, Any]) -> Any:
+    """The schema that `with_structured_output` asked for, where LangChain notes it."""
+    for holder in (mapping(extra.get("options")), mapping(extra.get("metadata"))):
+        if holder is not None and holder.get("ls_structured_output_format") is not None:
+            return holder["ls_structured_output_format"]
+    return None
 
 
 def _feedback(raw: Any) -> Outcome | None:

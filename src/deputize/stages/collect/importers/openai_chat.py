@@ -77,12 +77,14 @@ class ExchangeImporter:
 def _known(row: dict[str, Any], holder: dict[str, Any]) -> KnownFields:
     """Settings and tools next to a list of messages."""
     metadata = mapping(structured(row.get("metadata"))) or {}
-    config = mapping(holder.get("model_config")) or {}
+    config = mapping(structured(holder.get("model_config"))) or {}
     tools = row.get("tools") or metadata.get("tools") or config.get("tools")
     model = metadata.get("model") if not isinstance(holder.get("model"), str) else holder["model"]
     return KnownFields(
         tools=tools if isinstance(tools, list) else None,
-        response_format=metadata.get("response_format"),
+        response_format=metadata.get("response_format") or config.get("response_format"),
+        tool_choice=config.get("tool_choice"),
+        params={k: v for k, v in config.items() if isinstance(v, bool | int | float)} or None,
         model=model
         if isinstance(model, str) and "messages" not in holder and "request" not in holder
         else None,

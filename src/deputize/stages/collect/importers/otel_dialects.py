@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deputize.stages.collect.importers.embedded_json import structured
+from deputize.stages.collect.importers.declared_settings import schema_format, tool_choice
+from deputize.stages.collect.importers.embedded_json import objects, structured
 from deputize.stages.collect.importers.message_formats import collapsed, read_messages
 from deputize.stages.collect.importers.otel_attributes import flattened, nested
 from deputize.wire.json_fields import mapping
@@ -148,6 +149,12 @@ def _reason(attributes: dict[str, Any], response: Any) -> str:
     return reason if isinstance(reason, str) else ""
 
 
+def _answer_schema(attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer format under the names of OpenLLMetry, now and before."""
+    names = ("gen_ai.request.structured_output_schema", "llm.request.structured_output_schema")
+    return next((f for k in names if (f := schema_format(attributes.get(k))) is not None), None)
+
+
 def _genai(attributes: dict[str, Any]) -> SpanCall:
     """Semantic conventions from 1.37 on."""
     response = structured(attributes.get("gen_ai.output.messages"))
@@ -155,9 +162,18 @@ def _genai(attributes: dict[str, Any]) -> SpanCall:
         attributes.get("gen_ai.input.messages"), attributes.get("gen_ai.system_instructions")
     )
     request: dict[str, Any] = {"messages": messages}
-    if attributes.get("gen_ai.output.type") == "json":
-        request["response_format"] = {"type": "json_object"}
+    asked = mapping(structured(attributes.get("model_request_parameters"))) or {}  # pydantic-ai
+    wanted = mapping(asked.get("output_object")) or {}
+    answer = schema_format(wanted.get("json_schema"), str(wanted.get("name") or "answer"))
+    answer = answer or _answer_schema(attributes)
+    if answer is None and attributes.get("gen_ai.output.type") == "json":
+        answer = {"type": "json_object"}
+    if answer is not None:
+        request["response_format"] = answer
     tools = attributes.get("gen_ai.tool.definitions")
+    if not tools:
+        declared = [t for k in ("function_tools", "output_tools") for t in objects(asked.get(k))]
+        tools = [{**t, "parameters": t.get("parameters_json_schema")} for t in declared] or None
     return SpanCall(
         request,
         response,
@@ -191,10 +207,26 @@ def _openllmetry(attributes: dict[str, Any], prompt: Any) -> SpanCall | str:
         ]
         response = response[0] if response else None
     first = nested(attributes, "gen_ai.completion")
-    request = {"messages": prompt if isinstance(prompt, list) else [prompt]}
+    request: dict[str, Any] = {"messages": prompt if isinstance(prompt, list) else [prompt]}
+    answer = _answer_schema(attributes)
+    if answer is not None:
+        request["response_format"] = answer
     return SpanCall(
         request, response, tools, _model(attributes), _reason(attributes, first), _settings(attributes)
     )
+
+
+_VERCEL_SETTINGS = {
+    "temperature": "temperature",
+    "maxTokens": "max_tokens",
+    "maxOutputTokens": "max_tokens",
+    "topP": "top_p",
+    "topK": "top_k",
+    "seed": "seed",
+    "frequencyPenalty": "frequency_penalty",
+    "presencePenalty": "presence_penalty",
+    "stopSequences": "stop",
+}
 
 
 def _vercel(operation: str, attributes: dict[str, Any]) -> SpanCall | str:
@@ -217,13 +249,18 @@ def _vercel(operation: str, attributes: dict[str, Any]) -> SpanCall | str:
     )
     settings = {
         name: attributes[f"ai.settings.{k}"]
-        for k, name in (("temperature", "temperature"), ("maxTokens", "max_tokens"), ("topP", "top_p"))
+        for k, name in _VERCEL_SETTINGS.items()
         if attributes.get(f"ai.settings.{k}") is not None
     }
+    request: dict[str, Any] = {}
+    if "Object" in operation:  # the schema stands on the outer span
+        request["response_format"] = schema_format(attributes.get("ai.schema")) or {"type": "json_object"}
+    choice = tool_choice(attributes.get("ai.prompt.toolChoice"))
+    if choice is not None:
+        request["tool_choice"] = choice
     prompt = collapsed(read_messages(attributes.get("ai.prompt.messages") or attributes.get("ai.prompt")))
-    return SpanCall(
-        {"messages": prompt}, message, tools, model, reason, {**_settings(attributes), **settings}
-    )
+    request["messages"] = prompt
+    return SpanCall(request, message, tools, model, reason, {**_settings(attributes), **settings})
 
 
 def _openinference(attributes: dict[str, Any]) -> SpanCall:

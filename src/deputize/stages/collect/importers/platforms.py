@@ -12,6 +12,7 @@ from deputize.core.artifacts import Skip
 from deputize.core.records import Call, Usage
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Parsed, Unreadable, parse_alone
+from deputize.stages.collect.importers.declared_settings import schema_format
 from deputize.stages.collect.importers.embedded_json import as_text, objects, structured
 from deputize.stages.collect.importers.message_formats import collapsed, read_messages
 from deputize.stages.collect.importers.prompt_formats import protocol_of
@@ -19,6 +20,7 @@ from deputize.stages.collect.importers.recorded_exchange import KnownFields, exc
 from deputize.wire.json_fields import mapping
 
 _EXTRA_FIELDS = ("tools", "response_format", "tool_choice")
+_JSON_OUTPUT = frozenset({"raw", "parsed"})
 _APART = (
     "tools",
     "functions",
@@ -218,6 +220,7 @@ class TensorzeroImporter:
             model=side.text((row,), ("model_name", "variant_name")) or None,
             tools=tools,
             tool_choice=tool_params.get("tool_choice"),
+            response_format=schema_format(row.get("output_schema")),
             params=settings if isinstance(settings, dict) else {},
             usage=usage,
             latency_ms=side.first_number((row,), ("processing_time_ms",)),
@@ -225,11 +228,14 @@ class TensorzeroImporter:
         system = given.get("system")
         text = as_text(system) if isinstance(system, dict) else system
         kept: dict[str, Any] = {k: row[k] for k in ("timestamp", "tags") if k in row}
+        output = structured(row.get("output"))
+        if isinstance(output, dict) and output.keys() <= _JSON_OUTPUT:  # of a function with a schema
+            output = as_text(output.get("raw") if output.get("raw") is not None else output.get("parsed"))
         try:
             request = {"messages": collapsed(read_messages(given.get("messages"), text))}
         except Unreadable as why:
             return context.skip(str(why))
-        return _read(kept, request, structured(row.get("output")), context, known)
+        return _read(kept, request, output, context, known)
 
 
 class DatadogImporter:
@@ -266,7 +272,12 @@ class DatadogImporter:
             model=side.text((held,), ("model_name",)) or None,
             tools=held.get("tool_definitions"),
             params={k: v for k, v in metadata.items() if k not in _APART},
-            usage=side.usage_of(metrics),
+            response_format=metadata.get("response_format"),
+            tool_choice=metadata.get("tool_choice"),
+            # its input_tokens hold what the cache gave
+            usage=side.usage_of(
+                {**metrics, "total_tokens": None, "prompt_tokens": metrics.get("input_tokens")}
+            ),
             timestamp=side.seconds(start),
             latency_ms=round(duration / 1e6, 3) if duration is not None else None,
             # in billionths of a dollar

@@ -10,6 +10,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers.base import Unreadable
+from deputize.stages.collect.importers.declared_settings import answer_format
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.message_formats import (
     is_plain_message,
@@ -65,7 +66,7 @@ def read_prompt(request: Any, reply: Any = None) -> Prompt:
         return Prompt(read_messages(request))
     if _is_plain_chat(request, reply):
         settings = {k: v for k, v in request.items() if k not in _CHAT_FIELDS}
-        return _prompt(request, request, settings, "chat")
+        return _prompt(request, *_ollama(request, settings), "chat")
     protocol = protocol_of(request, reply)
     try:
         if protocol == "messages":
@@ -84,10 +85,39 @@ def read_prompt(request: Any, reply: Any = None) -> Prompt:
         raise Unreadable("messages is not a list with at least one message") from None
     if protocol == "completion":
         return _completion_prompt(request)
+    if protocol == "cohere":
+        return _cohere_prompt(request)
     given = structured(request.get("messages"))
     messages = read_messages(given, request.get("system"))
     settings = {k: v for k, v in request.items() if k not in _CHAT_FIELDS}
-    return _prompt(request, {**request, "messages": messages}, settings, "chat")
+    return _prompt(request, *_ollama({**request, "messages": messages}, settings), "chat")
+
+
+_OLLAMA_OPTIONS = {"num_predict": "max_tokens"}
+
+
+def _ollama(request: dict[str, Any], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Request and settings with what Ollama calls `format` and `options` under the names of chat."""
+    options, wanted = mapping(settings.get("options")), answer_format(settings.get("format"))
+    if options is None and wanted is None:
+        return request, settings
+    kept = {k: v for k, v in settings.items() if k not in ("options", "format")}
+    kept |= {_OLLAMA_OPTIONS.get(k, k): v for k, v in (options or {}).items()}
+    return (
+        {**request, "response_format": wanted} if wanted and not request.get("response_format") else request
+    ), kept
+
+
+def _cohere_prompt(request: dict[str, Any]) -> Prompt:
+    """The prompt of Cohere's first chat protocol, which Bedrock has too: the last message stands apart from those before it."""
+    history = request.get("chat_history") or request.get("chatHistory") or []
+    turns = [{"role": t.get("role"), "content": t.get("message")} for t in history if isinstance(t, dict)]
+    messages = read_messages(
+        [*turns, {"role": "user", "content": request.get("message")}], request.get("preamble")
+    )
+    apart = (*_CHAT_FIELDS, "message", "chat_history", "chatHistory", "preamble")
+    settings = {k: v for k, v in request.items() if k not in apart}
+    return _prompt(request, {**request, "messages": messages, "tools": None}, settings, "chat")
 
 
 _OTHER_MARKS = frozenset({"system", "anthropic_version", "toolConfig", "inferenceConfig", "contents"})
@@ -122,6 +152,12 @@ def protocol_of(request: Mapping[str, Any], reply: Any = None) -> str:
         return "messages" if _is_anthropic(request, messages, reply) else "chat"
     if "input" in request or "previous_response_id" in request:
         return "responses"
+    if isinstance(request.get("message"), str) and request.keys() & {
+        "chat_history",
+        "chatHistory",
+        "preamble",
+    }:
+        return "cohere"
     return "completion" if any(key in request for key in ("prompt", "inputText")) else ""
 
 
@@ -159,7 +195,7 @@ def _prompt(request: dict[str, Any], chat: dict[str, Any], settings: dict[str, A
     return Prompt(
         messages=messages,
         tools=read_tools(chat.get("tools") if chat.get("tools") is not None else chat.get("functions")),
-        response_format=mapping(structured(chat.get("response_format"))),
+        response_format=answer_format(chat.get("response_format")),
         tool_choice=chat.get("tool_choice"),
         params=stored_params(settings),
         model=model if isinstance(model, str) else "",

@@ -10,6 +10,7 @@ import msgspec
 
 from deputize.core.artifacts import Skip
 from deputize.core.records import Audience, Call, Message, Outcome, Usage
+from deputize.stages.collect.importers import declared_settings as declared
 from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 from deputize.stages.collect.importers.base import ImportContext, Unreadable
@@ -172,18 +173,24 @@ def _call(
 ) -> Call:
     metadata = _metadata(places)
     far = [*places, *metadata, context.around]
-    agent = known.agent if known.agent is not None else side.text((row, *metadata), names.AGENT)
-    agent = agent or context.agent
-    episode = known.episode if known.episode is not None else side.text(far, names.EPISODE)
-    task = side.text((row, *metadata), names.TASK)
-    group = known.group if known.group is not None else f"{agent}:{task}" if task else episode
-    tenant = side.text((row, *metadata), ("tenant",)) or "default"
-    user = known.user if known.user is not None else side.text(far, names.ORIGIN)
     own = (row, *metadata)
+    agent = (known.agent if known.agent is not None else side.text(own, names.AGENT)) or context.agent
+    episode = known.episode if known.episode is not None else side.episode(far)
+    task = side.text(own, names.TASK)
+    group = known.group if known.group is not None else f"{agent}:{task}" if task else episode
+    tenant = side.text(own, ("tenant",)) or "default"
+    user = known.user if known.user is not None else side.text(far, names.ORIGIN)
+    settings = declared.as_places(
+        [
+            {"response_format": known.response_format, "tool_choice": known.tool_choice},
+            known.params if known.params is not None else row.get("params"),
+            *own,
+        ]
+    )
+    tools = prompt.tools or read_tools(known.tools) or read_tools(declared.declared_tools(settings))
+    choice = prompt.tool_choice
     return Call(
-        id=known.id
-        if known.id is not None
-        else side.text((row,), ("id", "call_id", "request_id", "requestId", "uuid")),
+        id=known.id if known.id is not None else side.text((row,), _IDS),
         messages=prompt.messages,
         response=reply.message,
         episode=episode,
@@ -192,31 +199,55 @@ def _call(
         agent=agent,
         site=known.site if known.site is not None else side.text(own, names.SITE),
         model=known.model or prompt.model or side.text((row,), names.MODEL) or reply.model,
-        tools=prompt.tools or read_tools(known.tools),
-        response_format=prompt.response_format or mapping(structured(known.response_format)),
-        tool_choice=prompt.tool_choice if prompt.tool_choice is not None else known.tool_choice,
+        tools=tools,
+        response_format=prompt.response_format or declared.declared_format(settings),
+        tool_choice=choice if choice is not None else declared.declared_choice(settings),
         params=_params(row, prompt, known),
         audience=_audience(row),
         origin=context.pseudonym(user, tenant) if user else "",
         tenant=tenant,
         outcome=known.outcome or side.outcome(own),
         correction=_label(known.label),
-        usage=known.usage or side.usage_of(row.get("usage")) or reply.usage or side.row_usage(row),
-        cost_usd=known.cost_usd if known.cost_usd is not None else side.cost_usd(own),
-        latency_ms=known.latency_ms
-        if known.latency_ms is not None
-        else side.latency_ms((row, envelope, *metadata)),
-        ttft_ms=known.ttft_ms if known.ttft_ms is not None else side.ttft_ms((row, *metadata)),
+        usage=_usage(row, metadata, reply, known),
+        cost_usd=_cost(known, own, reply),
+        latency_ms=_latency(known, (row, envelope, *metadata), reply),
+        ttft_ms=known.ttft_ms if known.ttft_ms is not None else side.ttft_ms(own),
         timestamp=_time(row, far, reply, known),
         status=reply.error_status or 200,
         aborted=not reply.is_whole and not reply.error_status,
-        finish_reason=known.finish_reason
-        or reply.finish_reason
-        or side.text((row,), ("finish_reason", "finishReason")),
+        finish_reason=_finish_reason(row, reply, known),
         protocol=prompt.protocol if prompt.protocol in _GATEWAY_PROTOCOLS else "chat",
         logprobs=reply.logprobs,
         source=known.source or side.text((row,), ("source",)),
     )
+
+
+def _finish_reason(row: dict[str, Any], reply: Reply, known: KnownFields) -> str:
+    return known.finish_reason or reply.finish_reason or side.text((row,), ("finish_reason", "finishReason"))
+
+
+_IDS = ("id", "call_id", "request_id", "requestId", "uuid")
+
+
+def _usage(
+    row: dict[str, Any], metadata: Sequence[dict[str, Any]], reply: Reply, known: KnownFields
+) -> Usage | None:
+    counts = [known.usage, side.usage_in((row,)), reply.usage, side.row_usage(row), side.usage_in(metadata)]
+    return side.fullest(counts)
+
+
+def _cost(known: KnownFields, places: Sequence[dict[str, Any]], reply: Reply) -> float | None:
+    if known.cost_usd is not None:
+        return known.cost_usd
+    found = side.cost_usd(places)
+    return found if found is not None else reply.cost_usd
+
+
+def _latency(known: KnownFields, places: Sequence[dict[str, Any]], reply: Reply) -> float | None:
+    if known.latency_ms is not None:
+        return known.latency_ms
+    found = side.latency_ms(places)
+    return found if found is not None else reply.latency_ms
 
 
 def _label(given: Any) -> Message | None:
@@ -258,7 +289,7 @@ def _time(
 def _params(row: dict[str, Any], prompt: Prompt, known: KnownFields) -> dict[str, Any]:
     """Sampling settings. Other columns of a log are not settings."""
     given = known.params if known.params is not None else structured(row.get("params"))
-    return {**prompt.params, **stored_params(given)}
+    return {**prompt.params, **declared.without_declared(stored_params(given))}
 
 
 def _audience(row: dict[str, Any]) -> Audience:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deputize.core.errors import BadInput
@@ -10,7 +11,7 @@ from deputize.core.records import Message, Usage
 from deputize.stages.collect.importers.base import Unreadable
 from deputize.stages.collect.importers.embedded_json import as_text, structured
 from deputize.stages.collect.importers.message_formats import chat_messages, is_plain_message
-from deputize.stages.collect.importers.side_fields import status_of_error, usage_of
+from deputize.stages.collect.importers.side_fields import number, status_of_error, usage_of
 from deputize.wire import converse_body, gemini_body, messages_parser, responses_parser, typed_decisions
 from deputize.wire.events import Completion
 from deputize.wire.json_fields import mapping
@@ -51,6 +52,8 @@ class Reply:
     id: str = ""
     created: Any = None
     logprobs: Any = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
     is_whole: bool = True
     """False where a recorded stream was cut off."""
     error_status: int = 0
@@ -90,7 +93,8 @@ def _of_text(text: str) -> Reply:
         found = reply_of_text(text)
         if found is None:
             raise Unreadable("the response is a stream of an unknown protocol")
-        return _of_stream(found)
+        begun = _CREATED.search(text)
+        return _of_stream(found, begun[1] if begun else None)
     if text.startswith(_REPRS):
         raise Unreadable("the response is Python's print of an object, not its content")
     value = structured(text)
@@ -136,10 +140,10 @@ def _is_reply_list(value: list[dict[str, Any]]) -> bool:
     )
 
 
-def _of_stream(found: RecordedReply) -> Reply:
+def _of_stream(found: RecordedReply, created: Any = None) -> Reply:
     if found.error:
         return Reply({}, error_status=status_of_error(found.error), is_whole=False)
-    return _of_completion(found.completion, is_whole=found.is_whole)
+    return replace(_of_completion(found.completion, is_whole=found.is_whole), created=created)
 
 
 def _of_completion(done: Completion, raw: Any = None, *, is_whole: bool = True) -> Reply:
@@ -170,7 +174,7 @@ def _of_list(raw: list[Any]) -> Reply:
             return _of_message(first["message"])
     found = reply_of_chunks(items)
     if found is not None:
-        return _of_stream(found)
+        return _of_stream(found, _created(items))
     if len(items) == 1:
         return read_reply(items[0])
     if all(isinstance(item, str) for item in items):
@@ -224,8 +228,9 @@ def _in_envelope(raw: dict[str, Any], message: dict[str, Any]) -> Reply:
         reply.message,
         model if isinstance(model, str) else "",
         reason if isinstance(reason, str) else "",
-        usage_of(raw.get("usage")) or usage_of(raw),
+        usage_of(raw.get("usage")) or usage_of(raw) or reply.usage,
         created=raw.get("created_at") or raw.get("created"),
+        latency_ms=round(taken / 1e6, 3) if (taken := number(raw.get("total_duration"))) else None,  # Ollama
     )
 
 
@@ -255,6 +260,7 @@ def _of_chat(raw: dict[str, Any]) -> Reply:
         as_text(raw.get("id")) if isinstance(raw.get("id"), str) else "",
         raw.get("created"),
         choices[0].get("logprobs"),
+        number(usage.get("cost")) if (usage := mapping(raw.get("usage"))) is not None else None,  # OpenRouter
         others=[_of_message(m).message for m in messages[1:]],
     )
 
@@ -332,7 +338,7 @@ def _of_message(raw: dict[str, Any]) -> Reply:
         return Reply(
             {"role": "assistant", "content": text},
             finish_reason=reason if isinstance(reason, str) else "",
-            usage=usage_of(raw),
+            usage=usage_of(raw) or usage_of(mapping(raw.get("meta"))),
         )
     found = chat_messages({"role": "assistant", **message})
     if len(found) != 1 or found[0].get("role") != "assistant":
@@ -347,10 +353,30 @@ def _of_message(raw: dict[str, Any]) -> Reply:
         and not done.get("content")
     ):
         raise Unreadable("the response has neither content nor tool calls")
-    reason, model = raw.get("finish_reason"), raw.get("model")
-    return Reply(
-        done,
-        model if isinstance(model, str) else "",
-        reason if isinstance(reason, str) else "",
-        usage_of(raw.get("usage") or raw.get("usage_metadata")),
-    )
+    if isinstance(content := done.get("content"), list) and all(p.get("type") == "text" for p in content):
+        done = {**done, "content": "".join(part["text"] for part in content)}
+    inner = mapping(raw.get("kwargs")) or raw
+    about = mapping(inner.get("response_metadata")) or {}
+    model = _word(raw.get("model"), about.get("model_name"), about.get("model"))
+    reason = _word(raw.get("finish_reason"), about.get("finish_reason"))
+    counts = (raw.get("usage"), inner.get("usage_metadata"), about.get("token_usage"), about.get("usage"))
+    return Reply(done, model, reason, next((u for c in counts if (u := usage_of(c)) is not None), None))
+
+
+def _word(*values: Any) -> str:
+    """The first text that is not empty."""
+    return next((value for value in values if isinstance(value, str) and value), "")
+
+
+_CREATED = re.compile(r'"created(?:_at)?" ?: ?(\d{9,10})\b')
+
+
+def _created(chunks: list[Any]) -> Any:
+    """The time of the first chunk that has one."""
+    for chunk in chunks[:3]:
+        held = chunk if isinstance(chunk, dict) else {}
+        inner = mapping(held.get("response")) or {}
+        found = held.get("created") or inner.get("created_at") or held.get("createTime")
+        if found:
+            return found
+    return None

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
 from deputize.core.records import Outcome, Usage
 from deputize.stages.collect.importers import field_names as names
+from deputize.stages.collect.importers.embedded_json import structured
+from deputize.stages.collect.importers.time_text import milliseconds_of_text, time_of_text
 from deputize.wire.json_fields import mapping
 
 Places: TypeAlias = Sequence[dict[str, Any]]
@@ -33,6 +34,12 @@ _GOOD_WORDS = frozenset(
         "thumbs_up",
         "correct",
         "resolved",
+        "up",
+        "good",
+        "like",
+        "liked",
+        "upvote",
+        "\U0001f44d",
     }
 )
 _BAD_WORDS = frozenset(
@@ -47,6 +54,12 @@ _BAD_WORDS = frozenset(
         "incorrect",
         "error",
         "unresolved",
+        "down",
+        "bad",
+        "dislike",
+        "disliked",
+        "downvote",
+        "\U0001f44e",
     }
 )
 _HTTP_CODE = re.compile(r"(?<!\d)([45]\d\d)(?!\d)")
@@ -54,25 +67,43 @@ _MAX_YEAR = 4102444800  # 2100-01-01
 
 
 @functools.cache
-def _set_of(keys: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(keys)
+def _ranks(keys: tuple[str, ...]) -> dict[str, int]:
+    return {key: rank for rank, key in reversed(list(enumerate(keys)))}
 
 
-def text(places: Iterable[dict[str, Any]], keys: Iterable[str]) -> str:
+def _present(place: dict[str, Any], keys: Sequence[str]) -> list[str]:
+    """The keys that an object has, in their order."""
+    ranks = _ranks(tuple(keys))
+    found = [key for key in place if key in ranks]
+    if len(found) > 1:
+        found.sort(key=ranks.__getitem__)
+    return found
+
+
+def text(places: Iterable[dict[str, Any]], keys: Sequence[str]) -> str:
     """The first non-empty text or number under any of the keys, as text."""
-    wanted = tuple(keys)
-    known = _set_of(wanted)
     for place in places:
-        if known.isdisjoint(place):
-            continue
-        for key in wanted:
-            value = place.get(key)
+        for key in _present(place, keys):
+            value = place[key]
             if isinstance(value, str) and value:
                 return value
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return str(value)
             if isinstance(value, dict) and isinstance(value.get("id"), str) and value["id"]:
                 return str(value["id"])
+    return ""
+
+
+def episode(places: Places) -> str:
+    """The run that a call belongs to; "" where nobody says."""
+    found = text(places, names.EPISODE)
+    if found:
+        return found
+    for place in places:
+        for key in _present(place, names.EPISODE_OBJECTS):
+            held = place[key]
+            if isinstance(held, dict) and isinstance(held.get("id"), str) and held["id"]:
+                return str(held["id"])
     return ""
 
 
@@ -93,20 +124,20 @@ def number(value: Any) -> float | None:
 
 def first_number(places: Iterable[dict[str, Any]], keys: Sequence[str]) -> float | None:
     """The first number under any of the keys."""
-    known = _set_of(tuple(keys))
     for place in places:
-        if known.isdisjoint(place):
-            continue
-        for key in keys:
-            if key in place and (found := number(place[key])) is not None:
+        for key in _present(place, keys):
+            if (found := number(place[key])) is not None:
                 return found
     return None
 
 
 def seconds(value: Any) -> float | None:
-    """A time as Unix seconds, from ISO 8601 or a number in s, ms, us or ns, the unit detected from its size; None where it is no time."""
+    """A time as Unix seconds, from a text or a number in s, ms, us or ns, the unit detected from its size; None where it is no time."""
+    if isinstance(value, dict):  # MongoDB's way to write dates and long numbers
+        inner = next((value[k] for k in ("$date", "$numberLong", "$numberDouble") if k in value), None)
+        return seconds(inner) if inner is not None else None
     if isinstance(value, str):
-        moment = _parsed(value)
+        moment = time_of_text(value)
         if moment is not None:
             return moment
     given = number(value)
@@ -121,51 +152,16 @@ def seconds(value: Any) -> float | None:
     return given if given < _MAX_YEAR else None
 
 
-def _parsed(value: str) -> float | None:
-    if not value[:1].isdigit() or not any(sign in value for sign in "-/:"):
-        return None
-    cleaned = value.removesuffix(" UTC").removesuffix(" GMT").strip()
-    if "." in cleaned:  # BigQuery and Go write up to nine digits
-        head, _, tail = cleaned.partition(".")
-        digits = re.match(r"\d+", tail)
-        if digits and len(digits[0]) > 6:
-            cleaned = f"{head}.{digits[0][:6]}{tail[len(digits[0]) :]}"
-    try:
-        moment = datetime.fromisoformat(cleaned)
-    except ValueError:
-        return _by_hand(cleaned)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _by_hand(value: str) -> float | None:
-    # a day that could be a month is not guessed at
-    for form in (
-        "%Y/%m/%d %H:%M:%S",
-        "%Y/%m/%d %H:%M",
-        "%m/%d/%Y %H:%M:%S",
-        "%m/%d/%Y %H:%M",
-        "%d.%m.%Y %H:%M:%S",
-    ):
-        try:
-            moment = datetime.strptime(value, form)
-        except ValueError:
-            continue
-        if form.startswith("%m") and moment.day <= 12 and moment.day != moment.month:
-            return None
-        return moment.replace(tzinfo=UTC).timestamp()
-    return None
-
-
 def timestamp(places: Iterable[dict[str, Any]], keys: Sequence[str] = names.START) -> float | None:
     """The first time under any of the keys, as Unix seconds."""
-    known = _set_of(tuple(keys))
     for place in places:
-        if known.isdisjoint(place):
-            continue
-        for key in keys:
-            if key in place and (found := seconds(place[key])) is not None:
+        for key in _present(place, keys):
+            if (found := seconds(place[key])) is not None:
                 return found
     return None
+
+
+_SCALED = ((names.LATENCY_MS, 1.0), (names.LATENCY_US, 1e-3), (names.LATENCY_NS, 1e-6))
 
 
 def latency_ms(places: Places) -> float | None:
@@ -174,51 +170,63 @@ def latency_ms(places: Places) -> float | None:
     `response_time`, `latency` and `duration` are in seconds on most platforms and in milliseconds on some: a whole
     number of 20 or more is taken for milliseconds.
     """
-    if (found := first_number(places, names.LATENCY_MS)) is not None:
-        return round(found, 3)
+    for keys, scale in _SCALED:
+        if (found := first_number(places, keys)) is not None:
+            return round(found * scale, 3)
     for place in places:
-        for key in _set_of(names.LATENCY_S).intersection(place) and names.LATENCY_S:
-            value = place.get(key)
-            if isinstance(value, str) and value.endswith("s"):
-                value = value.removesuffix("ms") if value.endswith("ms") else value.removesuffix("s")
-                given = number(value)
-                if given is not None:
-                    return round(given if str(place[key]).endswith("ms") else given * 1000, 3)
+        for key in _present(place, names.LATENCY_S):
+            value = place[key]
+            if isinstance(value, str) and (written := milliseconds_of_text(value)) is not None:
+                return round(written, 3)
             given = number(value)
             if given is not None and given >= 0:
-                is_whole = given >= 20 and given == int(given) and key not in ("latency_s", "duration_s")
+                is_whole = given >= 20 and given == int(given) and key in _UNIT_UNNAMED
                 return round(given if is_whole else given * 1000, 3)
     for place in places:
-        if _set_of(names.END).isdisjoint(place):
-            continue
-        start, end = timestamp((place,)), timestamp((place,), names.END)
+        end = timestamp((place,), names.END)
+        start = timestamp((place,)) if end is not None else None
         if start is not None and end is not None and end >= start:
             return round((end - start) * 1000, 3)
     return None
 
 
+_UNIT_UNNAMED = frozenset({"latency", "duration", "elapsed", "response_time", "responseTime", "wall_time"})
+
+
 def ttft_ms(places: Places) -> float | None:
-    """Time to the first token."""
+    """Time to the first token; None where the log gives the end of the answer in its place, as it does for whole answers."""
     if (found := first_number(places, names.TTFT_MS)) is not None:
         return round(found, 3)
     if (found := first_number(places, names.TTFT_S)) is not None:
         return round(found if found >= 20 and found == int(found) else found * 1000, 3)
     first = timestamp(places, names.FIRST_TOKEN)
     start = timestamp(places) if first is not None else None
-    if first is not None and start is not None and first >= start:
+    end = timestamp(places, names.END) if first is not None else None
+    if first is not None and start is not None and first >= start and (end is None or first < end):
         return round((first - start) * 1000, 3)
     return None
 
 
 def cost_usd(places: Places) -> float | None:
     """Cost of the call in US dollars."""
-    return first_number(places, names.COST)
+    for place in places:
+        for key in _present(place, names.COST):
+            value = place[key]
+            if isinstance(value, dict):
+                value = next((value[k] for k in ("total", "total_cost", "usd", "amount") if k in value), None)
+            found = number(value.strip().lstrip("$") if isinstance(value, str) else value)
+            if found is not None:
+                return found
+    return None
 
 
 def usage_of(raw: Any) -> Usage | None:
     """The tokens of a usage object; None where it holds none."""
     if not isinstance(raw, dict):
         return None
+    inner = mapping(raw.get("tokens"))
+    if inner is not None and raw.keys().isdisjoint(names.PROMPT_TOKENS):
+        raw = inner  # Cohere
     short = {
         name: raw[k]
         for name, keys in names.SHORT_TOKEN_NAMES.items()
@@ -229,29 +237,67 @@ def usage_of(raw: Any) -> Usage | None:
 
 
 def row_usage(raw: dict[str, Any]) -> Usage | None:
-    """The tokens of an object that has the counts among other fields; None where there are none."""
+    """The tokens of an object that has the counts among other fields; None where there are none.
+
+    Some providers count what the cache gave, or what was thought, apart from the prompt and the answer. A total tells, else
+    Anthropic's and Converse's names do.
+    """
     prompt, written = first_number((raw,), names.PROMPT_TOKENS), first_number((raw,), names.COMPLETION_TOKENS)
     if prompt is None and written is None:
         return None
-    details = next((d for name in names.TOKEN_DETAILS if (d := mapping(raw.get(name))) is not None), {})
-    written_details = next(
-        (d for name in names.WRITTEN_DETAILS if (d := mapping(raw.get(name))) is not None), {}
-    )
-    cached = first_number((raw, details), names.CACHED_TOKENS)
-    wrote = first_number((raw, details), names.CACHE_WRITE_TOKENS)
-    reasoning = first_number((raw, written_details), names.REASONING_TOKENS)
-    if "input_tokens" in raw and "prompt_tokens" not in raw and "cache_read_input_tokens" in raw:
-        # Anthropic counts what the cache gave apart
-        prompt = (prompt or 0) + (cached or 0) + (wrote or 0)
-    if not prompt and not written:
+    details = next((d for key in names.TOKEN_DETAILS if (d := mapping(raw.get(key))) is not None), {})
+    more = next((d for key in names.WRITTEN_DETAILS if (d := mapping(raw.get(key))) is not None), {})
+    cached = int(first_number((raw, details), names.CACHED_TOKENS) or 0)
+    wrote = int(first_number((raw, details), names.CACHE_WRITE_TOKENS) or 0)
+    reasoning = int(first_number((raw, more), names.REASONING_TOKENS) or 0)
+    asked, said = int(prompt or 0), int(written or 0)
+    cache = cached + wrote
+    total = first_number((raw,), names.TOTAL_TOKENS)
+    if (cache or reasoning) and total is not None and total > asked + said:
+        is_cache_apart = total in (asked + said + cache, asked + said + cache + reasoning)
+        is_thought_apart = total in (asked + said + reasoning, asked + said + cache + reasoning)
+    else:
+        is_anthropic = "cache_read_input_tokens" in raw and "prompt_tokens" not in raw and total is None
+        is_cache_apart = is_anthropic or "cacheReadInputTokens" in raw
+        is_thought_apart = False
+    if (is_cache_apart and cache) or cache > asked:
+        asked += cache
+    if is_thought_apart:
+        said += reasoning
+    if not asked and not said:
         return None
     return Usage(
-        prompt_tokens=int(prompt or 0),
-        completion_tokens=int(written or 0),
-        cached_tokens=int(cached or 0),
-        cache_write_tokens=int(wrote or 0),
-        reasoning_tokens=int(reasoning or 0),
+        prompt_tokens=asked,
+        completion_tokens=said,
+        cached_tokens=cached,
+        cache_write_tokens=wrote,
+        reasoning_tokens=reasoning,
     )
+
+
+def fullest(counts: Sequence[Usage | None]) -> Usage | None:
+    """The first of several counts of one call, with the details that only a later one of the same size has."""
+    held = [count for count in counts if count is not None]
+    if not held:
+        return None
+    first = held[0]
+    for other in held[1:]:
+        is_same = (first.prompt_tokens, first.completion_tokens) == (
+            other.prompt_tokens,
+            other.completion_tokens,
+        )
+        if is_same and not (first.cached_tokens or first.cache_write_tokens or first.reasoning_tokens):
+            return other
+    return first
+
+
+def usage_in(places: Places) -> Usage | None:
+    """The tokens in an object that a log keeps beside the answer."""
+    for place in places:
+        for key in _present(place, names.USAGE):
+            if (found := usage_of(structured(place[key]))) is not None:
+                return found
+    return None
 
 
 def outcome_of(raw: Any) -> Outcome | None:
@@ -259,7 +305,7 @@ def outcome_of(raw: Any) -> Outcome | None:
     if isinstance(raw, bool):
         return Outcome(success=raw)
     if isinstance(raw, str):
-        word = raw.strip().lower()
+        word = raw.strip().lower().replace("-", "_").replace(" ", "_")
         if word in _GOOD_WORDS or word in _BAD_WORDS:
             return Outcome(success=word in _GOOD_WORDS)
         raw = number(raw)
@@ -302,8 +348,8 @@ def _named(name: Any) -> bool:
 def outcome(places: Places) -> Outcome | None:
     """The outcome of the run, from the first field that has one."""
     for place in places:
-        for key in _set_of(names.OUTCOMES).intersection(place) and names.OUTCOMES:
-            if place.get(key) is not None and (found := outcome_of(place[key])) is not None:
+        for key in _present(place, names.OUTCOMES):
+            if place[key] is not None and (found := outcome_of(place[key])) is not None:
                 return found
     return None
 
@@ -313,8 +359,8 @@ def http_status(places: Places, response: Any = None) -> int:
     for place in places:
         if _STATUS_FIELDS.isdisjoint(place):
             continue
-        for key in names.STATUS:
-            value = place.get(key)
+        for key in _present(place, names.STATUS):
+            value = place[key]
             given = number(value)
             if given is not None and 100 <= given < 600 and given == int(given):
                 if given >= 400:
@@ -324,7 +370,8 @@ def http_status(places: Places, response: Any = None) -> int:
                 return _code_in(places)
         if any(place.get(key) is False for key in ("is_success", "isSuccess")):
             return _code_in(places)
-        if place.get("success") is False and not isinstance(response, dict):
+        is_failed = place.get("success") is False or place.get("ok") is False
+        if is_failed and not isinstance(response, dict):
             return _code_in(places)
         if str(place.get("level") or "").upper() == "ERROR" and response in (None, "", {}):
             return _code_in(places)

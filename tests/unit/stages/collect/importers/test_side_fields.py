@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from deputize.core.records import Outcome, Usage
+from deputize.stages.collect.importers import field_names as names
 from deputize.stages.collect.importers import side_fields as side
 
 
@@ -62,7 +63,7 @@ def test_latencies(row: dict[str, Any]) -> None:
         ({"input": 9, "output": 1, "total": 10}, Usage(prompt_tokens=9, completion_tokens=1)),
         (
             {"inputTokens": 9, "outputTokens": 1, "cacheReadInputTokens": 4},
-            Usage(prompt_tokens=9, completion_tokens=1, cached_tokens=4),
+            Usage(prompt_tokens=13, completion_tokens=1, cached_tokens=4),
         ),
         (
             {
@@ -80,6 +81,40 @@ def test_latencies(row: dict[str, Any]) -> None:
         (
             {"input_tokens": 9, "output_tokens": 5, "output_tokens_details": {"reasoning_tokens": 4}},
             Usage(prompt_tokens=9, completion_tokens=5, reasoning_tokens=4),
+        ),
+        (  # the total says that the cache and the thoughts are counted apart
+            {
+                "input": 6,
+                "input_cached_tokens": 4,
+                "output": 3,
+                "output_reasoning_tokens": 2,
+                "total": 15,
+            },
+            Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4, reasoning_tokens=2),
+        ),
+        (
+            {
+                "input_tokens": 10,
+                "output_tokens": 5,
+                "total_tokens": 15,
+                "input_token_details": {"cache_read": 4},
+            },
+            Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4),
+        ),
+        (  # more from the cache than there was: it is counted apart
+            {"promptTokens": 3, "completionTokens": 1, "cachedPromptTokens": 7},
+            Usage(prompt_tokens=10, completion_tokens=1, cached_tokens=7),
+        ),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 5, "prompt_cache_hit_tokens": 4},
+            Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4),
+        ),
+        (
+            {
+                "billed_units": {"input_tokens": 1},
+                "tokens": {"input_tokens": 10, "output_tokens": 5},
+            },
+            Usage(prompt_tokens=10, completion_tokens=5),
         ),
         ({"prompt": "text", "completion": "text"}, None),
         ([1], None),
@@ -104,6 +139,9 @@ def test_numbers_in_prompt_and_completion_of_a_row_are_no_tokens() -> None:
         ({"success": "true"}, Outcome(success=True)),
         ({"Factuality": 1.0}, Outcome(reward=1.0, metric="Factuality")),
         ({"a": 1, "b": 0}, None),
+        ({"thumbs": "up"}, Outcome(success=True, metric="thumbs")),
+        ("thumbs-down", Outcome(success=False)),
+        ("\U0001f44d", Outcome(success=True)),
         ("it went well", None),
         (None, None),
     ],
@@ -120,6 +158,8 @@ def test_outcomes(raw: Any, wanted: Outcome | None) -> None:
         ({"response_status": 429, "status": "x"}, 429),
         ({"status": "failure", "error_str": "Error 429: slow down"}, 429),
         ({"is_success": False}, 500),
+        ({"ok": False}, 500),
+        ({"http_code": 504}, 504),
         ({"status": "success"}, 200),
         ({"status": 200, "level": "info"}, 200),
         ({"level": "ERROR", "statusMessage": "503 gone"}, 503),
@@ -135,3 +175,53 @@ def test_ids_cost_and_time_to_the_first_token() -> None:
     assert side.cost_usd(({"cost": "0.25"},)) == 0.25
     assert side.ttft_ms(({"startTime": 1760000000.0, "completionStartTime": 1760000000.2},)) == 200.0
     assert side.status_of_error({"error": {"code": 503}}) == 503
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"SessionId": "s", "UserId": "u"},
+        {"sessionID": "s", "userID": "u"},
+        {"session-id": "s", "user-id": "u"},
+        {"conversation": {"id": "s"}, "user": {"id": "u"}},
+    ],
+)
+def test_ids_in_all_spellings(row: dict[str, Any]) -> None:
+    assert (side.episode((row,)), side.text((row,), names.ORIGIN)) == ("s", "u")
+
+
+def test_a_conversation_as_text_is_no_id() -> None:
+    assert side.episode(({"conversation": "Hello. Good morning."},)) == ""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"latency_seconds": 0.8},
+        {"duration_us": 800_000},
+        {"durationNano": 800_000_000},
+        {"responseTimeMs": 800},
+        {"duration": "0:00:00.800"},
+        {"duration": "PT0.8S"},
+        {"latency": "800 ms"},
+    ],
+)
+def test_latencies_in_all_units(row: dict[str, Any]) -> None:
+    assert side.latency_ms((row,)) == 800.0
+
+
+def test_dates_and_prices_of_databases() -> None:
+    assert side.seconds({"$date": {"$numberLong": "1760000000000"}}) == 1760000000.0
+    assert side.cost_usd(({"cost": "$0.25"},)) == side.cost_usd(({"cost": {"total": 0.25}},)) == 0.25
+
+
+def test_the_end_of_a_whole_answer_is_not_its_first_token() -> None:
+    row = {"startTime": 1760000000.0, "completionStartTime": 1760000000.8, "endTime": 1760000000.8}
+    assert side.ttft_ms((row,)) is None
+
+
+def test_details_come_from_the_fullest_of_equal_counts() -> None:
+    bare = Usage(prompt_tokens=10, completion_tokens=5)
+    full = Usage(prompt_tokens=10, completion_tokens=5, cached_tokens=4)
+    assert side.fullest([None, bare, full]) == full
+    assert side.fullest([bare, Usage(prompt_tokens=90, completion_tokens=5, cached_tokens=4)]) == bare
