@@ -54,6 +54,7 @@ def recorded_part(call: Call, level: Kept) -> Call | None:
         recorded="metadata",
         messages=[],
         response={},
+        shadow_response=None,
         tools=None,
         response_format=None,
         tool_choice=None,

@@ -165,6 +165,8 @@ class Call(Record):
     protocol: str = "chat"
     logprobs: Any = None
     decision: Decision | None = None
+    shadow_response: Message | None = None
+    """The answer of a specialist in shadow where it differs from `response`."""
     source: str = ""
     recorded: Literal["full", "metadata"] = "full"
     """metadata: it is without its texts, by its own wish or a policy's; never trained on."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from heapq import merge
 from threading import Lock
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import msgspec
 
@@ -22,7 +22,8 @@ BOTH_FINE = "both_fine"
 """Metric of feedback on an audit: specialist and LLM differed, and either answer would do."""
 
 Verdict = Literal["", "llm_wrong", "specialist_wrong", "both_fine"]
-"""What a person said of an audit whose answers differ; "": nothing yet."""
+"""What a person said of an audit, or of a comparison in shadow, whose answers differ; "": nothing yet."""
+SAID = frozenset(get_args(Verdict)) - {""}
 
 
 class CallFact(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +45,11 @@ class CallFact(msgspec.Struct, frozen=True, gc=False):
     agrees: bool | None
     """Of an audit, or a comparison in shadow."""
     saved_usd: float
+
+    @property
+    def asked(self) -> str:
+        """The id of the call that it answers: its own, or that which it audits."""
+        return self.audit_of or self.id
 
 
 class Minute(msgspec.Struct):
@@ -92,7 +98,8 @@ class CallIndex:
                 del known[next(iter(known))]
             self._count(fact, spent)
             self._note_feedback(call, fact)
-            if fact.audit_of and fact.agrees is False and fact.reason == "audit":
+            is_audit = bool(fact.audit_of) and fact.agrees is False and fact.reason == "audit"
+            if is_audit or call.shadow_response is not None:
                 self._differed[call.id] = fact
             return True
 
@@ -134,9 +141,15 @@ class CallIndex:
 
     def _note_feedback(self, call: Call, fact: CallFact) -> None:
         is_corrected = call.correction is not None and call.correction != call.response
-        if fact.audit_of and is_corrected:
+        said = call.outcome.metric if call.outcome is not None else ""
+        if call.shadow_response is not None:
+            if said in SAID:
+                self._verdicts[call.id] = cast(Verdict, said)
+            elif is_corrected:
+                self._verdicts[call.id] = "llm_wrong"
+        elif fact.audit_of and is_corrected:
             self._verdicts[call.id] = "llm_wrong"
-        elif fact.audit_of and call.outcome is not None and call.outcome.metric == BOTH_FINE:
+        elif fact.audit_of and said == BOTH_FINE:
             self._verdicts.setdefault(call.id, "both_fine")
         elif fact.is_served and is_corrected:
             self._verdicts.setdefault(f"{call.id}-audit", "specialist_wrong")
@@ -188,7 +201,7 @@ class CallIndex:
         return (fact for fact in merged if not fact.audit_of)
 
     def differed(self, tenant: str = "") -> list[CallFact]:
-        """Audits whose answers differ, newest first."""
+        """Audits and comparisons in shadow whose answers differ, newest first."""
         with self._lock:
             found = [f for f in self._differed.values() if tenant in ("", f.tenant)]
         return found[::-1]

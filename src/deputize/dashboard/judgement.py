@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import cast
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Call, Message
-from deputize.dashboard.call_index import BOTH_FINE, Verdict
+from deputize.dashboard.call_index import BOTH_FINE, SAID, Verdict
 from deputize.store.base import Store
 
 
@@ -17,14 +17,14 @@ def judge(store: Store, served: Call, audit: Call, given: str) -> Verdict:
 
     Args:
         store: of the home.
-        served: the call that the specialist answered.
-        audit: the LLM's answer to it.
+        served: the call with the specialist's answer.
+        audit: the LLM's answer to it; one id with `served`: the specialist was in shadow.
         given: llm_wrong, specialist_wrong or both_fine.
 
     Raises:
         BadInput: another verdict, or calls without texts.
     """
-    if given not in get_args(Verdict) or not given:
+    if given not in SAID:
         raise BadInput("A verdict is llm_wrong, specialist_wrong or both_fine.")
     if not served.response or not audit.response:
         raise BadInput("The texts of these calls were not kept, so nothing can be learned from them.")
@@ -37,6 +37,6 @@ def judge(store: Store, served: Call, audit: Call, given: str) -> Verdict:
         store.add_feedback(
             call_id=call.id, metric="correction", value=1.0, tenant=call.tenant, correction=message
         )
-    if given == BOTH_FINE:
-        store.add_feedback(call_id=audit.id, metric=BOTH_FINE, value=1.0, tenant=audit.tenant)
+    if given == BOTH_FINE or served.id == audit.id:  # the correction of one call does not tell the two apart
+        store.add_feedback(call_id=audit.id, metric=given, value=1.0, tenant=audit.tenant)
     return cast(Verdict, given)

@@ -221,7 +221,7 @@ class Pages:
         pair = self._views.pair(served, audit)
         if pair is not None:
             self._home.audit.append(
-                "read.curated", subject=fact.audit_of, tenant=fact.tenant, detail={"what": "audit"}
+                "read.curated", subject=fact.asked, tenant=fact.tenant, detail={"what": "audit"}
             )
         said = self._views.index.verdict(visit.id)
         may_judge = may(visit.actor, Right.WRITE_FEEDBACK)
@@ -254,7 +254,7 @@ class Pages:
         fact, served, audit = self._views.audit(visit.id, visit.tenant)
         verdict = judge(self._home.store, served, audit, visit.request.form.get("verdict", ""))
         self._home.audit.append(
-            "feedback.label", subject=fact.audit_of, tenant=fact.tenant, detail={"verdict": verdict}
+            "feedback.label", subject=fact.asked, tenant=fact.tenant, detail={"verdict": verdict}
         )
         self._views.index.note_verdict(visit.id, verdict)
         left = [f.id for f in self._views.index.differed(visit.tenant) if not self._views.index.verdict(f.id)]

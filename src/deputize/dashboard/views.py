@@ -6,6 +6,8 @@ import time
 from itertools import islice
 from typing import Any
 
+from msgspec import structs
+
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Call, Route, RouteFile
@@ -228,11 +230,14 @@ class Views:
         }
 
     def audit(self, audit_id: str, tenant: str) -> tuple[CallFact, Call, Call]:
-        """An audit whose answers differ: its facts, the served call, the LLM's. Raises NotThere."""
+        """An audit, or a comparison in shadow, whose answers differ: its facts, the call with the specialist's answer, and with
+        the LLM's. Raises NotThere."""
         fact = next((f for f in self.index.differed(tenant) if f.id == audit_id), None)
         if fact is None:
             raise NotThere("There is no such audit, or its answers agree.")
-        served, audit = self._home.store.get([fact.audit_of, audit_id])
+        served, audit = self._home.store.get([fact.asked, audit_id])
+        if audit is not None and audit.shadow_response is not None:
+            served = structs.replace(audit, response=audit.shadow_response)
         if served is None or audit is None or {served.tenant, audit.tenant} != {fact.tenant}:
             raise NotThere("The calls of this audit cannot be read any more.")
         return fact, served, audit

@@ -35,6 +35,8 @@ class RoutingResult(msgspec.Struct, frozen=True):
     """A specialist that is asked only to be compared."""
     compared: Route | None = None
     """The route of that specialist: `route` itself, or its challenger."""
+    shadow_message: Message | None = None
+    """Its answer, where that differs from the LLM's."""
     task_name: str = ""
     """Name of the task of the decision's route, where `route` is None."""
 

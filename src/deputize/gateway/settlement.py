@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 from msgspec import structs
 
-from deputize.core.contracts import DEFER, agree, agrees_with_itself, answer_of
+from deputize.core.contracts import DEFER, agree, agrees_with_itself, answer_of, served_message
 from deputize.core.errors import DeputizeError
 from deputize.core.recording_policy import recorded_part
 from deputize.core.records import Call, ChallengerAnswer, Decision, Message, Prediction, Route, Usage
@@ -147,6 +148,7 @@ class Settlement:
             protocol=exchange.dialect.name,
             masked=exchange.masked is not None,
             decision=decision,
+            shadow_response=exchange.routing.shadow_message,
             source="gateway",
         )
         self._count(exchange, outcome, call)
@@ -190,7 +192,8 @@ class Settlement:
             # an answer that is empty or cannot be read is one all the same: it is not the specialist's
             message = completion.message if completion is not None else {}
             decision = compared_decision(routing, prediction, message)
-            exchange.routing = structs.replace(routing, decision=decision)
+            differing = _differing(decision, prediction, routing.compared)
+            exchange.routing = structs.replace(routing, decision=decision, shadow_message=differing)
 
     async def shadow_prediction(self, exchange: Exchange) -> Prediction | None:
         """The prediction of the specialist in shadow; None where it did not come in time."""
@@ -229,6 +232,15 @@ def compared_decision(routing: RoutingResult, prediction: Prediction, message: M
         latency_ms=prediction.latency_ms,
     )
     return structs.replace(decision, challenger=challenger)
+
+
+def _differing(decision: Decision, prediction: Prediction, compared: Route) -> Message | None:
+    """A prediction in shadow as the message it would have been served as; None where it agrees, or nothing would have been."""
+    said = decision.challenger
+    agrees = decision.shadow_agrees if said is None else said.agrees
+    if agrees or prediction.confidence < compared.threshold:
+        return None
+    return served_message(prediction.answer, compared.contract, (f"call_{n}" for n in count()))
 
 
 def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool:

@@ -40,6 +40,7 @@ def test_the_part_that_is_kept() -> None:
         response_format={"secret": 1},
         tool_choice="secret",
         logprobs="secret",
+        shadow_response={"role": "assistant", "content": "secret"},
         origin="o_1",
         model="m",
         status=503,

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from msgspec import structs
 
 from deputize.core.records import Call, Certificate, Contract, Decision, Route, RouteFile, Usage
 from deputize.dashboard.call_reader import CallReader
@@ -85,6 +86,16 @@ def audit_of(id: str, at_s: float, *, agrees: bool, reply: str, tenant: str = "d
         tenant=tenant,
         decision=decision,
     )
+
+
+def shadowed(id: str, at_s: float, *, reply: str, shadow_reply: str) -> Call:
+    """A call that the LLM answered otherwise than a specialist in shadow."""
+    decision = Decision(
+        reason="shadow", route_id="r1", specialist="runs/x", confidence=0.95, shadow_agrees=False
+    )
+    said = {"role": "assistant", "content": shadow_reply}
+    asked = call(id, f"Anna Miller wrote {HOSTILE}", reply, agent="desk", site="triage", timestamp=at_s)
+    return structs.replace(asked, decision=decision, shadow_response=said)
 
 
 def some_calls() -> list[Call]:

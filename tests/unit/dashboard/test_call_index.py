@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec import structs
-from tests.unit.dashboard.conftest import NOW_S, audit_of, served, some_calls
+from tests.unit.dashboard.conftest import NOW_S, audit_of, served, shadowed, some_calls
 
 from deputize.core.records import Outcome
 from deputize.dashboard import call_index
@@ -89,3 +89,16 @@ def test_a_verdict_is_told_by_corrections_and_by_what_was_said() -> None:
     index = index_of(one, other)
     index.note_verdict("a-audit", "llm_wrong")
     assert index.verdict("a-audit") == "llm_wrong"
+
+
+def test_what_a_shadow_said_otherwise_is_judged_as_audits_are() -> None:
+    one = shadowed("a", 1.0, reply="refund", shadow_reply="complaint")
+    index = index_of(one)
+    assert [(f.id, f.asked, f.is_served) for f in index.differed()] == [("a", "a", False)]
+    assert [f.id for f in index.newest()] == ["a"] and index.verdict("a") == ""
+    assert index_of(structs.replace(one, correction=one.shadow_response)).verdict("a") == "llm_wrong"
+    same = structs.replace(one, correction=one.response)
+    assert index_of(same).verdict("a") == "", "the correction alone does not tell who was wrong"
+    for verdict in ("specialist_wrong", "both_fine"):
+        said = structs.replace(same, outcome=Outcome(reward=1.0, metric=verdict))
+        assert index_of(said).verdict("a") == verdict

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.test_erase import House
 from tests.unit.cli.test_runs import with_run
-from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk
+from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk, shadowed
 from tests.unit.web.conftest import sample_report
 
 from deputize.core.records import Call
@@ -199,6 +199,27 @@ def test_a_verdict_becomes_a_label_and_a_later_one_takes_its_place(desk: Desk) -
     assert desk.reader.index.verdict("s0-audit") == "both_fine" and not desk.reader.index.verdict(
         "other-audit"
     )
+
+
+def test_answers_in_shadow_that_differ_are_shown_and_judged_as_audits(desk: Desk) -> None:
+    desk.home.store.append([shadowed("sh", NOW_S, reply="LLM-said", shadow_reply="specialist-said")])
+    desk.reader.read_once()
+    browser = desk.browser()
+    assert "3 audits to judge" in browser.words("/") and "the LLM's (shadow)" in browser.words("/audits")
+    until_shown = time.monotonic() + 60
+    while "specialist-said" not in (shown := browser.words("/audits/sh")):
+        assert time.monotonic() < until_shown
+    assert shown.index("specialist-said") < shown.index("LLM-said") and "Anna Miller" not in shown
+    token = browser.token("/audits/sh")
+    for verdict, right in (
+        ("llm_wrong", "specialist-said"),
+        ("both_fine", "LLM-said"),
+        ("specialist_wrong", "LLM-said"),
+    ):
+        browser.post("/audits/sh", token=token, verdict=verdict)
+        desk.reader.read_once()
+        (kept,) = (c for c in desk.home.store.calls() if c.id == "sh")
+        assert (kept.correction or {}).get("content") == right and desk.reader.index.verdict("sh") == verdict
 
 
 def test_a_damaged_file_is_named_to_who_may_see_the_whole_home_only(desk: Desk) -> None:

@@ -141,8 +141,22 @@ async def test_a_shadow_is_compared(says: str, agrees: bool) -> None:
         Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()), compared=ROUTE
     )
     await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
-    decision = parts.recorder.calls[0].decision
-    assert decision is not None and (decision.shadow_agrees, decision.confidence) == (agrees, 0.7)
+    (call,) = parts.recorder.calls
+    assert call.decision is not None
+    assert (call.decision.shadow_agrees, call.decision.confidence) == (agrees, 0.7)
+    assert (call.shadow_response is None) == agrees, "what differs is kept, to be looked at"
+
+
+async def test_what_a_shadow_would_not_have_served_is_not_kept() -> None:
+    async def predict() -> Prediction:
+        return Prediction(answer="sun", confidence=0.4)
+
+    parts, asked = Settled(), exchange()
+    asked.routing = RoutingResult(
+        Decision(reason="shadow"), ROUTE, shadow=asyncio.ensure_future(predict()), compared=ROUTE
+    )
+    await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
+    assert parts.recorder.calls[0].shadow_response is None
 
 
 async def test_a_challenger_is_compared_with_the_llm_only() -> None:
@@ -162,6 +176,8 @@ async def test_a_challenger_is_compared_with_the_llm_only() -> None:
         await parts.settlement.settle(asked, ExchangeResult(completion=ANSWER))
         decision = parts.recorder.calls[0].decision
         assert decision is not None and decision.shadow_agrees is None and decision.specialist == "s"
+        kept = parts.recorder.calls[0].shadow_response
+        assert (kept or {}).get("content") == ("sun" if served_by == "llm" else None)
         if served_by == "llm":
             assert decision.challenger is not None
             assert (decision.challenger.specialist, decision.challenger.agrees) == ("new", False)
