@@ -51,8 +51,8 @@ def feedback(
     home.require_keys()
     message = read_correction_option(correction) if correction is not None else None
     store = home.store
-    episode, calls = find(store, id, whose or None, needs_call=message is not None)
-    about: dict[str, Any] = {"episode": episode} if episode else {"call_id": calls[0].id}
+    episode, call = find(store, id, whose or None, needs_call=message is not None)
+    about: dict[str, Any] = {"episode": episode} if call is None else {"call_id": call.id}
     told: list[dict[str, Any]] = []
     if success is not None:
         told.append({"metric": "success", "value": float(success)})
@@ -60,23 +60,24 @@ def feedback(
         told.append({"metric": metric, "value": score})
     for one in told:
         store.add_feedback(**about, **one, tenant=whose)
-    if message is not None:
-        call_id = calls[0].id
-        store.add_feedback(call_id=call_id, metric="correction", value=1.0, tenant=whose, correction=message)
-        told.append({"call_id": call_id, "correction": message})
-    by_specialist = calls[0].decision is not None and calls[0].decision.served_by == "slm"
+    if message is not None and call is not None:
+        store.add_feedback(call_id=call.id, metric="correction", value=1.0, tenant=whose, correction=message)
+        told.append({"call_id": call.id, "correction": message})
+    by_specialist = call is not None and call.decision is not None and call.decision.served_by == "slm"
 
     def show() -> None:
-        what = f"episode {episode} ({len(calls)} calls)" if episode else f"call {calls[0].id}"
+        what = f"episode {episode}" if call is None else f"call {call.id}"
         terminal.say(f"Noted for {what}. `deputize convert` learns from it.")
         if message is not None and by_specialist:
             terminal.say("A specialist answered that call, so its correction is kept, and not trained on.")
 
-    terminal.result({**about, "n_calls": len(calls), "feedback": told}, show)
+    terminal.result({**about, "feedback": told}, show)
 
 
-def find(store: Store, given: str, tenant: str | None, *, needs_call: bool) -> tuple[str, list[Call]]:
-    """The episode that is meant and its calls, or "" and the one call that is meant.
+def find(store: Store, given: str, tenant: str | None, *, needs_call: bool) -> tuple[str, Call | None]:
+    """The episode that is meant, or "" and the one call that is meant.
+
+    A whole id is looked up; all calls are read only for the beginning of one, and for the calls of an episode.
 
     Args:
         store: of the home.
@@ -87,6 +88,20 @@ def find(store: Store, given: str, tenant: str | None, *, needs_call: bool) -> t
     Raises:
         BadInput: there is none, or more than one.
     """
+    whose = store.tenants() if tenant is None else [tenant]
+    is_episode = any(store.has_episode(one, given) for one in whose)
+    if is_episode and not needs_call:
+        return given, None
+    if not is_episode:
+        (call,) = store.get([given])
+        if call is not None and call.tenant in whose:
+            return "", call
+    return _found_by_beginning(store, given, tenant, needs_call=needs_call)
+
+
+def _found_by_beginning(
+    store: Store, given: str, tenant: str | None, *, needs_call: bool
+) -> tuple[str, Call | None]:
     by_episode: dict[str, list[Call]] = {}
     by_id: dict[str, Call] = {}
     for call in store.calls(tenant=tenant):
@@ -99,14 +114,14 @@ def find(store: Store, given: str, tenant: str | None, *, needs_call: bool) -> t
         raise BadInput(f"There is no episode or call {given!r} in this home.")
     id = whole_id(given, known, "episode or call")
     if id not in by_episode:
-        return "", [by_id[id]]
-    calls = by_episode[id]
+        return "", by_id[id]
     if not needs_call:
-        return id, calls
+        return id, None
+    calls = by_episode[id]
     if len(calls) > 1:
         listed = ", ".join(f"{c.id} ({c.site or c.agent or c.model})" for c in calls[:MOST_CALLS_SHOWN])
         raise BadInput(f"A correction is about one call, and episode {id} has {len(calls)}: {listed}.")
-    return "", calls
+    return "", calls[0]
 
 
 def read_correction_option(given: str) -> Message:

@@ -37,13 +37,23 @@ def calls(home: Path) -> dict[str, Call]:
         return {c.id: c for c in opened.store.calls()}
 
 
-def test_an_episode_by_its_beginning(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_episode_by_its_id(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--home", str(home), "feedback", "ticket-1", "--failure", "--score", "2"]) == 0
-    assert "episode ticket-1 (2 calls)" in capsys.readouterr().out
+    assert "episode ticket-1." in capsys.readouterr().out
+    with Home(home) as opened:  # a whole id is looked up: no call was read
+        assert not [e for e in opened.audit.entries() if e.action == "read.raw"]
     found = calls(home)
     outcome = found["c2"].outcome
     assert outcome is not None and (outcome.success, outcome.reward) == (False, 2.0)
     assert found["c3"].outcome is None
+
+
+def test_an_episode_by_its_beginning(home: Path) -> None:
+    with Home(home) as opened:
+        opened.store.append([call("c4", reply="refund", episode="order-7")])
+    assert run(["--home", str(home), "feedback", "ord", "--success"]) == 0
+    outcome = calls(home)["c4"].outcome
+    assert outcome is not None and outcome.success
 
 
 @pytest.mark.parametrize("given", ["ticket-2", "c3"])
