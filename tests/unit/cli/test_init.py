@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,9 +61,46 @@ def test_an_address_that_is_none_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "config.toml").exists()
 
 
-def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter(["http://127.0.0.1:1", "LLM_KEY", ""])
-    monkeypatch.setattr("deputize.cli.init.click.prompt", lambda *_a, **_k: next(answers))
-    monkeypatch.setattr("sys.stdin", type("Tty", (), {"isatty": lambda self: True})())
-    assert run(["--home", str(tmp_path), "init"]) == 0
-    assert read_settings(tmp_path).upstreams[0].api_key_env == "LLM_KEY"
+def test_on_a_real_terminal_it_asks(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "deputize.cli.main", "--home", str(tmp_path), "init"]
+    with closing_fd(ours), subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        said = answered(ours, "Address of the LLM", "ftp://x")
+        said += answered(ours, "", "")  # a wrong address is refused before the next question
+        assert child.wait(30) == 3 and "Variable" not in said and not (tmp_path / "config.toml").exists()
+    ours, theirs = pty.openpty()
+    with closing_fd(ours), subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as child:
+        os.close(theirs)
+        said = answered(ours, "Address of the LLM", "http://127.0.0.1:1")
+        said += answered(ours, "Variable with its key", "LLM_KEY")
+        said += answered(ours, "Tenant", "")
+        said += answered(ours, "", "")
+        assert child.wait(30) == 0
+    assert "1. export LLM_KEY=..." in said and "2. deputize serve" in said
+    (one,) = read_settings(tmp_path).upstreams
+    assert (one.base_url, one.api_key_env) == ("http://127.0.0.1:1", "LLM_KEY")
+
+
+@contextmanager
+def closing_fd(fd: int) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def answered(terminal: int, question: str, answer: str) -> str:
+    """What the command says up to a question, which is answered; without a question, up to its end."""
+    said = ""
+    while not question or question not in said:
+        try:
+            piece = os.read(terminal, 4096).decode()
+        except OSError:  # Linux says so when the other side is closed
+            piece = ""
+        if not piece:
+            assert not question, said
+            return said
+        said += piece
+    os.write(terminal, f"{answer}\n".encode())
+    return said
