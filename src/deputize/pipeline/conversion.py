@@ -69,6 +69,7 @@ def convert(
     """
     with home.exclusive("run"):
         imported, import_s = _import(home, list(paths), agent, log_format, progress)
+        require_calls(home)
         chosen = tenant or only_tenant(home, config)
         return _convert_one(home, config, chosen, imported, import_s, progress, fresh, stop_after)
 
@@ -92,6 +93,7 @@ def convert_all(
     """
     with home.exclusive("run"):
         imported, import_s = _import(home, list(paths), agent, log_format, progress)
+        require_calls(home)
         tenants = tenants_to_convert(home, config)
         reports: list[dict[str, Any]] = []
         failed: BadInput | None = None
@@ -131,12 +133,24 @@ def _convert_one(
     return finish(run)
 
 
+def require_calls(home: Home) -> None:
+    """Raises BadInput where no calls are stored, before anything is loaded and before there is an empty run."""
+    if (home.keys_path / "ring.json").exists():  # a store made here would be one without an audit log
+        with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
+            if store.count():
+                return
+    raise BadInput(
+        f"There is nothing to learn from: no calls are in {home.path}. `deputize serve --upstream URL` records an agent's"
+        " calls; `deputize import LOG` reads a log of them."
+    )
+
+
 def tenants_to_convert(home: Home, config: Convert) -> list[str]:
     """The tenants that get a run of their own: everybody whose calls are here; "*" alone where they share specialists."""
     if config.share_across_tenants:
         return [EVERY_TENANT]
     if not (home.keys_path / "ring.json").exists():
-        return [DEFAULT_TENANT]  # a store made here would be one without an audit log
+        return [DEFAULT_TENANT]
     with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
         return [name for name in sorted(store.tenants()) if name != EVERY_TENANT] or [DEFAULT_TENANT]
 
@@ -192,6 +206,7 @@ def run_stage(
     """
     stage = stage_of(step)
     with home.exclusive("run"):
+        require_calls(home)
         chosen = tenant or only_tenant(home, config)
         privacy = privacy_now(home) if step == "curate" else None
         run = open_run(home, config, progress, tenant=chosen, privacy=privacy)

@@ -103,3 +103,15 @@ def test_nothing_to_learn_from_and_wrong_stages_are_said(tmp_path: Path) -> None
             run_stage(home, "refine", Convert())
         with home.exclusive("run"), pytest.raises(UsageError, match="Another run is at work"):
             run_stage(home, STAGES[0].step, Convert())
+
+
+def test_an_empty_home_is_refused_before_there_is_a_run(tmp_path: Path) -> None:
+    with Home(tmp_path / "home") as home:
+        for attempt in (lambda: convert(home, Convert()), lambda: run_stage(home, "curate", Convert())):
+            with pytest.raises(BadInput, match="no calls are in"):
+                attempt()
+        assert latest_run(home) is None
+        home.store.append([])
+        with pytest.raises(BadInput, match="deputize import LOG"):
+            convert(home, Convert())
+        assert latest_run(home) is None
