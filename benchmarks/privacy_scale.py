@@ -13,7 +13,6 @@ its memory is that process's peak (VmHWM) and those of the processes it starts, 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import random
 import resource
@@ -21,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +27,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
-
+from benchmarks.memory import peak_mib, watching
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.records import Call, Example, encode
@@ -182,13 +179,13 @@ def curate(home: Path, seed: int) -> dict[str, Any]:
 
     at_start = time.process_time()
     wall = time.perf_counter()
-    with _watching() as others, Home(home) as opened:
+    with watching() as others, Home(home) as opened:
         convert(opened, Convert(seed=seed), stop_after="curate")
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "wall_s": time.perf_counter() - wall,
         "cpu_s": sum(u.ru_utime + u.ru_stime for u in used) - at_start,
-        "peak_mib": _peak_mib() + sum(others.values()),
+        "peak_mib": peak_mib() + sum(others.values()),
         "others": len(others),
         "artifact_mib": sum(p.stat().st_size for p in home.glob("runs/*/curate.sealed")) / 2**20,
     }
@@ -216,34 +213,6 @@ def left_in_clear(home: Path, n: int, seed: int, variant: str) -> dict[str, Any]
         "template_changed": n_changed_template,
         **{f"{kind}_left": left[kind] / max(1, n_examples) for kind in ("name", "mail", "phone", "policy")},
     }
-
-
-def _peak_mib(pid: int | str = "self") -> float:
-    """The most memory a process had; ru_maxrss would count what a parent had before the fork."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("this system does not tell a process its peak memory")
-
-
-@contextlib.contextmanager
-def _watching() -> Iterator[dict[int, float]]:
-    """pid -> the most memory, MiB, that each process started by this one was seen to have had."""
-    seen: dict[int, float] = {}
-    done = threading.Event()
-
-    def look() -> None:
-        me = psutil.Process()
-        while not done.wait(0.5):
-            for child in me.children(recursive=True):
-                with contextlib.suppress(OSError, RuntimeError, psutil.Error):
-                    seen[child.pid] = _peak_mib(child.pid)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    yield seen
-    done.set()
-    thread.join()
 
 
 def _child(*arguments: object) -> dict[str, Any]:

@@ -1,0 +1,226 @@
+"""Time and memory of each stage against the length of the log, with exponents: import, S2 to S6 with the linear method.
+
+python -m benchmarks.scale --calls 10000,100000 [--stages import,curate,cluster] [--json OUT] [--keep FOLDER]
+
+The log is SIMULATED (benchmarks/scale_log.py): calls of about 1 kB, 24 tasks, an open vocabulary. Each stage runs as users run it, in
+a process of its own; its processor time and memory are those of the process and of all that it starts. The exponent is the
+slope of log(seconds) over log(calls); the one of seconds beyond the smallest log's is free of what starting costs. What is beyond the largest log
+is extrapolated and called so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.memory import peak_mib, watching
+from benchmarks.scale_log import simulated_log
+from benchmarks.table import arguments, save, show
+from deputize.core.config import Convert
+from deputize.home import Home
+
+STAGES = ("import", "curate", "cluster", "select", "finetune", "evaluate")
+BEYOND = (1_000_000, 100_000_000)
+"""Lengths that are extrapolated to."""
+N_NEW = 20_000
+"""New calls whose assignment to a task is timed, one by one."""
+NEW_SEED = 1
+"""Of their log: people, companies and words that the first has not."""
+
+
+def write_log(path: Path, n: int, seed: int) -> None:
+    """The simulated log as JSON lines."""
+    with path.open("w") as file:
+        for one in simulated_log(n, seed):
+            file.write(json.dumps(one.row) + "\n")
+
+
+def config_of(seed: int) -> Convert:
+    """A conversion with the linear method and no limit of time that matters."""
+    return Convert(seed=seed, methods=("linear",), minutes=24 * 60)
+
+
+def do_part(home: Path, part: str, seed: int) -> dict[str, Any]:
+    """One stage in this process, which does nothing else."""
+    began, facts = time.perf_counter(), dict[str, Any]()
+    with watching() as others:
+        if part == "import":
+            from deputize.stages.collect.import_logs import import_paths
+
+            with Home(home) as opened:
+                done = import_paths(opened.store, opened.keyring, [home.parent / "log.jsonl"])
+            facts = {"n": done.n_calls}
+        else:
+            from deputize.pipeline.conversion import run_stage
+
+            with Home(home) as opened:
+                run_stage(opened, part, config_of(seed))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {
+        "wall_s": time.perf_counter() - began,
+        "cpu_s": sum(u.ru_utime + u.ru_stime for u in used),
+        "peak_mib": peak_mib() + sum(others.values()),
+        "own_mib": peak_mib(),
+        "processes": 1 + len(others),
+        **facts,
+    }
+
+
+def assignment(home: Path, n: int, seed: int) -> dict[str, Any]:
+    """How well the tasks match the true ones, and how long the assignment of a new call takes, without an embedding."""
+    from sklearn.metrics import adjusted_rand_score, homogeneity_score
+
+    from deputize.core.artifacts import Discovered
+    from deputize.core.records import Request
+    from deputize.core.template_key import TemplateKeys
+    from deputize.pipeline.run import artifact_of, latest_run
+
+    with Home(home) as opened:
+        run_id = latest_run(opened) or ""
+        found = artifact_of(opened, run_id, "cluster", Discovered).read()
+    known = [
+        (one.task, found.assignment[one.row["id"]])
+        for one in simulated_log(n, seed)
+        if one.row["id"] in found.assignment
+    ]
+    true, ours = zip(*known, strict=True)
+    keys, task_of = TemplateKeys(found.keyspaces), {key: task.id for task in found.tasks for key in task.keys}
+    names: dict[str, Counter[str]] = defaultdict(Counter)
+    for a, b in known:
+        names[b][a] += 1
+    took_us: list[float] = []
+    n_right = n_assigned = 0
+    for one in simulated_log(N_NEW, NEW_SEED + seed):
+        request = Request(messages=one.row["messages"], tools=one.row.get("tools"))
+        began = time.process_time_ns()
+        task = task_of.get(keys.key(request), "")
+        took_us.append((time.process_time_ns() - began) / 1000)
+        n_assigned += task != ""
+        n_right += task != "" and names[task].most_common(1)[0][0] == one.task
+    p50, p99 = np.percentile(took_us, (50, 99))
+    return {
+        "tasks": len(found.tasks),
+        "true tasks": len(set(true)),
+        "ARI": float(adjusted_rand_score(true, ours)),
+        "homogeneity": float(homogeneity_score(true, ours)),
+        "without task": 1 - len(known) / n,
+        "new: assigned": n_assigned / N_NEW,
+        "new: right": n_right / max(1, n_assigned),
+        "new: p50 us": float(p50),
+        "new: p99 us": float(p99),
+    }
+
+
+def _child(*given: object) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.scale", *map(str, given)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def measure(folder: Path, n: int, seed: int, stages: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a stage; stages that an earlier call has done in this folder are left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "log.jsonl").exists():
+        write_log(folder / "log.jsonl", n, seed)
+    rows = []
+    for stage in stages:
+        row = {
+            "calls": n,
+            "stage": stage,
+            **_child("--part", stage, "--home", folder / "home", "--seed", seed),
+        }
+        row.pop("n", None)
+        row["bytes/call"] = row["peak_mib"] * 2**20 / n
+        row["us/call"] = row["cpu_s"] * 1e6 / n
+        show(f"{stage}, {n:,} calls", [row])
+        rows.append(row)
+    return rows
+
+
+def exponents(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By stage: exponents of processor time and of memory, and what they give for longer logs. Needs two lengths."""
+    out = []
+    for stage in STAGES:
+        mine = sorted((r for r in rows if r["stage"] == stage), key=lambda r: r["calls"])
+        if len(mine) < 2:
+            continue
+        n, cpu, mem = (np.array([float(r[k]) for r in mine]) for k in ("calls", "cpu_s", "peak_mib"))
+        whole = float(np.polyfit(np.log(n), np.log(cpu), 1)[0])
+        last = math.log(cpu[-1] / cpu[-2]) / math.log(n[-1] / n[-2])
+        slope_s, slope_mib = ((x[-1] - x[-2]) / (n[-1] - n[-2]) for x in (cpu, mem))
+        row = {
+            "stage": stage,
+            "exponent of time": whole,
+            "between the last two": last,
+            "us a further call": slope_s * 1e6,
+            "bytes a further call": slope_mib * 2**20,
+        }
+        if len(mine) > 2:  # free of what starting costs
+            more_n, more_s = n[1:] - n[0], cpu[1:] - cpu[0]
+            row["beyond the smallest"] = float(np.polyfit(np.log(more_n), np.log(more_s), 1)[0])
+        for calls in (b for b in BEYOND if b > n[-1]):
+            row[f"extrapolated: hours at {calls:,}"] = (cpu[-1] + slope_s * (calls - n[-1])) / 3600
+            row[f"extrapolated: GiB at {calls:,}"] = (mem[-1] + slope_mib * (calls - n[-1])) / 1024
+        out.append(row)
+    return out
+
+
+def main() -> None:
+    """Every length in turn, each stage in a process of its own."""
+    parser = arguments((__doc__ or "").split("\n")[0])
+    parser.add_argument("--calls", default="10000,100000")
+    parser.add_argument("--stages", default=",".join(STAGES))
+    parser.add_argument(
+        "--keep", type=Path, help="folder for logs and homes, one a length; default: a temporary one"
+    )
+    parser.add_argument("--part", choices=(*STAGES, "assignment"), help=argparse.SUPPRESS)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.part == "assignment":
+        print(json.dumps(assignment(given.home, int(given.calls), given.seed)))
+        return
+    if given.part:
+        print(json.dumps(do_part(given.home, given.part, given.seed)))
+        return
+    rows, found = list[dict[str, Any]](), list[dict[str, Any]]()
+    stages = given.stages.split(",")
+    with contextlib.ExitStack() as stack:
+        root = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="scale-")))
+        for n in map(int, given.calls.split(",")):
+            rows += measure(root / str(n), n, given.seed, stages)
+            if "cluster" in stages:
+                part = (
+                    "--part",
+                    "assignment",
+                    "--home",
+                    root / str(n) / "home",
+                    "--calls",
+                    n,
+                    "--seed",
+                    given.seed,
+                )
+                found.append({"calls": n, **_child(*part)})
+                show("Tasks found, and new calls assigned one by one", found[-1:])
+    lines = exponents(rows)
+    show("Each stage in a process of its own", rows)
+    show("Tasks found, and new calls assigned one by one", found)
+    show("Growth", lines)
+    save(given.json, "scale", {"rows": rows, "tasks": found, "growth": lines})
+
+
+if __name__ == "__main__":
+    main()
