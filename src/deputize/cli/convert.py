@@ -184,7 +184,7 @@ def _command(stage: Stage) -> click.Command:
         config = settings(terminal.home, given, before.settings if before else None)
         with terminal.progress() as progress:
             run = run_stage(terminal.home, stage.step, config, progress=progress, again=again, tenant=chosen)
-        facts = stage.facts(run.load(stage.step, stage.artifact))
+        facts = stage.facts(run.artifact(stage.step, stage.artifact).stream())
         document = {"run_id": run.state.run_id, "stage": stage.step, **facts}
         terminal.result(document, lambda: _show(terminal, document))
 

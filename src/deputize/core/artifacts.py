@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -86,7 +87,8 @@ class EpisodeLinks(Record):
 class Curated(Record):
     """Result of curation."""
 
-    examples: list[Example]
+    examples: Sequence[Example]
+    """In the order of the log: a list, or a stream that is read from the disk each time (pipeline.example_stream)."""
     sites: list[Site]
     n_calls: int
     n_episodes: int

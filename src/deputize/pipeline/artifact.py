@@ -15,8 +15,9 @@ import msgspec
 
 from deputize.core.artifacts import Curated
 from deputize.core.records import Example, Record
+from deputize.pipeline.example_stream import ExampleStream, shared
 from deputize.store.keys.keyring import Sealer
-from deputize.store.sealed import SealedStream, read_stream, sealed_stream
+from deputize.store.sealed import SealedStream, read_last, read_stream, sealed_stream
 
 A = TypeVar("A", bound=Record)
 
@@ -63,34 +64,24 @@ class Artifact(Generic[A]):
         """The examples alone."""
         return (part for part in self.parts() if isinstance(part, Example))
 
+    def stream(self) -> A:
+        """The artifact; the examples of curated data stay on the disk and are read each time they are asked for.
+
+        Raises:
+            As `parts`, and so does reading the examples.
+        """
+        if self._kind is not Curated:
+            return self.read()
+        head, n = read_last(self.path, self._kind, self._sealer)
+        return msgspec.structs.replace(head, examples=ExampleStream(self.examples, n))
+
     def read(self) -> A:
         """The whole artifact in memory; what many examples hold alike is there once. Raises as `parts`."""
         examples: list[Example] = []
         known: dict[bytes, Any] = {}
         for part in self.parts():
             if isinstance(part, Example):
-                examples.append(_shared(part, known))
+                examples.append(shared(part, known))
             else:
                 record = part  # the last one: the stream ends with it or raises
         return msgspec.structs.replace(record, examples=examples) if isinstance(record, Curated) else record
-
-
-def _shared(example: Example, known: dict[bytes, Any]) -> Example:
-    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
-
-    Agents send the same again with every call; read back record by record it would be in memory as often.
-
-    Args:
-        example: the example.
-        known: what earlier ones hold; added to.
-    """
-
-    def one(value: Any) -> Any:
-        return value and known.setdefault(msgspec.json.encode(value), value)
-
-    request = example.request
-    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
-    request = msgspec.structs.replace(
-        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
-    )
-    return msgspec.structs.replace(example, request=request)

@@ -159,13 +159,17 @@ def _ask_again(
     """(the answers now, the records of the same calls); calls that are gone are in neither."""
     from deputize.pipeline.certify_on_engine import answer_digest, serving_loader
     from deputize.pipeline.curation import LearnableCalls
+    from deputize.pipeline.example_stream import for_counting
     from deputize.scoring.costs import load_prices
     from deputize.stages.evaluate.evaluation import compare, joined
     from deputize.stages.evaluate.population import asked_request, read_population
 
     discovered = run.load("cluster", Discovered)
     population: Population = read_population(
-        LearnableCalls(run), run.load_curated(), discovered, load_prices(run.home.path)
+        LearnableCalls(run),
+        for_counting(run.load_curated(), "train"),
+        discovered,
+        load_prices(run.home.path),
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))

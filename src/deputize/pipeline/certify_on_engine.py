@@ -43,6 +43,7 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
         deadline: the end of all evaluation.
     """
     from deputize.pipeline.curation import LearnableCalls
+    from deputize.pipeline.example_stream import for_counting
     from deputize.pipeline.ledger_file import LedgerFile
     from deputize.scoring.costs import load_prices
     from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
@@ -50,7 +51,8 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
-    home, curated = run.home, run.load_curated()
+    # the commonest answer in training is all that is read of its texts
+    home, curated = run.home, for_counting(run.load_curated(), "train")
     settings = home.judge_settings()
     client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
     run.progress("reading the calls to calibrate on", 0)

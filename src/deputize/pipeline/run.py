@@ -82,17 +82,20 @@ class Run:
 
     def load(self, step: str, kind: type[A]) -> A:
         """The result of a step that has been done. Raises UsageError where it has not, else as Artifact.read."""
+        return self._done(step, kind).read()
+
+    def _done(self, step: str, kind: type[A]) -> Artifact[A]:
         if not self.has(step):
             raise UsageError(
                 f"{step} has not been done in run {self.state.run_id}: run `deputize {step}` first"
             )
-        return self.artifact(step, kind).read()
+        return self.artifact(step, kind)
 
     def load_curated(self) -> Curated:
-        """The curated data; that somebody reads de-identified text is noted in the audit log first."""
+        """The curated data, its examples as a stream; that somebody reads de-identified text is noted in the audit log first."""
         if self.has("curate"):
             self.home.audit.append("read.curated", subject=self.state.run_id)
-        return self.load("curate", Curated)
+        return self._done("curate", Curated).stream()
 
     def forget(self, steps: Sequence[str]) -> None:
         """Drops the results of steps, and the time spent on them is given back; trained specialists are kept."""

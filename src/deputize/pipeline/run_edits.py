@@ -60,7 +60,11 @@ def edit_tasks(home: Home, change: Change, tenant: str | None = None) -> Edited:
 def _edit_tasks(run: Run, change: Change) -> Edited:
     from deputize.stages.cluster.task_edits import Edits
 
-    after, edit = change(run.load("cluster", Discovered), run.load_curated())
+    curated = run.load_curated()
+    held = msgspec.structs.replace(
+        curated, examples=list(curated.examples)
+    )  # an edit looks at them several times
+    after, edit = change(run.load("cluster", Discovered), held)
     edits = read_edits(run.home)
     later = steps_from("select") if edit.action != "rename" else ()
     forgotten = tuple(step for step in later if run.has(step))

@@ -31,7 +31,8 @@ def cluster(run: Run, out: Artifact[Discovered]) -> None:
 
     curated = run.load_curated()
     found = find_tasks(curated, run.config, tenant=run.state.tenant, progress=run.progress)
-    edited, notes = task_edits.apply(found, curated.examples, read_edits(run.home).edits)
+    edits = read_edits(run.home).edits
+    edited, notes = task_edits.apply(found, list(curated.examples) if edits else (), edits)
     for note in notes:
         say(run.progress, note)
     before = _tasks_before(run)
@@ -56,6 +57,7 @@ def _tasks_before(run: Run) -> Discovered | None:
 
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
+    from deputize.pipeline.example_stream import for_training
     from deputize.pipeline.ledger_file import LedgerFile
     from deputize.pipeline.tuning_trial import TuningTrial
     from deputize.specialists.catalogue import OWN_ROWS
@@ -65,7 +67,8 @@ def select(run: Run, out: Artifact[Selected]) -> None:
 
     if missing := missing_encoder(run.config, run.home.models_path):
         say(run.progress, missing)
-    curated, discovered = run.load_curated(), run.load("cluster", Discovered)
+    discovered = run.load("cluster", Discovered)
+    curated = for_training(run.load_curated(), discovered.assignment, run.config.seed)
     methods, models = find_methods(run.config.methods), run.home.models_path
     tuner = TuningTrial(
         curated, discovered, run.config, methods, run.home.path, models, run.progress, time.monotonic
@@ -101,13 +104,15 @@ def missing_encoder(config: Convert, models: Path) -> str:
 
 def finetune(run: Run, out: Artifact[Finetuned]) -> None:
     """Specialists in the run's folder; the artifact names them."""
+    from deputize.pipeline.example_stream import for_training
     from deputize.stages.finetune.run import run as train
 
+    discovered = run.load("cluster", Discovered)
     # keeps a part for calibration, held-out scoring and the report
     out.write(
         train(
-            run.load_curated(),
-            run.load("cluster", Discovered),
+            for_training(run.load_curated(), discovered.assignment, run.config.seed),
+            discovered,
             run.load("select", Selected),
             run.config,
             home=run.home.path,

@@ -119,12 +119,7 @@ def read_stream(path: Path, kind: type[R], last: type[L], keyring: Sealer) -> It
     """
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(len(_STREAM_MAGIC) + _ID_BYTES)
-        if len(head) < len(_STREAM_MAGIC) + _ID_BYTES or not head.startswith(_STREAM_MAGIC):
-            raise Tampered(
-                f"{path} cannot be trusted. This is not a sealed stream: its first bytes are changed."
-            )
-        key = _stream_key(keyring, head[len(_STREAM_MAGIC) :])
+        key = _key_of_stream(path, file, keyring)
         number, is_last = 0, False
         while not is_last:
             start = file.read(_HEAD.size)
@@ -146,6 +141,42 @@ def read_stream(path: Path, kind: type[R], last: type[L], keyring: Sealer) -> It
                 raise Tampered(f"{path} cannot be trusted. Something was added after its end.")
             yield _decoded(path, data, wanted)
             number += 1
+
+
+def read_last(path: Path, last: type[L], keyring: Sealer) -> tuple[L, int]:
+    """The last record of a stream and the number of records before it, without reading those.
+
+    That the record is the last of so many is authentic; whether those before it are whole is told by reading them.
+
+    Raises:
+        As `read_stream`.
+    """
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        key = _key_of_stream(path, file, keyring)
+        number, is_last, n_bytes = -1, False, 0
+        while not is_last:
+            file.seek(n_bytes, os.SEEK_CUR)
+            start = file.read(_HEAD.size)
+            number += 1
+            flag, n_bytes = _HEAD.unpack(start) if len(start) == _HEAD.size else (2, 0)
+            is_last = flag == 1
+            if flag > 1 or n_bytes > size - file.tell():
+                raise Tampered(
+                    f"{path} cannot be trusted. It is cut off or changed at record {number + 1:,}."
+                )
+        try:
+            data = decrypt(key, file.read(n_bytes), _frame_aad(path, last, number, True), "The last record")
+        except Tampered as error:
+            raise Tampered(f"{path} cannot be trusted. {error}") from None
+    return _decoded(path, data, last), number
+
+
+def _key_of_stream(path: Path, file: BinaryIO, keyring: Sealer) -> AESGCM:
+    head = file.read(len(_STREAM_MAGIC) + _ID_BYTES)
+    if len(head) < len(_STREAM_MAGIC) + _ID_BYTES or not head.startswith(_STREAM_MAGIC):
+        raise Tampered(f"{path} cannot be trusted. This is not a sealed stream: its first bytes are changed.")
+    return _stream_key(keyring, head[len(_STREAM_MAGIC) :])
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.import_summary import Imported
 from deputize.files import write_new
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.sealed import read_sealed, read_stream, sealed_stream, write_sealed
+from deputize.store.sealed import read_last, read_sealed, read_stream, sealed_stream, write_sealed
 
 RECORD = Imported(n_calls=3, n_skipped=1)
 
@@ -137,6 +137,28 @@ def test_a_stream_comes_back_record_by_record(tmp_path: Path, ring: KeyRing, n: 
     assert b"secret-name" not in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
     assert [p.name for p in path.parent.iterdir()] == ["x.sealed"], "no temporary file stays"
+
+
+@pytest.mark.parametrize("n", [0, 3])
+def test_the_last_record_is_read_without_the_others(tmp_path: Path, ring: KeyRing, n: int) -> None:
+    path = written(tmp_path / "run" / "x.sealed", ring, n)
+    assert read_last(path, Imported, ring) == (Imported(n_calls=n), n)
+
+
+def test_a_last_record_of_fewer_or_of_none_is_not_trusted(tmp_path: Path, ring: KeyRing) -> None:
+    path = written(tmp_path / "run" / "x.sealed", ring)
+    start, parts = frames(path.read_bytes())
+    for blob in (
+        start + b"".join(parts[1:]),
+        start + b"".join(parts[:-1]),
+        start + b"".join(parts)[:-3],
+        start[:7],
+        b"",
+        b"X" + start[1:] + b"".join(parts),
+    ):
+        path.write_bytes(blob)
+        with pytest.raises(Tampered, match="cannot be trusted"):
+            read_last(path, Imported, ring)
 
 
 @given(st.data())

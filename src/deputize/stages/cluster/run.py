@@ -10,7 +10,8 @@ References:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
 from deputize.stages.cluster.discover import FoundTask, find_tasks
+from deputize.stages.cluster.discovery_sample import DiscoverySample
 from deputize.stages.cluster.output_contract import infer_contract
 from deputize.stages.cluster.task_names import NAMED_AFTER, NameClues, names_of, site_name
 from deputize.stages.cluster.task_prompt import recipe_of, template_text
@@ -52,9 +54,9 @@ def run(
         tenant: whose calls they are, and so the tasks; "*": of several.
         models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better (docs/log.md).
     """
-    examples, min_origins = curated.examples, config.min_origins
-    subject_word = "origins" if any(e.origin for e in examples) else "jobs or runs"
-    seen = [e for e in examples if e.split in ("train", "validation")] or examples
+    min_origins = config.min_origins
+    seen = _sample(curated.examples, config.seed)
+    subject_word = "origins" if any(e.origin for e in seen) else "jobs or runs"
     found, keyspaces = find_tasks(
         seen,
         tenant=tenant,
@@ -78,16 +80,18 @@ def run(
     spaces = {space.signature: space for space in keyspaces}
     keys = TemplateKeys(keyspaces)
     assignment: dict[str, str] = {}
-    examples_of: dict[str, list[Example]] = defaultdict(list)
-    for example in examples:
+    counts: dict[str, TaskCounts] = defaultdict(TaskCounts)
+    for n, example in enumerate(curated.examples, 1):
+        if n % 1000 == 0 or n == len(curated.examples):
+            progress("assigning calls", n, len(curated.examples))
         key = keys.key(example.request)
         task_id = task_of_key.get(key)
         if task_id is None:
             unassigned[reason_of_key.get(key, UNSEEN) if key else _why_no_key(example.request, spaces)] += 1
             continue
         assignment[example.call_id] = task_id
-        examples_of[task_id].append(example)
-    tasks = _tasks(kept, ids, examples_of, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
+        counts[task_id].add(example)
+    tasks = _tasks(kept, ids, counts, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
     used = {task.signature for task in tasks}.union(*map(_signatures, kept))
     return Discovered(
         tasks=[msgspec.structs.replace(task, tenant=tenant) for task in tasks],
@@ -119,14 +123,15 @@ def discover(
     ]
     found, keyspaces = find_tasks(examples, models_dir=models_dir, seed=seed, progress=progress)
     ids = _ids(found)
-    examples_of: dict[str, list[Example]] = {}
+    counts: dict[str, TaskCounts] = defaultdict(TaskCounts)
     place: dict[int, str] = {}
     for task, task_id in zip(found, ids, strict=True):
-        examples_of[task_id] = [call.example for call in task.members]
+        for call in task.members:
+            counts[task_id].add(call.example)
         place.update({call.index: task_id for call in task.members})
     spaces = {space.signature: space for space in keyspaces}
     _reassign_by_branch(found, ids, spaces, place)
-    tasks = {task.id: task for task in _tasks(found, ids, examples_of, examples, spaces, {}, 1)}
+    tasks = {task.id: task for task in _tasks(found, ids, counts, examples, spaces, {}, 1)}
     for i, example in enumerate(examples):
         known = tasks.get(place.get(i, ""))
         yield {
@@ -163,8 +168,28 @@ def _exclusion_reason(task: FoundTask, min_origins: int, subject_word: str) -> s
     return ""
 
 
-def _n_origins(examples: Sequence[Example]) -> int:
-    return len({e.origin or e.episode or e.call_id for e in examples})
+def _sample(examples: Iterable[Example], seed: int) -> list[Example]:
+    """The calls of train and validation that tasks are found on; of all splits where there are none."""
+    sample = DiscoverySample(seed)
+    sample.add_all(e for e in examples if e.split in ("train", "validation"))
+    if not sample.n_seen:
+        sample.add_all(examples)
+    return sample.examples()
+
+
+@dataclass
+class TaskCounts:
+    """The calls of a task in a whole log, counted as they come by."""
+
+    n_calls: int = 0
+    episodes: set[str] = field(default_factory=set)
+    origins: set[str] = field(default_factory=set)
+
+    def add(self, example: Example) -> None:
+        """Counts a call."""
+        self.n_calls += 1
+        self.episodes.add(example.episode or example.call_id)
+        self.origins.add(example.origin or example.episode or example.call_id)
 
 
 def _why_no_key(request: Request, spaces: dict[str, KeySpace]) -> str:
@@ -192,7 +217,7 @@ def _ids(found: Sequence[FoundTask]) -> list[str]:
 def _tasks(
     found: Sequence[FoundTask],
     ids: Sequence[str],
-    examples_of: dict[str, list[Example]],
+    counts: Mapping[str, TaskCounts],
     seen: Sequence[Example],
     spaces: dict[str, KeySpace],
     sites: dict[str, Site],
@@ -201,7 +226,7 @@ def _tasks(
     named: list[NameClues] = []
     unnamed: list[Task] = []
     for task, task_id in zip(found, ids, strict=True):
-        examples = examples_of.get(task_id, [])
+        counted = counts.get(task_id, TaskCounts())
         training = [seen[call.index] for call in task.members]
         space = spaces.get(task.signature, KeySpace(signature=task.signature))
         lines, heads = frozenset(space.lines), frozenset(space.heads)
@@ -221,9 +246,9 @@ def _tasks(
             ),
             keys=sorted(task.keys),
             site=sites[site].name if site in sites else site,
-            n_calls=len(examples),
-            n_episodes=len({e.episode or e.call_id for e in examples}),
-            n_origins=_n_origins(examples),
+            n_calls=counted.n_calls,
+            n_episodes=len(counted.episodes),
+            n_origins=len(counted.origins),
             signature=task.signature,
             template=template_text(typical.example, lines, heads),
         )

@@ -1,0 +1,130 @@
+"""The examples of a run as a stream from the disk, and how many of their texts the later stages hold.
+
+A log may be larger than memory. Discovery reads the stream; training holds the texts of so many examples a task as training
+can use; what is only counted is held without its texts.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from itertools import islice
+from typing import Any, overload
+
+import msgspec
+
+from deputize.core.artifacts import Curated
+from deputize.core.records import Example, Split
+
+MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000}
+"""Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
+_MAX_SHARED = 4_096
+"""Different tools, reply formats and system prompts that are held once for all examples."""
+
+
+class ExampleStream(Sequence[Example]):
+    """The examples of curated data, read from the disk each time; one in memory at a time."""
+
+    def __init__(self, read: Callable[[], Iterator[Example]], n: int) -> None:
+        """
+        Args:
+            read: starts to read at the first one.
+            n: how many there are.
+        """
+        self._read, self._n = read, n
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __iter__(self) -> Iterator[Example]:
+        known: dict[bytes, Any] = {}
+        for example in self._read():
+            if len(known) > _MAX_SHARED:
+                known.clear()
+            yield shared(example, known)
+
+    @overload
+    def __getitem__(self, at: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Example]: ...
+
+    def __getitem__(self, at: int | slice) -> Example | list[Example]:
+        """Reads all that comes before, too: go through a stream in its order."""
+        if isinstance(at, slice):
+            return list(islice(self, *at.indices(self._n)))
+        place = range(self._n)[at]
+        return next(islice(self, place, None))
+
+
+def shared(example: Example, known: dict[bytes, Any]) -> Example:
+    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
+
+    Agents send the same again with every call; read back record by record it would be in memory as often.
+
+    Args:
+        example: the example.
+        known: what earlier ones hold; added to.
+    """
+
+    def one(value: Any) -> Any:
+        return value and known.setdefault(msgspec.json.encode(value), value)
+
+    request = example.request
+    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
+    request = msgspec.structs.replace(
+        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
+    )
+    return msgspec.structs.replace(example, request=request)
+
+
+def for_training(
+    curated: Curated, assignment: Mapping[str, str], seed: int, most: Mapping[Split, int] = MOST_TEXTS
+) -> Curated:
+    """Curated data in memory as selection and training read it: at most so many examples of train and validation a task.
+
+    Of a task with more, those with the smallest seeded digests of their ids stay, whatever their order; the others are left
+    out. Calibration, test and calls of no task are all there, without their texts: nothing is trained on them.
+
+    Args:
+        curated: examples as a stream.
+        assignment: call id -> task id.
+        seed: of the sample.
+        most: examples a task by split; splits that are not named lose their texts.
+    """
+    kept: dict[tuple[str, Split], list[tuple[int, int, Example]]] = defaultdict(list)
+    counted: list[tuple[int, Example]] = []
+    for place, example in enumerate(curated.examples):
+        task_id = assignment.get(example.call_id)
+        if task_id is None or example.split not in most:
+            counted.append((place, example.without_texts()))
+            continue
+        # a heap whose first item has the largest digest: it goes first
+        heap, item = kept[task_id, example.split], (-_digest(seed, example.call_id), place, example)
+        if len(heap) < most[example.split]:
+            heapq.heappush(heap, item)
+        else:
+            heapq.heappushpop(heap, item)
+    placed = [*counted, *((place, example) for heap in kept.values() for _, place, example in heap)]
+    placed.sort(key=lambda item: item[0])
+    return msgspec.structs.replace(curated, examples=[example for _, example in placed])
+
+
+def for_counting(curated: Curated, answers_of: Split = "") -> Curated:
+    """Curated data in memory without the texts of its requests; answers of one split at most."""
+    return msgspec.structs.replace(curated, examples=list(_without_requests(curated.examples, answers_of)))
+
+
+def _without_requests(examples: Iterable[Example], answers_of: Split) -> Iterator[Example]:
+    for example in examples:
+        short = example.without_texts()
+        if answers_of and example.split == answers_of:
+            short = msgspec.structs.replace(short, response=example.response)
+        yield short
+
+
+def _digest(seed: int, call_id: str) -> int:
+    written = f"{seed}\0{call_id}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(written, digest_size=8).digest())
