@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sys import intern
 from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
@@ -122,9 +121,6 @@ class Request(Record):
     site: str = ""
 
 
-_NO_REQUEST = Request(messages=[])
-
-
 class Call(Record):
     """One request to a language model and its reply."""
 
@@ -225,12 +221,6 @@ class Example(Record):
     training_only: bool = False
     """Of train, and one of more calls than a sample with the composition of the traffic has."""
     version: int = RECORD_VERSION
-
-    def without_texts(self) -> Example:
-        """The example without its request and answer, for counting: ids, split, times and tokens stay."""
-        # equal names once: a log has few of them, and a record read from the disk has its own of each
-        names = {name: intern(getattr(self, name)) for name in ("site", "model", "tenant", "drop_reason")}
-        return msgspec.structs.replace(self, request=_NO_REQUEST, response={}, logprobs=[], **names)
 
     @property
     def subject(self) -> str:

@@ -11,12 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
+from sys import intern
 from typing import Any, overload
 
 import msgspec
 
 from deputize.core.artifacts import Curated
-from deputize.core.records import Example, Split
+from deputize.core.records import Example, Request, Split
 
 MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000}
 """Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
@@ -80,6 +81,16 @@ def shared(example: Example, known: dict[bytes, Any]) -> Example:
     return msgspec.structs.replace(example, request=request)
 
 
+_NO_REQUEST = Request(messages=[])
+
+
+def without_texts(example: Example) -> Example:
+    """The example without its request and answer, for counting: ids, split, times and tokens stay."""
+    # equal names once: a log has few of them, and a record read from the disk has its own of each
+    names = {name: intern(getattr(example, name)) for name in ("site", "model", "tenant", "drop_reason")}
+    return msgspec.structs.replace(example, request=_NO_REQUEST, response={}, logprobs=[], **names)
+
+
 def for_training(
     curated: Curated, assignment: Mapping[str, str], seed: int, most: Mapping[Split, int] = MOST_TEXTS
 ) -> Curated:
@@ -99,7 +110,7 @@ def for_training(
     for place, example in enumerate(curated.examples):
         task_id = assignment.get(example.call_id)
         if task_id is None or example.split not in most:
-            counted.append((place, example.without_texts()))
+            counted.append((place, without_texts(example)))
             continue
         # a heap whose first item has the largest digest: it goes first
         heap, item = kept[task_id, example.split], (-_digest(seed, example.call_id), place, example)
@@ -119,7 +130,7 @@ def for_counting(curated: Curated, answers_of: Split = "") -> Curated:
 
 def _without_requests(examples: Iterable[Example], answers_of: Split) -> Iterator[Example]:
     for example in examples:
-        short = example.without_texts()
+        short = without_texts(example)
         if answers_of and example.split == answers_of:
             short = msgspec.structs.replace(short, response=example.response)
         yield short

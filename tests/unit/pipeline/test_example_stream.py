@@ -46,7 +46,7 @@ class Disk:
         return map(example, range(self.n))
 
 
-def test_a_stream_is_read_anew_each_time_and_knows_its_length() -> None:
+def test_a_stream_is_read_each_time_and_knows_its_length() -> None:
     disk = Disk(3)
     stream = ExampleStream(disk.read, 3)
     assert len(stream) == 3 and disk.n_read == 0

@@ -17,7 +17,7 @@ from deputize.core.signature import has_media, signature
 from deputize.core.template_key import opening
 
 MOST_CALLS = 100_000
-"""Calls that tasks are found on; discovery takes about 10 kB of memory for each."""
+"""Calls that tasks are found on; discovery takes 2 to 10 kB of memory for each."""
 MOST_OF_GROUP = 1_000
 """Calls of one group that come or go together; one that is longer would leave no room for others."""
 MOST_KINDS, MOST_OF_KIND = 500, 50

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ import msgspec
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.config import Convert
 from deputize.core.progress import Progress, silent
-from deputize.core.records import DEFAULT_TENANT, Call, Example, KeySpace, Request, Task
-from deputize.core.signature import has_media, signature
+from deputize.core.records import DEFAULT_TENANT, Call, Example, KeySpace, Task
+from deputize.core.signature import signature
 from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
-from deputize.core.template_key import TemplateKeys, TemplateMatcher, branch_of, opening
+from deputize.core.template_key import TemplateMatcher, branch_of, opening
+from deputize.stages.cluster.assign import VARYING_TOOLS, TaskCounts, assign
 from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.discovery_sample import DiscoverySample
 from deputize.stages.cluster.output_contract import infer_contract
@@ -34,8 +34,6 @@ from deputize.stages.cluster.task_prompt import recipe_of, template_text
 
 MIN_CALLS = 5
 """Fewer calls are no recurring task."""
-VARYING_TOOLS = "tools or reply schema differ from call to call"
-UNSEEN = "its template was not seen in the calls for training"
 
 
 def run(
@@ -66,7 +64,6 @@ def run(
         seed=config.seed,
         progress=progress,
     )
-    unassigned: Counter[str] = Counter()
     kept: list[FoundTask] = []
     reason_of_key: dict[str, str] = {}
     for task in found:
@@ -78,26 +75,14 @@ def run(
     ids = _ids(kept)
     task_of_key = {key: ids[i] for i, task in enumerate(kept) for key in task.keys}
     spaces = {space.signature: space for space in keyspaces}
-    keys = TemplateKeys(keyspaces)
-    assignment: dict[str, str] = {}
-    counts: dict[str, TaskCounts] = defaultdict(TaskCounts)
-    for n, example in enumerate(curated.examples, 1):
-        if n % 1000 == 0 or n == len(curated.examples):
-            progress("assigning calls", n, len(curated.examples))
-        key = keys.key(example.request)
-        task_id = task_of_key.get(key)
-        if task_id is None:
-            unassigned[reason_of_key.get(key, UNSEEN) if key else _why_no_key(example.request, spaces)] += 1
-            continue
-        assignment[example.call_id] = task_id
-        counts[task_id].add(example)
-    tasks = _tasks(kept, ids, counts, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
+    done = assign(curated.examples, keyspaces, task_of_key, reason_of_key, progress)
+    tasks = _tasks(kept, ids, done.counts, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
     used = {task.signature for task in tasks}.union(*map(_signatures, kept))
     return Discovered(
         tasks=[msgspec.structs.replace(task, tenant=tenant) for task in tasks],
         keyspaces=[space for space in keyspaces if space.signature in used],
-        assignment=assignment,
-        unassigned=dict(unassigned),
+        assignment=done.task_of,
+        unassigned=dict(done.unassigned),
         min_origins=min_origins,
     )
 
@@ -175,30 +160,6 @@ def _sample(examples: Iterable[Example], seed: int) -> list[Example]:
     if not sample.n_seen:
         sample.add_all(examples)
     return sample.examples()
-
-
-@dataclass
-class TaskCounts:
-    """The calls of a task in a whole log, counted as they come by."""
-
-    n_calls: int = 0
-    episodes: set[str] = field(default_factory=set)
-    origins: set[str] = field(default_factory=set)
-
-    def add(self, example: Example) -> None:
-        """Counts a call."""
-        self.n_calls += 1
-        self.episodes.add(example.episode or example.call_id)
-        self.origins.add(example.origin or example.episode or example.call_id)
-
-
-def _why_no_key(request: Request, spaces: dict[str, KeySpace]) -> str:
-    """The reason why a request has no template key."""
-    if has_media(request):
-        return "images or sound"
-    if signature(request) not in spaces:
-        return VARYING_TOOLS
-    return "its prompt has unknown lines or fits no branch clearly"
 
 
 def _signatures(task: FoundTask) -> set[str]:
