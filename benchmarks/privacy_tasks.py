@@ -83,7 +83,7 @@ def with_raw_texts(curated: Curated, calls: Sequence[Call]) -> Curated:
     by_id = {c.id: c for c in calls}
     examples = [
         msgspec.structs.replace(
-            e, request=by_id[e.call_id].request(), response=by_id[e.call_id].response, repeated_responses=[]
+            e, request=by_id[e.call_id].request(), response=by_id[e.call_id].response, repeated=[]
         )
         for e in curated.examples
     ]

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from deputize.store.access.approvals import Approvals
     from deputize.store.access.audit_log import AuditLog
     from deputize.store.access.generations import AuditedRoutes, EvidenceSeal
+    from deputize.store.access.noted_files import NotedFiles
     from deputize.store.access.rate_limiter import RateLimiter
     from deputize.store.base import Store
     from deputize.store.conversation_store import ConversationStore
@@ -420,6 +421,14 @@ class Home:
         from deputize.store.access.generations import EvidenceSeal
 
         return EvidenceSeal(lambda: self.keyring.derive("audit evidence"), lambda: self.audit)
+
+    @cached_property
+    def noted_files(self) -> NotedFiles:
+        """The versions of other files that the audit log knows; no key is touched before it is used."""
+        from deputize.store.access.noted_files import NotedFiles
+
+        ring = self.keys_path / "ring.json"
+        return NotedFiles(self.path, lambda: self.audit, lambda: ring.exists() and self.api_keys.required)
 
     def routes(self) -> RouteFile:
         """The routes as they are now, of all tenants; an empty file where none was published.

@@ -80,6 +80,7 @@ def train(
     `convert`, `curate` and `privacy scan` use the newest tagger of the home together with the rules.
     """
     from deputize.privacy.tagger import load_samples, train_and_measure
+    from deputize.privacy.tagger.tagger_card import CARD
     from deputize.privacy.tagger.versions import next_path
     from deputize.specialists import model_download
 
@@ -96,6 +97,8 @@ def train(
         base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
         card = train_and_measure(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
+        if path.parent == terminal.home.path / "taggers":
+            terminal.home.noted_files.note(path / CARD, (path / CARD).read_bytes())
     document = {"path": str(path), "card": card, "n_skipped": len(skipped)}
     terminal.result(document, lambda: _show(terminal, card, path))
 

@@ -17,6 +17,7 @@ from deputize.privacy.masking.found_values import FoundValues
 from deputize.privacy.masking.masker import mask_fields, texts_of
 from deputize.privacy.replace.replacement_policy import policy_of
 from deputize.privacy.standard_detectors import standard_detectors
+from deputize.privacy.tagger.versions import check_tagger
 
 WAIT_S = 0.1
 """How long a page waits for texts; then it says that they come, and asks again."""
@@ -75,6 +76,7 @@ class MaskedTexts:
     def _lines(self) -> LineDetector:
         if self._detector is None:
             policy, privacy = policy_of("standard"), self._home.privacy()
+            check_tagger(self._home)
             detectors = standard_detectors(policy, home=self._home.path, privacy=privacy)
             self._detector = LineDetector(detectors, policy)
         return self._detector

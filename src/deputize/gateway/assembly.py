@@ -109,7 +109,7 @@ class RunningGateway:
             self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
         self._pool_started = False
         self._life = home.route_settings()
-        self._masker = make_masker(home.path, home.privacy(), home.keyring)
+        self._masker = make_masker(home)
         self._audit_judge = self._made_judge(home)
         self._prices = load_prices(self._home, home.own_prices())
         self._monitor = self._route_monitor(home)

@@ -11,7 +11,6 @@ import hmac
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -20,13 +19,14 @@ from deputize.core.config import Privacy
 from deputize.core.errors import DeputizeError, OverLimit
 from deputize.gateway.detector_process import DetectorProcess, MaskingFailed
 from deputize.gateway.restored_response import RestoredResponse
+from deputize.home import Home
 from deputize.http.headers import header
 from deputize.http.transport import UpstreamResponse
 from deputize.privacy.masking.found_values import Findings, FoundValues, Line
 from deputize.privacy.masking.masker import mask_fields, texts_of
 from deputize.privacy.masking.placeholders import Placeholders
 from deputize.privacy.masking.request_fields import check_maskable
-from deputize.store.keys.keyring import KeyRing
+from deputize.privacy.tagger.versions import check_tagger
 
 log = logging.getLogger("deputize.gateway")
 
@@ -173,8 +173,15 @@ async def _run(in_thread: bool, work: partial[Any]) -> Any:
     return await asyncio.get_running_loop().run_in_executor(None, work) if in_thread else work()
 
 
-def make_masker(home: Path, privacy: Privacy, keyring: KeyRing) -> LiveMasker | None:
-    """The masker that the settings of a home ask for; None where they ask for none."""
+def make_masker(home: Home) -> LiveMasker | None:
+    """The masker that the settings of a home ask for; None where they ask for none.
+
+    Raises:
+        BadInput: the settings cannot be used.
+        Tampered: the tagger of the home is not the one that a command wrote.
+    """
+    privacy = home.privacy()
     if privacy.live != "mask":
         return None
-    return LiveMasker(DetectorProcess(home, privacy), privacy, keyring.derive("masked cache keys"))
+    check_tagger(home)
+    return LiveMasker(DetectorProcess(home.path, privacy), privacy, home.keyring.derive("masked cache keys"))

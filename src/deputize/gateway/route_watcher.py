@@ -13,6 +13,7 @@ from msgspec import structs
 
 from deputize.core.errors import DeputizeError
 from deputize.core.records import RouteFile
+from deputize.files import FileStamp, stamp_of
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.table import RouteTable
@@ -42,7 +43,7 @@ class RouteWatcher:
         self._metrics = metrics
         self._poll_s = poll_s
         self._seal = seal
-        self._seen: tuple[tuple[int, int, int] | None, ...] | None = None
+        self._seen: tuple[FileStamp | None, ...] | None = None
         self._cards: list[Path] = []
         """Cards of the specialists of the routes, looked at as often as the route file."""
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +58,7 @@ class RouteWatcher:
     def _load(self) -> bool:
         if self._stamp() == self._seen:
             return False
-        stamp = _stamp_of(self._path)
+        stamp = stamp_of(self._path)
         self._cards = []
         try:
             file = self._pinned(read_routes(self._path, self._seal)) if stamp is not None else None
@@ -65,7 +66,7 @@ class RouteWatcher:
             log.error("route file not loaded, the former one stays in force: %s", error)
             return False
         finally:
-            self._seen = None if stamp is None else (stamp, *map(_stamp_of, self._cards))
+            self._seen = None if stamp is None else (stamp, *map(stamp_of, self._cards))
         has_routes = file is not None and (file.routes or file.challengers)
         self.table = RouteTable.build(file) if file is not None and has_routes else None
         states: Counter[str] = Counter(r.state for r in file.routes) if file is not None else Counter()
@@ -100,9 +101,9 @@ class RouteWatcher:
             challengers=[route for route in file.challengers if route.specialist not in changed],
         )
 
-    def _stamp(self) -> tuple[tuple[int, int, int] | None, ...] | None:
-        found = _stamp_of(self._path)
-        return None if found is None else (found, *map(_stamp_of, self._cards))
+    def _stamp(self) -> tuple[FileStamp | None, ...] | None:
+        found = stamp_of(self._path)
+        return None if found is None else (found, *map(stamp_of, self._cards))
 
     async def start(self, on_routes: Callable[[], Awaitable[None]]) -> None:
         """Loads the file, then checks it every poll_s seconds; `on_routes` is awaited whenever there are routes."""
@@ -127,11 +128,3 @@ class RouteWatcher:
         if self._task is not None:
             self._task.cancel()
             self._task = None
-
-
-def _stamp_of(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -110,6 +110,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.replace.paraphrase import Paraphraser
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
+    from deputize.privacy.tagger.versions import check_tagger
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.new_answers import read_new_answers, with_new_answer
@@ -126,6 +127,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     traffic = traffic_sample(run.calls())
     privacy = run.home.privacy()
     policy = policy_of(run.config.privacy)
+    check_tagger(run.home)
     detectors = standard_detectors(
         policy,
         home=run.home.path,

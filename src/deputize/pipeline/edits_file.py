@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deputize.core.errors import BadInput
+from deputize.files import write_atomic
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -20,13 +21,28 @@ def edits_path(home: Home) -> Path:
 
 
 def read_edits(home: Home) -> Edits:
-    """The edits that a person made to tasks; none where there is no file. Raises BadInput where it is damaged."""
+    """The edits that a person made to tasks; none where there is no file.
+
+    Raises:
+        BadInput: it is damaged.
+        Tampered: the home is shared, and it is not the version that a command wrote last.
+    """
     from deputize.stages.cluster.task_edits import Edits
 
     path = edits_path(home)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Edits)
+        data = path.read_bytes()
+        edits = msgspec.json.decode(data, type=Edits)
     except FileNotFoundError:
         return Edits()
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInput(f"{path} cannot be read ({error}); delete it to forget all edits of tasks.") from error
+    home.noted_files.check(path, data, "Put the newest copy back, or delete it to forget all edits of tasks.")
+    return edits
+
+
+def write_edits(home: Home, edits: Edits) -> None:
+    """Replaces the edits. Raises StoreError."""
+    data = msgspec.json.format(msgspec.json.encode(edits), indent=1)
+    home.noted_files.note(edits_path(home), data)
+    write_atomic(edits_path(home), data)

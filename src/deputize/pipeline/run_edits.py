@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
-
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
-from deputize.files import write_atomic
 from deputize.home import Home
-from deputize.pipeline.edits_file import edits_path, read_edits
+from deputize.pipeline.edits_file import read_edits, write_edits
 from deputize.pipeline.run import Run, latest_run, read_state
 from deputize.pipeline.stage_table import steps_from
 
@@ -72,6 +69,5 @@ def _edit_tasks(run: Run, change: Change) -> Edited:
     if later:
         run.forget(later)
     run.artifact("cluster", Discovered).write(after)
-    kept = Edits(edits=[*edits.edits, edit])
-    write_atomic(edits_path(run.home), msgspec.json.format(msgspec.json.encode(kept), indent=1))
+    write_edits(run.home, Edits(edits=[*edits.edits, edit]))
     return Edited(run_id=run.state.run_id, forgotten=forgotten, discovered=after)

@@ -15,8 +15,10 @@ import numpy as np
 
 from deputize.core.artifacts import Specialist
 from deputize.core.config import EngineSettings
+from deputize.core.errors import Tampered
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
+from deputize.files import FileStamp, stamp_of
 from deputize.locations import models_path
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, engine_of
 from deputize.specialists.cascade import CascadePredictor, load_first
@@ -197,8 +199,30 @@ def load(
         MissingExtra: the base model is not fetched, or a package is not installed.
         Tampered: a file does not match its checksum.
     """
+    before = _stamps(folder)
     card = read_card(folder)
     check_files(folder, card)
+    loaded = _loaded(folder, card, models_dir, device=device, only_early=only_early, engine=engine)
+    # else a file could be another one when its checksum is taken than when it is read
+    if _stamps(folder) != before:
+        unload(loaded)
+        raise Tampered(f"A file of {folder} was changed while it was loaded.")
+    return loaded
+
+
+def _stamps(folder: Path) -> dict[Path, FileStamp | None]:
+    return {path: stamp_of(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def _loaded(
+    folder: Path,
+    card: Specialist,
+    models_dir: Path,
+    *,
+    device: str,
+    only_early: bool,
+    engine: EngineSettings | None,
+) -> SpecialistPredictor:
     settings = settings_of(card)
     detector = None
     if (folder / OUT_OF_DISTRIBUTION_FILE).is_file():

@@ -137,6 +137,8 @@ def test_only_so_many_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_the_setting_makes_a_masker(tmp_path: Any) -> None:
-    assert make_masker(tmp_path, Privacy(), Home(tmp_path).keyring) is None
-    made = make_masker(tmp_path, PRIVACY, Home(tmp_path).keyring)
+    home = Home(tmp_path, environ={})
+    assert make_masker(home) is None
+    home.config_path.write_text('[privacy]\nlive = "mask"\n')
+    made = make_masker(home)
     assert made is not None and isinstance(made._detector, DetectorProcess)

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import pytest
 from tests import tiny_tasks
 from tests.unit.specialists.test_specialist_card import card
 
+from deputize.core.errors import Tampered
 from deputize.core.records import Request
 from deputize.core.subjects import Subjects
 from deputize.specialists.base import RawPrediction, without_free_text
+from deputize.specialists.catalogue import sha256_of
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
-from deputize.specialists.predictor import SpecialistPredictor, unload
-from deputize.specialists.specialist_card import settings_of
+from deputize.specialists.predictor import SpecialistPredictor, load, unload
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.specialist_card import settings_of, write_card
 
 TRAIN = [f"parcel LH-{i} has not arrived, please {v} it" for i in range(120) for v in ("send", "refund")]
 
@@ -109,3 +113,24 @@ def test_an_answer_in_low_precision_does_not_depend_on_its_batch() -> None:
         one = specialist(Rounded(depends))
         together = [p.confidence for p in one.predict(requests)]
         assert (together == [one.predict([r])[0].confidence for r in requests]) is same
+
+
+def test_a_file_that_is_another_one_when_it_is_checked_than_when_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"genuine")
+    write_card(tmp_path, card(checksums={"weights": sha256_of(weights)}))
+    swaps = [False]
+
+    def loader(stored: StoredSpecialist) -> Echo:
+        if swaps[0]:
+            weights.write_bytes(b"forged!")
+            weights.write_bytes(b"genuine")
+        return Echo()
+
+    monkeypatch.setattr("deputize.specialists.predictor.loader_of", lambda kind: loader)
+    assert isinstance(load(tmp_path, tmp_path), SpecialistPredictor)
+    swaps[0] = True
+    with pytest.raises(Tampered, match="while it was loaded"):
+        load(tmp_path, tmp_path)

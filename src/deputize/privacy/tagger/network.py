@@ -21,7 +21,7 @@ from deputize.privacy.call_texts import valid_unicode
 from deputize.privacy.tagger.encoding import windows
 from deputize.specialists.torch_runtime import torch_module
 
-CARD, WEIGHTS, CONFIG, TOKENIZER = "tagger.json", "tagger.safetensors", "config.json", "tokenizer.json"
+WEIGHTS, CONFIG, TOKENIZER = "tagger.safetensors", "config.json", "tokenizer.json"
 _CONFIG_KEYS = (
     "hidden_size",
     "num_hidden_layers",

@@ -8,6 +8,8 @@ import msgspec
 
 from deputize.core.records import Record
 
+CARD = "tagger.json"
+"""Its file."""
 TAGGER_VERSION = 1
 
 

@@ -27,7 +27,7 @@ from deputize.privacy.tagger import network
 from deputize.privacy.tagger.encoding import classes_of, n_classes, windows
 from deputize.privacy.tagger.labelled_text import Sample
 from deputize.privacy.tagger.samples import sample_of
-from deputize.privacy.tagger.tagger_card import TaggerCard
+from deputize.privacy.tagger.tagger_card import CARD, TaggerCard
 from deputize.privacy.tagger.threshold import OVERLAP, WINDOW, choose_threshold
 from deputize.privacy.tagger.training_loop import (
     TaggerTraining,
@@ -190,7 +190,7 @@ def _write(model: Any, card: TaggerCard, base_dir: Path, out_dir: Path) -> Tagge
         card = msgspec.structs.replace(
             card, checksums={p.name: sha256_of(p) for p in sorted(fresh.iterdir())}
         )
-        (fresh / network.CARD).write_bytes(encode(card))
+        (fresh / CARD).write_bytes(encode(card))
         fresh.chmod(0o755)
         if out_dir.exists():
             stale = fresh.with_name(fresh.name + ".old")
@@ -208,7 +208,7 @@ def _write(model: Any, card: TaggerCard, base_dir: Path, out_dir: Path) -> Tagge
 
 def check_out_dir(out_dir: Path) -> None:
     """Raises BadInput where a tagger may not be written: over a file, or over a folder that holds something else."""
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / network.CARD).is_file():
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / CARD).is_file():
         raise BadInput(f"{out_dir} contains something other than a tagger; name a new folder.")
     if out_dir.exists() and not out_dir.is_dir():
         raise BadInput(f"{out_dir} is a file; a tagger is a folder.")

@@ -18,9 +18,8 @@ from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.tagger.detection_counts import DetectionCounts
 from deputize.privacy.tagger.labelled_text import Sample
-from deputize.privacy.tagger.network import CARD
 from deputize.privacy.tagger.samples import SET_TYPES, read_samples
-from deputize.privacy.tagger.tagger_card import TaggerCard
+from deputize.privacy.tagger.tagger_card import CARD, TaggerCard
 from deputize.privacy.tagger.tagger_detector import load_tagger
 from deputize.privacy.tagger.train import check_out_dir, train_tagger
 from deputize.privacy.tagger.training_loop import TaggerTrainingSettings

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import decode
-from deputize.privacy.tagger.network import CARD
-from deputize.privacy.tagger.tagger_card import TaggerCard
+from deputize.privacy.tagger.tagger_card import CARD, TaggerCard
+
+if TYPE_CHECKING:
+    from deputize.home import Home
 
 NONE = "none"
 DEFAULT = "default"
@@ -56,6 +59,23 @@ def chosen_name(home: Path, wanted: str = "") -> str:
     if path is None:
         return NONE if wanted == NONE else DEFAULT
     return path.name if path.parent == home / "taggers" else str(path)
+
+
+def check_tagger(home: Home) -> None:
+    """Looks at the tagger of its own that a home uses: one in HOME/taggers must be as a command wrote it.
+
+    Raises:
+        BadInput: as chosen_path.
+        Tampered: the home is shared, and the tagger is another one.
+    """
+    path = chosen_path(home.path, home.privacy().tagger)
+    if path is None or path.parent != home.path / "taggers":
+        return
+    remedy = (
+        "Train it again (deputize privacy train), or put it into a folder outside of the home and name that in config.toml: [privacy] "
+        "tagger."
+    )
+    home.noted_files.check(path / CARD, (path / CARD).read_bytes(), remedy)
 
 
 def read_card(path: Path) -> TaggerCard:

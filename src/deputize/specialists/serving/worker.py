@@ -24,6 +24,7 @@ import msgspec
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
+from deputize.files import FileStamp, stamp_of
 from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
 
@@ -112,7 +113,7 @@ class SpecialistCache:
         most: int = MAX_LOADED,
     ) -> None:
         self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
-        self._loaded: OrderedDict[str, tuple[int, Predictor]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[FileStamp, Predictor]] = OrderedDict()
         self._loading = threading.Lock()
 
     def get(self, name: str) -> Predictor:
@@ -124,14 +125,13 @@ class SpecialistCache:
         folder = (self.home / name).resolve()
         if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
             raise BadInput(f"{name!r} leads out of the home")
-        try:
-            stamp = (folder / "specialist.json").stat().st_mtime_ns
-        except OSError:
-            raise BadInput(f"there is no specialist in {name!r}") from None
+        stamp = stamp_of(folder / "specialist.json")
+        if stamp is None:
+            raise BadInput(f"there is no specialist in {name!r}")
         with self._loading:
             return self._found_or_loaded(name, folder, stamp)
 
-    def _found_or_loaded(self, name: str, folder: Path, stamp: int) -> Predictor:
+    def _found_or_loaded(self, name: str, folder: Path, stamp: FileStamp) -> Predictor:
         found = self._loaded.get(name)
         if found is not None and found[0] == stamp:
             self._loaded.move_to_end(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.privacy.tagger.network import CARD
+from deputize.privacy.tagger.tagger_card import CARD
 from deputize.privacy.tagger.versions import NONE, chosen_path, next_path, read_card
 
 

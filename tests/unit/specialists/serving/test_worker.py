@@ -228,3 +228,17 @@ def test_where_the_first_member_fails_the_whole_cascade_is_asked(tmp_path: Path)
     plain = SpecialistCache(tmp_path, Echo, lambda s: None)
     answer_early([pending(4, "s", told)], plain, left.append)
     assert [p.ask.id for p in left] == [1, 2, 3, 4] and all(p.is_open for p in left) and not told
+
+
+def test_a_card_that_was_changed_in_place_is_loaded_again_whatever_its_times_say(tmp_path: Path) -> None:
+    """Else a forged card, put back before anybody looks, would go on answering."""
+    import os
+
+    card = home_with(tmp_path, "a") / "a" / "specialist.json"
+    card.write_text('{"a":1}')
+    cache, times = SpecialistCache(tmp_path, Echo, lambda s: None), card.stat()
+    first = cache.get("a")
+    with card.open("r+") as file:
+        file.write('{"b":2}')
+    os.utime(card, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert cache.get("a") is not first

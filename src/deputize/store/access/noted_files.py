@@ -1,0 +1,57 @@
+"""Files of a home that commands write and that steer it, in clear: the newest version of each is known to the audit log.
+
+As with settings (store.access.accepted_config), another version is refused in a home that people share, which is one that has had
+API keys. In a home without keys its one user is at work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from deputize.core.errors import Tampered
+from deputize.store.access.audit_log import AuditLog
+
+
+class NotedFiles:
+    """Notes versions of files by their digest, and refuses others."""
+
+    def __init__(self, home: Path, audit: Callable[[], AuditLog], is_shared: Callable[[], bool]) -> None:
+        """
+        Args:
+            home: the home folder.
+            audit: its audit log; called when it is needed.
+            is_shared: True where people share the home.
+        """
+        self._home, self._audit, self._is_shared = home, audit, is_shared
+
+    def note(self, path: Path, data: bytes) -> None:
+        """Notes the version of a file that is in force from now on. Raises StoreError where the log cannot be written."""
+        name = path.relative_to(self._home).as_posix()
+        self._audit().append("file.write", subject=name, detail={"file": name, "sha256": _digest(data)})
+
+    def check(self, path: Path, data: bytes, remedy: str) -> None:
+        """Raises Tampered, with an entry of the audit log, where a home is shared and this is not the version noted last.
+
+        Args:
+            path: of the file.
+            data: its bytes.
+            remedy: a sentence: how to go on.
+        """
+        if not self._is_shared():
+            return
+        name = path.relative_to(self._home).as_posix()
+        _, entry = self._audit().latest("file", name)
+        if entry is not None and entry.detail.get("sha256") == _digest(data):
+            if not (doubt := self._audit().doubt(entry)):
+                return
+            how = f"may be an older copy, for the audit log is not whole ({doubt})"
+        else:
+            how = "is not the one that a command wrote last"
+        self._audit().append("denied", subject=name, detail={"why": f"the file {how}"})
+        raise Tampered(f"{path} {how}, so it is not used. {remedy}")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
