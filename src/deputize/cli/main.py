@@ -20,6 +20,7 @@ from click.shell_completion import CompletionItem
 
 from deputize.cli.commands import COMMANDS, GROUPS, overview, write_help
 from deputize.cli.completion import answer_shell
+from deputize.cli.plain_text import plain
 from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
@@ -182,7 +183,7 @@ def _hint(error: click.ClickException) -> str:
 
 def _fail(terminal: Terminal, sentence: str, code: str, exit_code: int, *, hint: str = "") -> int:
     with contextlib.suppress(OSError):
-        click.echo(f"deputize: {sentence}" + (f"\n{hint}" if hint else ""), err=True)
+        click.echo(plain(f"deputize: {sentence}" + (f"\n{hint}" if hint else "")), err=True)
         if terminal.json:
             terminal.result({"error": {"code": code, "message": sentence}}, lambda: None)
     return exit_code

@@ -70,14 +70,16 @@ class Terminal:
         self.show(table)
 
     def show(self, what: Any) -> None:
-        """Anything rich can draw, on stdout."""
+        """Anything rich can draw, on stdout; texts in it steer no terminal."""
         from rich.console import Console
+        from rich.segment import Segment, Segments
 
         # a pipe has no width of its own: do not cut what a program is going to read
         console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
         # drawn here and written in one piece, so that a reader who left is our error to handle, not rich's
         with console.capture() as written:
-            console.print(what)
+            drawn = console.render(what)
+            console.print(Segments(s if s.control else Segment(plain(s.text), s.style) for s in drawn))
         click.echo(written.get(), nl=False)
 
     @contextlib.contextmanager

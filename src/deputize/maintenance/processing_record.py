@@ -61,6 +61,7 @@ def processing_record(home: Home) -> ProcessingRecord:
             f"{', '.join(_SAID_BY_PEOPLE)}."
         )
     keyring = home.require_keys()
+    home.note_keys_used()  # before the store is opened, which makes one where there is none
     with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
         tenants, n_calls = store.tenants(), store.count()
     convert = Convert.model_validate(home.table("convert"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from rich.text import Text
 
 from deputize.cli.terminal import Terminal
 
@@ -37,6 +38,7 @@ def test_what_looks_like_markup_is_shown_as_it_is(cell: str, capsys: pytest.Capt
 def test_nothing_that_steers_a_terminal_is_written(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal()
     terminal.table(("a",), [(text,)])
+    terminal.show(Text(text))
     terminal.say(text)
     terminal.note(text)
     out, err = capsys.readouterr()

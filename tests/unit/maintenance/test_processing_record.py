@@ -42,3 +42,11 @@ def test_a_setting_that_is_not_known_is_named(tmp_path: Path) -> None:
         (tmp_path / "config.toml").write_text("[processing]\ncontroler = 'x'\n")
         with pytest.raises(BadInput, match="controler"):
             processing_record(home)
+
+
+def test_the_audit_log_is_there_before_a_store_is_made(tmp_path: Path) -> None:
+    """A store without a log means that the log was removed."""
+    with Home(tmp_path, environ={}) as home:
+        assert home.keyring.id
+        processing_record(home)
+        assert (tmp_path / "store.db").exists() and home.audit.verify().ok

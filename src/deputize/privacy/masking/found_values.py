@@ -12,6 +12,10 @@ from deputize.privacy.scan.line_index import lines_of
 
 MAX_REMEMBERED = 100_000
 """Lines and texts whose findings are remembered; the texts themselves are not."""
+MAX_CHARS = 16_000_000
+"""Characters that all remembered values may have together, each counted once a line or text that it stands in."""
+_ENTRY_CHARS, _FINDING_CHARS = 60, 40
+"""What an entry, and a finding in it, count for besides their values."""
 
 Findings = tuple[Finding, ...]
 Line = tuple[str, bool]
@@ -21,9 +25,10 @@ Line = tuple[str, bool]
 class FoundValues:
     """The findings in lines and texts, by their digests; for several threads."""
 
-    def __init__(self, max_remembered: int = MAX_REMEMBERED) -> None:
+    def __init__(self, max_remembered: int = MAX_REMEMBERED, max_chars: int = MAX_CHARS) -> None:
         self._known: OrderedDict[bytes, Findings] = OrderedDict()
-        self._max, self._lock = max_remembered, Lock()
+        self._max, self._max_chars, self._lock = max_remembered, max_chars, Lock()
+        self._n_chars = 0
 
     def new_lines(self, texts: Iterable[str]) -> list[Line]:
         """The lines of texts that have not been looked at, each once."""
@@ -57,10 +62,17 @@ class FoundValues:
 
     def _remember(self, key: bytes, findings: Findings) -> None:
         with self._lock:
+            before = self._known.get(key)
+            self._n_chars += _chars(findings) - (0 if before is None else _chars(before))
             self._known[key] = findings
             self._known.move_to_end(key)
-            if len(self._known) > self._max:
-                self._known.popitem(last=False)
+            # the newest stays, however large: whoever looked for it needs it now
+            while len(self._known) > 1 and (len(self._known) > self._max or self._n_chars > self._max_chars):
+                self._n_chars -= _chars(self._known.popitem(last=False)[1])
+
+
+def _chars(findings: Findings) -> int:
+    return _ENTRY_CHARS + sum(_FINDING_CHARS + len(finding.value) for finding in findings)
 
 
 def _digest_of(line: Line) -> bytes:

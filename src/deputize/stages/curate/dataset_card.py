@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,7 +99,7 @@ def dataset_card(curated: Curated, counts: CardCounts, config: Convert) -> str:
         ["## Licences", "", *_licences(counts, config.min_origins)],
     ]
     if curated.warnings:
-        sections.append(["## Warnings", "", *(f"- {w}" for w in curated.warnings)])
+        sections.append(["## Warnings", "", *(f"- {_inert(w)}" for w in curated.warnings)])
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
@@ -289,4 +290,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
+    return " ".join(_inert(str(value)).replace("|", "\\|").split())
+
+
+def _inert(text: str) -> str:
+    """A name of the log as text: no tag for whatever shows Markdown, no sign that steers a terminal."""
+    return "".join(c if c.isprintable() else " " for c in html.escape(text, quote=False))

@@ -31,3 +31,15 @@ def test_the_oldest_are_forgotten() -> None:
     for n in range(5):
         found.add([(f"line {n}", True)], [()])
     assert found.new_lines(["line 0", "line 4"]) == [("line 0", True)]
+
+
+def test_large_values_are_forgotten_before_they_fill_the_memory() -> None:
+    found = FoundValues(max_chars=10_000)
+    for n in range(20):
+        found.add([(f"line {n}", True)], [(Finding("URL", f"{n:02}" * 1000, 0.9),)])
+    kept = [n for n in range(20) if not found.new_lines([f"line {n}"])]
+    assert kept == [16, 17, 18, 19]
+    found.add([("line 19", True)], [()])
+    assert found.findings(["line 19"]) == [] and found.new_lines(["line 18"]) == []
+    found.add([("long", True)], [(Finding("URL", "x" * 50_000, 0.9),)])
+    assert found.new_lines(["long", "line 19"]) == [("line 19", True)], "the newest is there to be used"

@@ -178,3 +178,13 @@ def test_the_card_says_what_is_counted_as_independent(curated: Curated) -> None:
     assert "3 groups repeat the prompts of others" in card
     assert "of 5 people: split by episode; a new person may differ." in card
     assert "split by person, so" in card_of(msgspec.structs.replace(facts, split_by_person=True))
+
+
+def test_a_name_of_the_log_is_no_tag_and_steers_no_terminal() -> None:
+    """Whoever calls names the site, and others read the card as Markdown or at a terminal."""
+    name = "shop<img src=x onerror=alert(1)>\x1b]0;title\x07"
+    card = card_of(
+        curate([msgspec.structs.replace(c, agent=name, origin=f"o{i % 9}") for i, c in enumerate(log(20))])
+    )
+    assert "<img" not in card and "&lt;img" in card
+    assert all(c.isprintable() or c == "\n" for c in card)
