@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
 from deputize.core.artifacts import Curated, Discovered
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
