@@ -18,6 +18,8 @@ from deputize.core.subjects import Subjects
 
 MAX_NAME = 60
 """Characters of a name."""
+SHARED_BY, SHARED_PART = 3, 1 / 3
+"""A task without a sentence of its own is named after one of no more tasks, and of no larger part of them: others are a preamble."""
 MAX_ANSWERS = 50
 """Characters of the answers in a name."""
 OWN_SHARE = 0.9
@@ -30,12 +32,13 @@ _JOB = re.compile(
     re.I,
 )
 _DUTY = re.compile(
-    r"\b(?:your (?:job|task|goal) is to|your ability to|(?:need|want|ask) you to|you (?:will|must|should|are to|are asked to|need to)|"
+    r"\b(?:(?:your|the) (?:\w+ )?(?:job|task|goal|objective) is to|your ability to|(?:need|want|ask) you to|you (?:will|must|should|are to|are asked to|need to)|"
     r"please|tasked with)\s+(\w.+)",
     re.I,
 )
 _ROLE = re.compile(
-    r"(?:^\W*you are|^\W*as|you act as)\s+(?:an?|the|our)\s+(?:(?:helpful|expert|professional)\s+)?(.+)", re.I
+    r"(?:^\W*you are(?: [^,.:]{1,40},)?|^\W*as|you act as)\s+(?:an?|the|our)\s+(?:(?:helpful|expert|professional)\s+)?(.+)",
+    re.I,
 )
 _VERBS_TEXT = """add analyse analyze annotate answer assess assign break calculate categorise categorize check choose classify
     compare compose compute convert copy correct create decide define describe design detect determine draft edit
@@ -97,6 +100,11 @@ _PREPOSITIONS = frozenset(
         "with",
     ]
 )
+_JOINS = frozenset(["and", "or"])
+_CUT_BEFORE = _PREPOSITIONS | _JOINS
+_LABEL = re.compile(r"^\W*[A-Z][\w ]{1,24}:\s+(?=[A-Z][\w'’-]+\s)")
+"""The word before what a line says: "Statement: ...", "Role: ..."."""
+_MASKED = re.compile(rf"(?:{MASK}\W*)+")
 _CLAUSE = re.compile(r"[.;:!?()\[\]{}<>|\n]| - | – |" + MASK)
 _LETTERS = re.compile(r"[^\W\d_][\w'-]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -127,11 +135,15 @@ def names_of(clues: Sequence[NameClues]) -> list[str]:
     sites = Counter(_site_words(one.site) for one in clues)
     typical = typical_words(clues)
     names: list[str] = []
-    for one, own, topic in zip(clues, _own_sentences(clues), typical, strict=True):
-        site = _site_words(one.site)
-        asked = _asked(own, is_conversation=one.contract.kind == "tool_call")
+    for one, (own, shared), topic in zip(clues, _sentences(clues), typical, strict=True):
+        site, is_conversation = _site_words(one.site), one.contract.kind == "tool_call"
+        asked = _asked(own, is_conversation=is_conversation)
         if not asked and site and sites[site] == 1:
             asked = site
+        if (
+            not asked and one.contract.kind == "text"
+        ):  # other answers say more than what several tasks were asked
+            asked = _asked(shared, is_conversation=False)
         names.append(asked or _answer_name(one.contract, topic))
     differences: tuple[Callable[[int], str], ...] = (
         lambda i: answer_words(clues[i].contract),
@@ -143,19 +155,33 @@ def names_of(clues: Sequence[NameClues]) -> list[str]:
     return _numbered(names)
 
 
-def _own_sentences(clues: Sequence[NameClues]) -> list[list[str]]:
-    """Of each task the constant sentences that (nearly) no call of another task has, in the order of the prompt."""
-    sentences = [
-        [s.strip() for line in one.fixed for s in _SENTENCE.split(line) if s.strip()] for one in clues
-    ]
-    n_calls: Counter[str] = Counter()
+def _sentences(clues: Sequence[NameClues]) -> list[tuple[list[str], list[str]]]:
+    """Of each task the constant sentences that (nearly) no call of another task has, and those of few tasks, in the order of the
+    prompt."""
+    sentences = [list(_split(one.fixed)) for one in clues]
+    n_calls, n_tasks = Counter[str](), Counter[str]()
     for one, of_task in zip(clues, sentences, strict=True):
         for sentence in {s.casefold() for s in of_task}:
             n_calls[sentence] += one.n_calls
+            n_tasks[sentence] += 1
+    most = min(SHARED_BY, int(len(clues) * SHARED_PART))
     return [
-        [s for s in of_task if one.n_calls >= OWN_SHARE * n_calls[s.casefold()]]
+        (
+            [s for s in of_task if one.n_calls >= OWN_SHARE * n_calls[s.casefold()]],
+            [s for s in of_task if n_tasks[s.casefold()] <= most],
+        )
         for one, of_task in zip(clues, sentences, strict=True)
     ]
+
+
+def _split(lines: Sequence[str]) -> Iterator[str]:
+    """The sentences of lines; of one with a label before it also what stands behind the label."""
+    for line in lines:
+        for sentence in _SENTENCE.split(line):
+            if sentence := sentence.strip():
+                yield sentence
+                if label := _LABEL.match(sentence):
+                    yield sentence[label.end() :]
 
 
 # ---------------------------------------------------------------- the instruction
@@ -174,7 +200,8 @@ def _job(sentences: Sequence[str], is_conversation: bool) -> str:
         found = _JOB.match(sentence)
         job = _phrase(found.group(1)) if found else ""
         first, n_words = job.split(" ")[0].lower(), len(job.split())
-        if not job or first in _STOP or (first not in _VERBS and n_words > 4):
+        is_code = any(not any(c.isalpha() for c in word) for word in job.split())
+        if not job or is_code or first in _STOP or (first not in _VERBS and n_words > 4):
             continue
         told = _imperative(sentences[at : at + 3], is_conversation) if n_words <= 2 else ""
         return _fitted(f"{job}: {told}", MAX_NAME) if told and told != job else job
@@ -238,7 +265,10 @@ def _joined(sentences: Sequence[str]) -> Iterator[str]:
 
 def _phrase(text: str) -> str:
     """The first clause, cut to the length of a name, with a verb at its beginning in lower case."""
-    clause = _CLAUSE.split(text.strip(" \"'*_#`"), maxsplit=1)[0].partition(" according to ")[0]
+    text = text.strip(" \"'*_#`")
+    if len(text.partition(MASK)[0].split()) <= 2:  # too little is left without what stands behind a value
+        text = _MASKED.sub("… ", text, count=1)
+    clause = _CLAUSE.split(text, maxsplit=1)[0].partition(" according to ")[0]
     first, comma, rest = clause.partition(",")
     if comma and len(first.split()) >= 3 and (len(clause) > MAX_NAME or rest.strip() == "please"):
         clause = first
@@ -247,7 +277,7 @@ def _phrase(text: str) -> str:
         words = _ended(words)
     if words and words[0].lower() in _VERBS:
         words[0] = words[0].lower()
-    return _fitted(" ".join(words), MAX_NAME)
+    return _fitted(" ".join(words).rstrip(", "), MAX_NAME)
 
 
 def _fitted(text: str, most: int) -> str:
@@ -258,8 +288,8 @@ def _fitted(text: str, most: int) -> str:
     words = text[: most + 1].rsplit(" ", 1)[0].split() if " " in text[: most + 1] else [text[:most]]
     words = _ended(words)
     # the end of a phrase that was cut within its last part
-    last = max((i for i, word in enumerate(words) if word.lower() in _PREPOSITIONS), default=0)
-    if last >= max(3, len(words) - 3):
+    last = max((i for i, word in enumerate(words) if word.lower() in _CUT_BEFORE), default=0)
+    if last >= max(2 if words[last] in _JOINS else 3, len(words) - 3):
         words = _ended(words[:last])
     return " ".join(words).rstrip(",:;- ")
 

@@ -19,7 +19,7 @@ from deputize.core.records import Call, Contract, Example, Message, Request, Rou
 from deputize.router.table import RouteTable
 from deputize.stages.cluster import task_edits
 from deputize.stages.cluster.run import discover, run
-from deputize.stages.cluster.task_names import NameClues, typical_words
+from deputize.stages.cluster.task_names import MAX_NAME, NameClues, typical_words
 from deputize.stages.cluster.task_prompt import template_text
 
 pytest.importorskip("graspologic_native")
@@ -414,6 +414,29 @@ def test_recorded_logs(name: str, kinds: list[str]) -> None:
     if name != "haiku_gateway_log":
         assert all(t.contract.may_defer == (t.contract.kind == "tool_call") for t in found.tasks)
     assert sum(t.n_calls for t in found.tasks) >= 0.99 * len(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("log", "least_told"),
+    [("metagpt_rsp_cache", 0.5), ("haiku_gateway_log", 1.0), ("agentdojo_benign_strong", 1.0)],
+)
+def test_names_of_tasks_of_recorded_logs(log: str, least_told: float) -> None:
+    """Distinct, short, without leftovers of templates; most say what is asked, and not only which words are typical."""
+    path = DATA / f"{log}.jsonl.gz"
+    if not path.exists():
+        pytest.skip("the recorded traffic in ../shared/data is not here")
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    fields = ("id", "messages", "tools", "response", "agent")
+    calls = [Call(**{name: row[name] for name in fields}, episode=str(row["run_id"])) for row in rows]
+    names = {row["task"]: row["name"] for row in discover(calls, models_dir=NOWHERE)}
+    assert len({name.casefold() for name in names.values()}) == len(names)
+    assert all(0 < len(name) <= MAX_NAME and not set(name) & set("⟨⟩[]{}<>") for name in names.values()), (
+        names
+    )
+    n_told = sum(not name.startswith("write a text") for name in names.values())
+    assert n_told >= least_told * len(names), names
 
 
 def with_habits(least: int) -> tuple[str, Discovered]:

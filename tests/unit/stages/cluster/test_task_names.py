@@ -47,6 +47,31 @@ def test_a_name_is_the_instruction() -> None:
     assert name_of(TEXT, agent) == "answer as the travel agent"
 
 
+def test_an_instruction_behind_a_label_a_name_or_a_value_is_found() -> None:
+    """As in agents' prompts: a statement, a role with a name of its own, a value in the middle of what is asked."""
+    assert (
+        name_of(TEXT, "Statement: Write the ⟨⟩ part of the plan, WITHOUT ⟨⟩!")
+        == "write the … part of the plan"
+    )
+    reviewer = "Role: You are an engineer, and your main task is to review and revise the code."
+    assert name_of(TEXT, reviewer) == "review and revise the code"
+    interpreter = "You are Code Interpreter, a world-class programmer that can complete any goal."
+    assert name_of(tools("execute"), interpreter) == "next step of the world-class programmer"
+    assert name_of(TEXT, 'instruction: str = ""') == "write a text", "code is no instruction"
+    long = "Generate output and make sure that it follows the example, whatever it is"
+    assert name_of(TEXT, long) == "generate output and make sure that it follows the example"
+
+
+def test_what_few_tasks_were_asked_names_them_before_their_words_do() -> None:
+    """What many were asked is a preamble; what two of seven were asked says more than the words of their texts."""
+    shared = ["Rewrite the question as a query."]
+    clues = [NameClues(TEXT, HOUSE, [f"letter about topic{n} and topic{n}"] * 3) for n in "abcde"]
+    clues += [NameClues(TEXT, [*HOUSE, *shared], [f"letter on matter{n}"] * 3) for n in "fg"]
+    names = names_of(clues)
+    assert all(name.startswith("rewrite the question as a query (") for name in names[5:]), names
+    assert all(name.startswith("write a text (") for name in names[:5]), names
+
+
 def test_a_title_has_its_instruction_behind_it() -> None:
     lines = "JOB: policy check. Decide if the case is settled without a person signing it off."
     assert name_of(YES_NO, lines) == "policy check: decide if the case is settled without a person"
