@@ -3,6 +3,7 @@
 --only recorded    false certificates of the real evaluation over draws from recorded logs
 --only simulated   the same over simulated logs whose truth is known
 --only labels      the same where the right answers of some calls are known
+--only episodes    the same where episodes have several calls, beside the test of one call of each
 --only repeated    the same over five tasks at once, and over ten runs of a growing log
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
@@ -22,6 +23,7 @@ PARTS = (
     "recorded",
     "simulated",
     "labels",
+    "episodes",
     "repeated",
     "watching",
     "decision",
@@ -47,6 +49,11 @@ def main(argv: list[str] | None = None) -> int:
     if "labels" in parts:
         out["labels"] = validity.labelled_rows(given.draws, given.seed)
         table.show("False certificates about right answers (allowed: delta)", out["labels"])
+    if "episodes" in parts:
+        out["episodes"] = validity.episode_rows(given.draws, given.seed)
+        table.show(
+            "Long episodes: what is certified, and false certificates (allowed: delta)", out["episodes"]
+        )
     if "repeated" in parts:
         out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
         out["growing"] = repeated_tests.growing_rows(validity.CONFIG, max(1, given.draws // 2), given.seed)

@@ -282,6 +282,20 @@ def dialogues_without_names(rng: Generator, n: int, n_steps: int = 6) -> Traffic
     )
 
 
+def long_episodes(rng: Generator, n: int, size: int, alike: float) -> Traffic:
+    """Named episodes of `size` calls; a part `alike` of the calls is as hard, and answered as well, as the episode."""
+    confidence, wrong = _specialist(rng, np.full(n, 0.4))
+    own_confidence, own_wrong = _specialist(rng, np.full(n * size, 0.4))
+    shared = rng.random(n * size) < alike
+    calls = [_call(i, f"c{i}", episode=f"e{i // size}") for i in range(n * size)]
+    return Traffic(
+        calls,
+        np.where(shared, np.repeat(confidence, size), own_confidence),
+        np.where(shared, np.repeat(wrong, size), own_wrong),
+        _loss([0.4], [1.0]),
+    )
+
+
 def common_prompts(rng: Generator, n: int, n_prompts: int = 12) -> Traffic:
     """Four calls in ten ask one of twelve prompts, exactly, on both sides of every split; each is answered alike each time."""
     common = rng.random(n) < 0.4

@@ -8,6 +8,7 @@ simulated logs the truth is known from how they are made (benchmarks.simulated_t
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from benchmarks.recorded_tasks import Preparation, RecordedTask, recorded_tasks
 from deputize.core.config import Convert
 from deputize.core.errors import DeputizeError
 from deputize.core.task_results import TaskResult
+from deputize.scoring import certificates as cert
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CONFIG = Convert(methods=("linear",), epsilon=0.05, delta=0.05, minutes=20)
@@ -165,6 +167,70 @@ def _outcomes_of_simulations(
             loss = traffic.loss(one.threshold) if one.threshold is not None else 0.0
             outcomes.setdefault(one.epsilon, Outcomes()).add(one.threshold, one.share_certified, loss)
     return outcomes
+
+
+EPISODES: tuple[tuple[int, int, float], ...] = (
+    (300, 6, 0.0),
+    (300, 6, 0.3),
+    (300, 6, 1.0),
+    (300, 12, 0.3),
+    (600, 3, 0.3),
+    (600, 6, 0.3),
+)
+"""(episodes of the log, calls of each, part of the calls that is like its episode)."""
+
+
+def episode_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
+    """For each kind of long episodes what the evaluation certifies, beside one call of each episode on the same calibration calls."""
+    out = []
+    for n, size, alike in EPISODES:
+        used, one_call, n_whole, n_units = Outcomes(), Outcomes(), 0, 0
+        for draw in range(n_draws):
+            traffic = simulated_traffic.long_episodes(np.random.default_rng([seed, draw]), n, size, alike)
+            result = simulated_traffic.evaluated(traffic, CONFIG.model_copy(update={"seed": seed + draw}))
+            found = result.certificate
+            if found is None:
+                used.add(None, 0.0, 0.0)
+            else:
+                n_whole += found.episodes is not None
+                used.add(found.threshold, found.share_served, traffic.loss(found.threshold))
+            threshold, share = _by_one_call(traffic, result, seed + draw)
+            one_call.add(threshold, share, traffic.loss(threshold) if threshold is not None else 0.0)
+            n_units += result.evaluation.n_calibration_groups
+        head = {"episodes": n, "calls of each": size, "alike": alike, "in calibration": n_units / n_draws}
+        for name, of in (("as evaluated", used), ("one call of each", one_call)):
+            whole = n_whole / n_draws if of is used else None
+            out.append({**head, "test": name, "whole": whole, **of.row(CONFIG.epsilon, CONFIG.delta)})
+        print(f"{n} episodes of {size} calls: {n_draws} logs", flush=True)
+    return out
+
+
+def _by_one_call(
+    traffic: simulated_traffic.Traffic, result: TaskResult, seed: int
+) -> tuple[float | None, float]:
+    """(threshold, share served) by the exact test on the same calibration calls; no threshold where nothing passes."""
+    asked = result.calibration
+    if not asked or result.delta_spending is None:
+        return None, 0.0
+    episode_of = {call.id: call.episode for call in traffic.calls}
+    confidence = np.array([-np.inf if c.confidence is None else c.confidence for c in asked])
+    wrong = np.array([not c.right for c in asked])
+    groups = [episode_of[c.call_id.removeprefix("t0-")] for c in asked]
+    largest = max(Counter(groups).values())
+    units = cert.draw_calls(groups, largest, seed)
+    made = cert.certify(
+        "not_worse_than_llm",
+        confidence[units],
+        wrong[units],
+        cert.every_threshold(confidence[units]),
+        CONFIG.epsilon,
+        result.delta_spending.test_level,
+        served_limit=CONFIG.limit_among_served,
+    )
+    if not made.n_passed:
+        return None, 0.0
+    threshold = float(made.thresholds_L[made.n_passed - 1])
+    return threshold, float((confidence >= threshold).mean())
 
 
 def simulated_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "family_levels",
         "contradicted_p",
     ),
+    "deputize.scoring.episode_bets": ("choose_bet", "certify_episodes"),
     "deputize.scoring.claim_words": ("claim", "refusal"),
     "deputize.scoring.intervals": (
         "wilson",
@@ -77,6 +78,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
 ABOUT: dict[str, str] = {
     "deputize.scoring.certificates": "Certificates by themselves: arrays in, verdicts out; no model, no file. Shape letters: N "
     "independent units, L thresholds. [What a certificate says](../concepts/certificates.md).",
+    "deputize.scoring.episode_bets": "The test of a certificate on whole episodes, and how it is chosen on validation.",
     "deputize.scoring.claim_words": "A verdict in words.",
     "deputize.scoring.intervals": "Intervals of measured shares and losses that know which calls belong together.",
     "deputize.testing": "A simulated LLM to test agents against, and contract checks for parts of your own.",

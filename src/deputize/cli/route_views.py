@@ -61,7 +61,10 @@ def _calibrated_on(one: Route) -> str:
         [] if not found.n_people else ["1 person" if found.n_people == 1 else f"{found.n_people:,} people"]
     )
     linked = LINKED_BY[found.linked_by]
-    return ", ".join([f"{found.n_calibration:,} units", *people, *([linked] if linked else [])])
+    units = f"{found.n_calibration:,} units"
+    if found.episodes is not None:
+        units = f"{found.n_calibration:,} calls of {found.episodes.n_episodes:,} episodes"
+    return ", ".join([units, *people, *([linked] if linked else [])])
 
 
 def _valid(one: Route, now_s: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
 
+from deputize.core.episode_bet import EpisodeBet
 from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.shadow_plan import ShadowPlan
@@ -354,7 +355,7 @@ class Certificate(Record):
     delta: float
     """The probability with which the claim may be false, other tests on the same groups included."""
     n_calibration: int
-    """Independent units: groups, one random call of each."""
+    """Units: independent calls, one random one of a group; or, where whole episodes were tested, all their calls."""
     threshold: float
     """The confidence from which the specialist answers."""
     share_served: float
@@ -395,6 +396,8 @@ class Certificate(Record):
     """Where the claim is about right answers: what is known of them; None: it is about the LLM's answers."""
     judge: JudgeEvidence | None = None
     """Who judged the answers and how well; None: they were compared. A judged certificate is a tier of its own."""
+    episodes: EpisodeBet | None = None
+    """Where whole episodes were tested, how; None: one call of each."""
     engine: str = ""
     """The engine that it was measured on, with the precision of its weights; on another one the LLM answers. "": any."""
     version: int = RECORD_VERSION
@@ -472,8 +475,7 @@ class KeySpace(Record):
     tenant: str = DEFAULT_TENANT
     """Whose calls its lines are of; the template keys of two tenants differ."""
     lines: list[str] = msgspec.field(default_factory=list)
-    """Recurring lines of this signature group, verbatim where they never vary, else normalised; those present in a
-    request are its key."""
+    """Recurring lines of this signature group, normalised where they vary; those present in a request are its key."""
     heads: list[str] = msgspec.field(default_factory=list)
     """`Label:` heads that stand for a line whose value varies."""
     prompt_limits: dict[str, PromptLimits] = msgspec.field(default_factory=dict)

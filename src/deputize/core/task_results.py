@@ -243,7 +243,9 @@ class CalibrationCall(Record):
     """At the certified threshold; false where the claim was refused."""
     right: bool
     """The answer is the LLM's."""
-    is_unit: bool = False  # one of the independent calls that the claim was tested on
+    is_unit: bool = False  # one of the calls that the claim was tested on
+    episode: int | None = None
+    """Number of its episode, where whole episodes were tested."""
     confidence: float | None = None
     """Null where nothing could be served: not asked, no answer, left to the LLM, out of distribution."""
     answer: str = ""

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec.structs import replace as replace_fields
 
 from deputize.core.artifacts import Discovered, Finetuned
+from deputize.core.episode_bet import EpisodeBet
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
 from deputize.core.records import Certificate, Record, Route
 from deputize.core.task_results import CalibrationCall, Evaluated, TaskResult
 from deputize.scoring import certificates as cert
 from deputize.scoring.certificates import CertificateKind
+from deputize.scoring.episode_bets import certify_episodes
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -94,7 +97,7 @@ def check_certificate(home: Home, route: Route, *, progress: Progress = silent) 
         again = replace(again, right_N=np.array([u.right for u in known], dtype=bool))
     differences += other_answers(known, again)
     n_gone, n_unread = len(units) - len(known), n_units - len(units)
-    n_served, n_errors, p_value = _counts(route.certificate, again, n_unread)
+    n_served, n_errors, p_value = counts_again(route.certificate, again, known, n_unread)
     if not n_gone:
         differences += other_counts(route.certificate, n_served, n_errors, p_value)
     return CertificateCheck(
@@ -202,8 +205,27 @@ def other_answers(known: Sequence[CalibrationCall], again: Evaluation) -> list[s
     return [f"{n} of {len(known)} calibration calls {what} than recorded" for n, what in counts if n]
 
 
+def counts_again(
+    certificate: Certificate, again: Evaluation, known: Sequence[CalibrationCall], n_unread: int
+) -> tuple[int, int, float]:
+    """(units served, served and wrong, p-value) at the certified threshold; unread units count as served and wrong.
+
+    Args:
+        certificate: of the route.
+        again: the answers now.
+        known: the records of the same calls.
+        n_unread: units that there was no time for, where one call of each episode was tested.
+    """
+    bet = certificate.episodes
+    return (
+        _counts(certificate, again, n_unread)
+        if bet is None
+        else _counts_of_episodes(certificate, bet, again, known)
+    )
+
+
 def _counts(certificate: Certificate, again: Evaluation, n_unread: int) -> tuple[int, int, float]:
-    """(units served, served and wrong, p-value) at the certified threshold; unread units count as served and wrong."""
+    """`counts_again` where one call of each episode was tested."""
     from deputize.stages.evaluate.claimed_loss import losses_of
 
     confidence_N = np.append(again.confidence_N, np.full(n_unread, np.inf))
@@ -223,6 +245,24 @@ def _counts(certificate: Certificate, again: Evaluation, n_unread: int) -> tuple
     served_N = confidence_N >= certificate.threshold
     p_value = float(sequence.p_values_L[0]) if sequence.p_values_L.size else 1.0
     return int(served_N.sum()), int((served_N & wrong_N).sum()), p_value
+
+
+def _counts_of_episodes(
+    certificate: Certificate, bet: EpisodeBet, again: Evaluation, known: Sequence[CalibrationCall]
+) -> tuple[int, int, float]:
+    """`counts_again` where whole episodes were tested."""
+    n_unread = len(bet.not_evaluated)
+    sequence = certify_episodes(
+        "not_worse_than_llm",
+        np.append(again.confidence_N, np.full(n_unread, np.inf)),
+        np.append(~again.right_N, np.ones(n_unread, dtype=bool)),
+        [*(unit.episode or 0 for unit in known), *bet.not_evaluated],
+        replace_fields(bet, start=certificate.threshold),
+        certificate.epsilon,
+        certificate.test_level or certificate.delta,
+        served_limit=certificate.served_limit,
+    )
+    return int(sequence.n_served_L[0]), int(sequence.n_errors_L[0]), float(sequence.p_values_L[0])
 
 
 def other_counts(certificate: Certificate, n_served: int, n_errors: int, p_value: float) -> list[str]:

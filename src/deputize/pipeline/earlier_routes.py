@@ -22,9 +22,10 @@ from deputize.core.config import Convert
 from deputize.core.decision_reason import NOT_SERVING
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
-from deputize.core.records import EVERY_TENANT, Call, Contract, Route, RouteFile, Task
-from deputize.core.task_results import TaskResult
-from deputize.scoring.certificates import NEVER, certify, contradicted_p, every_threshold
+from deputize.core.records import EVERY_TENANT, Call, Certificate, Contract, Route, RouteFile, Task
+from deputize.core.task_results import CalibrationCall, TaskResult
+from deputize.scoring.certificates import NEVER, SequenceTest, certify, contradicted_p, every_threshold
+from deputize.scoring.episode_bets import certify_episodes
 from deputize.scoring.monitor import allowed_over_all, sum_of_losses
 from deputize.stages.curate.traffic_sample import TrafficSample
 from deputize.stages.refine.route_evidence import against_repeats, audit_result
@@ -242,27 +243,51 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
     recent = [one for one in result.calibration if one.is_unit and one.call_id in evidence.since]
     # units that there was no time to read may all be recent ones
     n_not_evaluated = result.evaluation.n_calibration_not_evaluated
-    confidence = [NEVER if one.confidence is None else one.confidence for one in recent]
-    grid_L = every_threshold(confidence)
-    sequence = certify(
-        "not_worse_than_llm",
-        confidence + [math.inf] * n_not_evaluated,
-        [not one.right for one in recent] + [True] * n_not_evaluated,
-        grid_L,
-        certificate.epsilon,
-        result.delta_spending.test_level if result.delta_spending is not None else delta,
-        served_limit=certificate.served_limit,
-    )
+    if certificate.episodes is not None:
+        n_not_evaluated = len(certificate.episodes.not_evaluated)
+    level = result.delta_spending.test_level if result.delta_spending is not None else delta
+    sequence = _tested_again(certificate, recent, n_not_evaluated, level)
+    grid_L = sequence.thresholds_L
     stricter_L = grid_L[grid_L >= certificate.threshold]
     if stricter_L.size and stricter_L[-1] in sequence.thresholds_L[: sequence.n_passed]:
         return result
     n_wrong = sum(one.served and not one.right for one in recent) + n_not_evaluated
     refused = (
         "The traffic has changed since the earlier route was certified, and calls from before say nothing of it: of "
-        f"{len(recent) + n_not_evaluated} independent calibration calls since then {n_wrong} would be served and wrong, which "
-        "carries no claim yet."
+        f"{len(recent) + n_not_evaluated} {'' if certificate.episodes else 'independent '}calibration calls since then {n_wrong} "
+        "would be served and wrong, which carries no claim yet."
     )
     return structs.replace(result, certificate=None, refusal_reason=refused, held_out=None)
+
+
+def _tested_again(
+    certificate: Certificate, recent: Sequence[CalibrationCall], n_not_evaluated: int, level: float
+) -> SequenceTest:
+    """The test of a certificate on some of its units, at a level; what was not evaluated counts as served and wrong."""
+    confidence = [NEVER if one.confidence is None else one.confidence for one in recent]
+    confidence += [math.inf] * n_not_evaluated
+    wrong = [not one.right for one in recent] + [True] * n_not_evaluated
+    bet = certificate.episodes
+    if bet is None:
+        return certify(
+            "not_worse_than_llm",
+            confidence,
+            wrong,
+            every_threshold(confidence),
+            certificate.epsilon,
+            level,
+            served_limit=certificate.served_limit,
+        )
+    return certify_episodes(
+        "not_worse_than_llm",
+        confidence,
+        wrong,
+        [*(one.episode or 0 for one in recent), *bet.not_evaluated],
+        bet,
+        certificate.epsilon,
+        level,
+        served_limit=certificate.served_limit,
+    )
 
 
 def unusable_routes(home: Home, file: RouteFile) -> dict[str, str]:

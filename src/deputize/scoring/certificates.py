@@ -56,6 +56,13 @@ class SequenceTest:
     """The first n_passed thresholds are certified, all of them at once."""
     served_limit: float | None = None
     """The share of wrong answers among the served that is claimed not to be exceeded as well; None: nothing is claimed of it."""
+    n_episodes: int = 0
+    """Episodes that were tested whole (scoring.episode_bets); then the units are all their calls. 0: each unit is independent."""
+
+    @property
+    def n_independent(self) -> int:
+        """Independent units, or episodes."""
+        return self.n_episodes or self.n_units
 
 
 def binomial_tail(n_errors: int, n: int, limit: float) -> float:

@@ -45,7 +45,10 @@ def claim(
     sure = percent(1 - (verdict.delta if delta is None else delta))
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
     body = _body(verdict, index, mixed)
-    basis = f"{errors} of the {served} served among {verdict.n_units} independent calibration calls {'were worse, or not judged' if judge else 'differed'}"
+    among = f"{verdict.n_units} independent calibration calls"
+    if verdict.n_episodes:
+        among = f"the {verdict.n_units} calls of {verdict.n_episodes} independent episodes"
+    basis = f"{errors} of the {served} served among {among} {'were worse, or not judged' if judge else 'differed'}"
     if verdict.kind == "not_worse_than_repeats":
         basis += f"; {n_repeated} of them had a second answer of the LLM"
     if labels is not None:
@@ -121,9 +124,9 @@ def percent(value: float) -> str:
 
 def refusal(verdict: SequenceTest) -> str:
     """Why no threshold was certified, with the numbers. Call it only when n_passed is 0."""
-    needed = units_needed(verdict.epsilon, verdict.delta)
-    groups = f"{verdict.n_units} independent calibration group{'' if verdict.n_units == 1 else 's'}"
-    if verdict.n_units < needed:
+    needed, n_groups = units_needed(verdict.epsilon, verdict.delta), verdict.n_independent
+    groups = f"{n_groups} independent calibration group{'' if n_groups == 1 else 's'}"
+    if n_groups < needed:
         return f"{groups}; {needed} without an error are needed to claim {verdict.epsilon:g} at level {verdict.delta:.2g}"
     if verdict.thresholds_L.size == 0:
         return f"{groups}, but the specialist was not confident of a servable answer anywhere"

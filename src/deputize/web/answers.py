@@ -127,7 +127,13 @@ def trust(task: Json) -> str:
     """A route in plain words: what is certified, and what it did on unseen calls."""
     certificate, held = task["certificate"], task["held_out"]
     claim = _CLAIMS[certificate["kind"]].format(share(certificate["epsilon"]))
-    promise = f"Certified on {count(certificate['n_calibration'])} independent calls {claim} ({share(1 - certificate['delta'])} confidence)."
+    calls, episodes = count(certificate["n_calibration"]), certificate.get("episodes")
+    on = (
+        f"the {calls} calls of {count(episodes['n_episodes'])} episodes"
+        if episodes
+        else f"{calls} independent calls"
+    )
+    promise = f"Certified on {on} {claim} ({share(1 - certificate['delta'])} confidence)."
     if not held:
         return f"{promise} No unseen call was left to try it on."
     agreement = held["agreement_of_served"]

@@ -13,6 +13,7 @@ from deputize.core.artifacts import Discovered
 from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
+from deputize.core.episode_bet import EpisodeBet
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.records import (
     Call,
@@ -224,6 +225,20 @@ def test_its_calls_are_counted_once_a_group_and_at_the_level_of_the_test() -> No
     assert settled(drifted, calibrated(audits(70), delta_spending=level))[0].certificate
     spent = replace(level, test_level=0.008)  # which takes 95 calls without an error
     assert settled(drifted, calibrated(audits(70), delta_spending=spent))[0].certificate is None
+
+
+def test_whole_episodes_are_tested_whole_again() -> None:
+    """70 recent calls are 70 episodes' evidence where each has one, and that of 14 where it has five."""
+    drifted = traffic(80, 20, 30)
+
+    def of(size: int) -> TaskResult:
+        bet = EpisodeBet(stake=0.97, start=0.9, largest=size)
+        made = calibrated(audits(70))
+        calls = [replace(one, episode=at // size) for at, one in enumerate(made.calibration)]
+        return replace(made, certificate=replace(CERTIFICATE, episodes=bet), calibration=calls)
+
+    assert settled(drifted, of(1))[0].certificate
+    assert settled(drifted, of(5))[0].certificate is None
 
 
 def test_it_is_held_to_what_is_claimed_of_the_served_calls_and_to_what_was_not_read() -> None:

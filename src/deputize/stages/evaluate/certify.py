@@ -8,7 +8,7 @@ References:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypedDict
 
@@ -20,6 +20,7 @@ from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import measures_of, needs_judge
 from deputize.core.deadline import Deadline
+from deputize.core.episode_bet import EpisodeBet
 from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
@@ -32,6 +33,7 @@ from deputize.stages.evaluate.claimed_loss import excess_loss, kind_of, label_ev
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
+from deputize.stages.evaluate.whole_episodes import WholeEpisodes
 
 MIN_SHARE = 0.05
 """A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
@@ -51,6 +53,19 @@ class CalibrationResult:
     """Units not evaluated within the time budget; they count as served and wrong."""
     shortfall: str
     """What time did not allow, for the words of a refusal; "" where every unit is tested."""
+    whole: WholeEpisodes | None = None
+    """The episodes that may be tested whole; None: time does not allow for all their calls, or they have one each."""
+
+    def episode_bet(self, sequence: cert.SequenceTest) -> EpisodeBet | None:
+        """How whole episodes were tested; None: one call of each was."""
+        if self.whole is None or not sequence.n_episodes:
+            return None
+        return self.whole.used(self.evaluation, sequence.epsilon)
+
+    def n_missing(self, sequence: cert.SequenceTest) -> int:
+        """Units of a test that were not evaluated within the time budget."""
+        bet = self.episode_bet(sequence)
+        return self.n_not_evaluated if bet is None else len(bet.not_evaluated)
 
     @property
     def units(self) -> Evaluation:
@@ -93,7 +108,13 @@ def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None
 
 
 def evaluate_calibration(
-    method: EvaluatedMethod, deadline: Deadline, units: NDArray[np.int64], *, needed: int
+    method: EvaluatedMethod,
+    deadline: Deadline,
+    units: NDArray[np.int64],
+    *,
+    needed: int,
+    within: frozenset[str] | None = None,
+    bets: Mapping[float, EpisodeBet] | None = None,
 ) -> CalibrationResult:
     """Answers calibration calls, units first.
 
@@ -106,6 +127,8 @@ def evaluate_calibration(
         deadline: nothing is begun after it.
         units: positions of the units, from `calibration_units`.
         needed: units without an error that a claim needs.
+        within: digests of the groups that may be tested; None: all.
+        bets: by epsilon, how whole episodes are tested, where that promises more.
     """
     calls, timed = method.calls, method.timed
     calibration = calls.split("calibration")
@@ -119,9 +142,13 @@ def evaluate_calibration(
     n_units = int(min(planned, len(units)))
     order = [*units[:n_units]]
     if planned >= len(calibration):
-        drawn = set(units.tolist())
-        order += [i for i in range(len(calibration)) if i not in drawn]
+        # in a random order, so that what there is no time for is no part of its own
+        others = np.setdiff1d(np.arange(len(calibration)), units)
+        order += np.random.default_rng(len(calibration)).permutation(others).tolist()
     shortfall = ""
+    whole = None
+    if planned >= len(calibration) and method.calls.largest_group > 1:
+        whole = WholeEpisodes.of([calibration[i].group for i in order], within, bets or {})
     if n_units < len(units):
         allowed = "time" if judge is None else "time, or the budget of the judge,"
         shortfall = (
@@ -129,9 +156,9 @@ def evaluate_calibration(
             f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"
         )
     evaluation = method.evaluate("calibration", [calibration[i] for i in order], deadline)
-    if len(evaluation) < len(order):
+    if len(evaluation) < len(order) and whole is None:
         evaluation = evaluation.take(np.arange(min(n_units, len(evaluation))))
-    return CalibrationResult(evaluation, n_units, max(0, n_units - len(evaluation)), shortfall)
+    return CalibrationResult(evaluation, n_units, max(0, n_units - len(evaluation)), shortfall, whole)
 
 
 LLM_ANSWERS = Reference()
@@ -268,6 +295,9 @@ def _test(
     """The test of the grid on the units."""
     n_not_evaluated, units = result.n_not_evaluated, result.units
     kind = kind_of(units, **reference._asdict())
+    whole = result.whole
+    if whole is not None and epsilon in whole.bets and kind == "not_worse_than_llm":
+        return whole.test(result.evaluation, epsilon, delta, served_limit)
     # what was to be tested and was not evaluated counts as served and wrong
     confidence_N = np.append(units.confidence_N, np.full(n_not_evaluated, np.inf))
     wrong_N = np.append(~units.right_N, np.ones(n_not_evaluated, dtype=bool))
@@ -320,7 +350,7 @@ def certificate_of(
     *,
     limits: RequestLimits,
     mixed: bool,
-    n_not_evaluated: int,
+    calibration: CalibrationResult,
     units: UnitFacts | None = None,
     n_together: int = 0,
     judge: JudgeEvidence | None = None,
@@ -329,12 +359,11 @@ def certificate_of(
 
     Args:
         made: the attempt at the epsilon asked for.
-        specialist: the one that calibrated; a specialist trained again gets another id, for what was audited of the old
-            one says nothing of it.
+        specialist: the one that calibrated; trained again it gets another id, for audits of the old one say nothing of it.
         config: seed, epsilon and delta.
         limits: the requests that calibration covered.
         mixed: the site also speaks to people.
-        n_not_evaluated: units not evaluated within the time budget.
+        calibration: what was evaluated of the units.
         units: facts about the groups; None: nothing is known of them.
         n_together: tasks whose claims hold at once; 0 where each holds by itself.
         judge: who judged the answers; None: they were compared.
@@ -359,7 +388,7 @@ def certificate_of(
             index,
             **_claim_facts(made, specialist, config, units),
             mixed=mixed,
-            n_not_evaluated=n_not_evaluated,
+            n_not_evaluated=calibration.n_missing(sequence),
             n_together=n_together,
             judge=judge,
         ),
@@ -372,6 +401,7 @@ def certificate_of(
         limits=limits,
         labels=made.labels,
         judge=judge,
+        episodes=calibration.episode_bet(sequence),
     )
 
 

@@ -19,7 +19,7 @@ from deputize.core.task_results import (
 )
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import coverage_at, difference_interval, proportion_interval
-from deputize.stages.evaluate.certify import CertificateAttempt
+from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt
 from deputize.stages.evaluate.claimed_loss import excess_loss
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
@@ -102,7 +102,7 @@ def by_epsilon(made: CertificateAttempt, calibration: Evaluation, shown: Evaluat
         loss_held_out=float((served_N * shown.loss_N).mean()) if len(shown) else None,
         oracle_coverage=shown.coverage_at(sequence.epsilon),
         oracle_coverage_calibration_and_test=unseen_share,
-        n_units=sequence.n_units,
+        n_units=sequence.n_independent,
         units_needed=cert.units_needed(sequence.epsilon, sequence.delta),
         reason=made.reason,
     )
@@ -174,22 +174,21 @@ def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
     return float(np.mean(np.bincount(at_N, value_N, len(names)) / np.bincount(at_N, minlength=len(names))))
 
 
-def calibration_calls(
-    calibration: Evaluation, threshold: float | None, n_units: int
-) -> list[CalibrationCall]:
-    """The record of the calibration calls that were evaluated.
-
-    Args:
-        calibration: the calls, units first.
-        threshold: the certified one; None where the claim was refused.
-        n_units: units among them.
-    """
+def calibration_calls(result: CalibrationResult, made: CertificateAttempt) -> list[CalibrationCall]:
+    """The record of the calibration calls that were evaluated: which were units of a test, and what was said of them."""
+    calibration, threshold = result.evaluation, made.threshold
+    is_unit_N = np.arange(len(calibration)) < result.n_units - result.n_not_evaluated
+    episode_N = np.full(len(calibration), -1)
+    if result.whole is not None and made.sequence.n_episodes:
+        episode_N = result.whole.numbers_N[: len(calibration)]
+        is_unit_N = episode_N >= 0
     return [
         CalibrationCall(
             call_id=call_id,
             served=threshold is not None and bool(confidence >= threshold),
             right=bool(right),
-            is_unit=at < n_units,
+            is_unit=bool(is_unit_N[at]),
+            episode=int(episode_N[at]) if episode_N[at] >= 0 else None,
             confidence=float(confidence) if np.isfinite(confidence) else None,
             answer=answer,
         )

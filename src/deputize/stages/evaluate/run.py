@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,8 +45,9 @@ from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.judge import Judge, evidence_of
 from deputize.stages.evaluate.population import Population
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided
-from deputize.stages.evaluate.task_calls import TaskCalls
+from deputize.stages.evaluate.task_calls import TaskCalls, largest_groups
 from deputize.stages.evaluate.timed_predictor import FIRST
+from deputize.stages.evaluate.whole_episodes import bets_by_epsilon
 
 VALIDATION_SHARE = 0.3
 """Part of a task's time for validation."""
@@ -100,7 +100,7 @@ def run(
     deadline = deadline or Deadline.after(None, clock)
     context = EvaluationContext(home, load, load_prices(home), clock, progress, digest, audit_share, judge)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
-    largest = _largest_groups(curated, discovered)
+    largest = largest_groups(curated, discovered)
     results, waiting = dict[str, TaskResult](), list[TaskEvaluation]()
     for task in discovered.tasks:
         evaluation = TaskEvaluation(
@@ -152,22 +152,6 @@ def _conclude_all(tested: list[TaskEvaluation], config: Convert) -> None:
     levels = cert.family_levels([one.passes_whole for one in tested], config.delta)
     for one, level in zip(tested, levels, strict=True):
         one.conclude(level, len(tested))
-
-
-def _largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
-    """Task id -> its calls in its largest group, at least 1.
-
-    Of all splits: a group that is larger than those of calibration is a part of the traffic that calibration has not seen.
-    """
-    sizes: Counter[tuple[str, str]] = Counter(
-        (discovered.assignment.get(e.call_id, ""), e.group)
-        for e in curated.examples
-        if e.split and not e.training_only
-    )
-    largest = {task.id: 1 for task in discovered.tasks}
-    for (task_id, _), n_calls in sizes.items():
-        largest[task_id] = max(largest.get(task_id, 1), n_calls)
-    return largest
 
 
 def _sound(task: Task, finetuned: Finetuned) -> list[Specialist]:
@@ -297,12 +281,14 @@ class TaskEvaluation:
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
         needed = cert.units_needed(config.epsilon, level.test_level)
+        epsilons = {*rows.EPSILONS, config.epsilon}
+        bets = bets_by_epsilon(chosen.on_validation(), self.calls, epsilons, config, level.test_level, within)
         decision = MethodDecision(
             chosen,
             choice,
             n_validation,
             grid,
-            certify.evaluate_calibration(chosen, deadline, units, needed=needed),
+            certify.evaluate_calibration(chosen, deadline, units, needed=needed, within=within, bets=bets),
             level,
             {},
             self._costs(chosen),
@@ -310,7 +296,7 @@ class TaskEvaluation:
             evidence_of(self.context.judge, self.calls),
         )
         chosen.evaluate_test(deadline)
-        for epsilon in {*rows.EPSILONS, config.epsilon}:
+        for epsilon in epsilons:
             decision.attempts[epsilon] = self._attempt(decision, epsilon, level.test_level)
         return decision
 
@@ -419,7 +405,7 @@ class TaskEvaluation:
             self.config,
             limits=self.calls.population.limits_of(self.calls.task.id),
             mixed=self.calls.contract.may_defer,
-            n_not_evaluated=calibration.n_not_evaluated,
+            calibration=calibration,
             units=self.units,
             n_together=self.family_wise.n_tasks
             if self.family_wise and self.config.scope == "all-routes"
@@ -459,9 +445,7 @@ class TaskEvaluation:
             held_out_groups=groups,
             delta_spending=self.decision.spending,
             family_wise=self.family_wise,
-            calibration=rows.calibration_calls(
-                calibration.evaluation, made.threshold, calibration.n_units - calibration.n_not_evaluated
-            ),
+            calibration=rows.calibration_calls(calibration, made),
         )
 
     def _facts(self, decision: MethodDecision, made: CertificateAttempt) -> EvaluationFacts:
@@ -472,7 +456,7 @@ class TaskEvaluation:
             mixed=self.calls.contract.may_defer,
             n_validation=decision.n_validation,
             n_calibration_calls=len(calibration.evaluation),
-            n_calibration_groups=made.sequence.n_units,
+            n_calibration_groups=made.sequence.n_independent,
             n_calibration_not_evaluated=calibration.n_not_evaluated,
             units_needed=self.units_needed,
             n_repeated=made.n_repeated,

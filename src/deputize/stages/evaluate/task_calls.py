@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from deputize.core.artifacts import Curated, Discovered
 from deputize.core.records import Contract, Split, Task
 from deputize.scoring import certificates as cert
 from deputize.stages.evaluate.population import Population, PopulationCall
@@ -52,3 +54,19 @@ class TaskCalls:
     def n_calibration_groups(self) -> int:
         """Independent units that a certificate could rest on."""
         return len({c.group for c in self.all if c.split == "calibration"})
+
+
+def largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
+    """Task id -> its calls in its largest group, at least 1.
+
+    Of all splits: a group that is larger than those of calibration is a part of the traffic that calibration has not seen.
+    """
+    sizes: Counter[tuple[str, str]] = Counter(
+        (discovered.assignment.get(e.call_id, ""), e.group)
+        for e in curated.examples
+        if e.split and not e.training_only
+    )
+    largest = {task.id: 1 for task in discovered.tasks}
+    for (task_id, _), n_calls in sizes.items():
+        largest[task_id] = max(largest.get(task_id, 1), n_calls)
+    return largest

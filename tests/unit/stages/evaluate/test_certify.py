@@ -139,7 +139,7 @@ def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[...,
     (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
     made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, COSTS)
     limits = RequestLimits(models=["gpt-4o"])
-    given: dict[str, Any] = {"limits": limits, "mixed": False, "n_not_evaluated": 0}
+    given: dict[str, Any] = {"limits": limits, "mixed": False, "calibration": reading(outcomes(400, 1))}
     certificate = certify.certificate_of(made, specialist, Convert(epsilon=0.02), **given)
     assert certificate is not None and certificate.id.startswith("t1-not_worse_than_llm-0.02-0.05-")
     assert (certificate.n_calibration, certificate.n_served, certificate.n_errors) == (400, 400, 1)

@@ -121,14 +121,16 @@ def test_self_agreement_counts_the_calls_that_were_asked_again() -> None:
 
 def test_the_record_of_calibration_says_which_calls_were_units() -> None:
     known = changed(outcomes(4, 1), call_ids=list("0123"), answers=[""] * 4)
-    made = rows.calibration_calls(known, 0.5, n_units=2)
+    tried = certify.attempt(reading(outcomes(200)), GRID, 0.02, 0.05, COSTS)
+    made = rows.calibration_calls(certify.CalibrationResult(known, 2, 0, ""), tried)
     assert [(one.call_id, one.is_unit, one.right, one.served) for one in made] == [
         ("0", True, False, True),
         ("1", True, True, True),
         ("2", False, True, True),
         ("3", False, True, True),
     ]
-    assert not any(one.served for one in rows.calibration_calls(known, None, n_units=4))
+    refused = certify.attempt(reading(outcomes(4)), GRID, 0.02, 0.05, COSTS)
+    assert not any(one.served for one in rows.calibration_calls(reading(known), refused))
 
 
 def test_bands_of_confidence_hold_every_asked_call_once() -> None:
