@@ -137,7 +137,7 @@ IMPORT_NAMES = {
     "openai-agents": "agents",
 }
 EXTRA_USERS = {
-    "privacy": ["privacy", "stages/curate"],
+    "privacy": ["privacy", "stages/curate", "runner/local"],
     "tasks": ["stages/cluster"],
     "train": ["specialists", "privacy", "stages", "pipeline"],
     "qlora": ["specialists/language_model"],
@@ -154,6 +154,7 @@ EXTRA_USERS = {
     "cloud": ["stages/collect/containers/log_files"],
     "demo": ["demo"],
     "postgres": ["store/postgres_connection"],
+    "ray": ["runner/ray_cluster"],
     "langchain": ["listen/langchain_hook"],
     "agents": ["listen/agents_hook"],
 }

@@ -22,6 +22,7 @@ from deputize.core.config import (
     JudgeSettings,
     Privacy,
     RouteSettings,
+    RunnerSettings,
     StoreSettings,
     sentence,
 )
@@ -329,6 +330,14 @@ class Home:
             BadInput: it holds something else.
         """
         return self._settings("routes", RouteSettings)
+
+    def runner_settings(self) -> RunnerSettings:
+        """`[runner]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        return self._settings("runner", RunnerSettings)
 
     def engine_settings(self) -> EngineSettings:
         """`[engine]` of config.toml.

@@ -170,3 +170,18 @@ def test_the_chart_asks_what_the_gateway_answers(secret: str, store: str) -> Non
         pod["spec"]["securityContext"]["runAsNonRoot"]
         and service["spec"]["ports"][0]["port"] == values["port"]
     )
+
+
+def test_the_job_of_kuberay_runs_a_command_that_exists_with_the_pinned_ray() -> None:
+    job = yaml.safe_load((DEPLOY / "kuberay" / "rayjob.yaml").read_text())["spec"]
+    program, option, home, *command = shlex.split(job["entrypoint"])
+    assert (program, option) == ("deputize", "--home")
+    parses(command)
+    cluster = job["rayClusterSpec"]
+    pinned = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    assert cluster["rayVersion"] == pinned["ray"]
+    head = cluster["headGroupSpec"]["template"]["spec"]
+    mounted = {m["mountPath"]: m["name"] for c in head["containers"] for m in c["volumeMounts"]}
+    assert mounted[home] in {volume["name"] for volume in head["volumes"]}

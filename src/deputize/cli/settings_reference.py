@@ -14,7 +14,15 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from deputize.core.config import Convert, EngineSettings, JudgeSettings, Privacy, RouteSettings, StoreSettings
+from deputize.core.config import (
+    Convert,
+    EngineSettings,
+    JudgeSettings,
+    Privacy,
+    RouteSettings,
+    RunnerSettings,
+    StoreSettings,
+)
 from deputize.core.recording_policy import Recording
 from deputize.web.report_reference import field_docstrings
 
@@ -25,6 +33,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "privacy": Privacy,
     "recording": Recording,
     "routes": RouteSettings,
+    "runner": RunnerSettings,
     "store": StoreSettings,
 }
 """Tables of config.toml, with the class of their settings."""

@@ -208,6 +208,19 @@ class StoreSettings(BaseModel):
     """Settings of that kind, for example an address; see its documentation."""
 
 
+class RunnerSettings(BaseModel):
+    """`[runner]` of HOME/config.toml: where the work of a conversion is done that is done shard by shard."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["local", "ray"] = "local"
+    """local (further processes of this machine) or ray (actors in a Ray cluster)."""
+    processes: int | None = Field(None, ge=0)
+    """Most workers. None: local: one for each further core, three at most; ray: as many as the cluster has cores for."""
+    address: str = ""
+    """ray: of the cluster, as in "auto" or "ray://HOST:10001"; empty: one of this machine alone, which ends with the command."""
+
+
 class EngineSettings(BaseModel):
     """`[engine]` of HOME/config.toml: what answers for specialists. Those that write no text answer in the worker process with any kind."""
 

@@ -111,6 +111,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.replace.replacement_policy import policy_of
     from deputize.privacy.standard_detectors import standard_detectors
     from deputize.privacy.tagger.versions import check_tagger
+    from deputize.runner.registry import make_runner
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.new_answers import read_new_answers, with_new_answer
@@ -159,7 +160,13 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
             progress=run.progress,
             detectors=detectors,
             write=lambda example: write(with_new_answer(example, new_answers)),
-            options=CurateOptions(restored, paraphraser, links=episode_links(run, traffic), traffic=traffic),
+            options=CurateOptions(
+                restored,
+                paraphraser,
+                links=episode_links(run, traffic),
+                traffic=traffic,
+                runner=make_runner(run.home.runner_settings()),
+            ),
         )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())

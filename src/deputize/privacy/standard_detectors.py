@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -22,8 +22,8 @@ from deputize.privacy.detectors.spans import detect_all
 from deputize.privacy.detectors.unmeasured import UnmeasuredDetector
 from deputize.privacy.detectors.verification import VerificationDetector
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy, policy_of
-from deputize.privacy.scan.ensemble import DetectorEnsemble
-from deputize.privacy.scan.worker_pool import WorkerPool
+from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings
+from deputize.privacy.scan.worker_pool import Batch, WorkerPool
 from deputize.privacy.tagger.default.default_tagger import (
     ALL_TYPES,
     DIRECT_TYPES,
@@ -31,6 +31,8 @@ from deputize.privacy.tagger.default.default_tagger import (
     load_default_tagger,
 )
 from deputize.privacy.tagger.versions import DEFAULT, NONE, chosen_path
+from deputize.runner.base import Runner
+from deputize.runner.local import LocalRunner
 
 BATCH_TEXTS = 512
 
@@ -86,19 +88,24 @@ class DetectorSet(NamedTuple):
             lines.append(UnmeasuredDetector())
         return DetectorEnsemble(lines, self.prose, [DeobfuscatingDetector(VerificationDetector())])
 
-    def worker_pool(self, policy: ReplacementPolicy, n_processes: int | None = None) -> WorkerPool | None:
-        """Processes with the same ensemble, as WorkerPool makes them; None for a set without a recipe.
+    def worker_pool(self, policy: ReplacementPolicy, runner: Runner | None = None) -> WorkerPool | None:
+        """Workers with the same ensemble; None for a set without a recipe.
+
+        Args:
+            policy: of the replacement.
+            runner: has the workers; None: this machine.
 
         Raises:
-            MissingExtra: loky is not installed.
+            MissingExtra: what the runner needs is not installed.
         """
         if self.recipe is None:
             return None
-        return WorkerPool(partial(_make_ensemble, self.recipe, policy), n_processes)
+        return WorkerPool(partial(_make_search, self.recipe, policy), runner or LocalRunner())
 
 
-def _make_ensemble(recipe: DetectorRecipe, policy: ReplacementPolicy) -> DetectorEnsemble:
-    return recipe.make().ensemble(policy)
+def _make_search(recipe: DetectorRecipe, policy: ReplacementPolicy) -> Callable[[Batch], EnsembleFindings]:
+    ensemble = recipe.make().ensemble(policy)
+    return lambda batch: ensemble.detect(*batch)
 
 
 def standard_detectors(

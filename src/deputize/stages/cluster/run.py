@@ -25,6 +25,7 @@ from deputize.core.signature import signature
 from deputize.core.sites import Site
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import TemplateMatcher, branch_of, opening
+from deputize.runner.base import Runner
 from deputize.stages.cluster.assign import VARYING_TOOLS, TaskCounts, assign
 from deputize.stages.cluster.discover import FoundTask, find_tasks
 from deputize.stages.cluster.discovery_sample import DiscoverySample
@@ -43,6 +44,7 @@ def run(
     tenant: str = DEFAULT_TENANT,
     progress: Progress = silent,
     models_dir: Path | None = None,
+    runner: Runner | None = None,
 ) -> Discovered:
     """The tasks of curated examples.
 
@@ -51,6 +53,7 @@ def run(
         config: seed and min_origins.
         tenant: whose calls they are, and so the tasks; "*": of several.
         models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better (docs/log.md).
+        runner: has the workers that assign the calls of a large log; None: this process does it.
     """
     min_origins = config.min_origins
     seen = _sample(curated.examples, config.seed)
@@ -75,7 +78,7 @@ def run(
     ids = _ids(kept)
     task_of_key = {key: ids[i] for i, task in enumerate(kept) for key in task.keys}
     spaces = {space.signature: space for space in keyspaces}
-    done = assign(curated.examples, keyspaces, task_of_key, reason_of_key, progress)
+    done = assign(curated.examples, keyspaces, task_of_key, reason_of_key, progress, runner)
     tasks = _tasks(kept, ids, done.counts, seen, spaces, {s.id: s for s in curated.sites}, min_origins)
     used = {task.signature for task in tasks}.union(*map(_signatures, kept))
     return Discovered(

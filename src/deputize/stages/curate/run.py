@@ -31,6 +31,7 @@ from deputize.privacy.replace.replacement_policy import ReplacementPolicy, polic
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.scanned_log import episode_of
 from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
+from deputize.runner.base import Runner
 from deputize.stages.curate.dedup import find_duplicates
 from deputize.stages.curate.filters import ComparedReply, disagreements, outcome_reasons
 from deputize.stages.curate.first_pass import CallSummary, LogIndex, read_log
@@ -57,6 +58,8 @@ class CurateOptions(NamedTuple):
     """Episodes of calls of which the log does not name one; None: nobody looked for them."""
     traffic: TrafficSample = TrafficSample()
     """The calls that have the composition of the traffic; the default: all."""
+    runner: Runner | None = None
+    """Has the workers that look for personal data; None: this machine."""
 
 
 def run(
@@ -90,7 +93,7 @@ def run(
     detectors = detectors or standard_detectors(policy)
     links = options.links
     linked = LinkedLog(ReplayableLog(calls, inference.site_of), links.episode_of if links else {})
-    index = _scan(linked, inference, policy, detectors, progress)
+    index = _scan(linked, inference, policy, detectors, progress, options.runner)
     log, summaries = ReplayableLog(linked, index.calls), list(index.calls.values())
     splits = split_calls(summaries, list(index.others.values()), config, options.traffic.training_only)
     deidentifier = _deidentifier(log, index, policy, key, detectors, options)
@@ -211,9 +214,10 @@ def _scan(
     policy: ReplacementPolicy,
     detectors: DetectorSet,
     progress: Progress,
+    runner: Runner | None,
 ) -> LogIndex:
-    """The first pass, with further processes for a large log."""
-    with detectors.worker_pool(policy) or contextlib.nullcontext() as pool:
+    """The first pass, with further workers for a large log."""
+    with detectors.worker_pool(policy, runner) or contextlib.nullcontext() as pool:
         line_index = LineIndex(detectors.ensemble(policy), WORD if policy.masks_unknown_words else None, pool)
         return read_log(calls, inference, line_index, progress)
 

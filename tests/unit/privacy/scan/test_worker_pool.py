@@ -14,6 +14,7 @@ from deputize.privacy.replace.replacement_policy import policy_of
 from deputize.privacy.scan.line_index import LineIndex
 from deputize.privacy.scan.worker_pool import WorkerPool
 from deputize.privacy.standard_detectors import DetectorSet, standard_detectors
+from deputize.runner.local import LocalRunner
 
 pytest.importorskip("loky")
 pytest.importorskip("presidio_analyzer")
@@ -40,7 +41,7 @@ def lines(n: int = 640) -> list[str]:
 
 
 def pool_of(standard: DetectorSet, n_processes: int) -> WorkerPool:
-    pool = standard.worker_pool(POLICY, n_processes)
+    pool = standard.worker_pool(POLICY, LocalRunner(n_processes))
     assert pool is not None
     return pool
 

@@ -1,0 +1,144 @@
+"""The runner of a Ray cluster: actors, one for each core or more, which Ray starts again elsewhere when one dies.
+
+Shards pass through Ray's object store in clear, on every node that works: use a cluster of your own, with TLS
+(docs/guides/ray.md). Ray counts nothing of it to its makers: usage statistics are switched off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from itertools import cycle
+from typing import Any, Self
+
+from deputize.core.errors import MissingExtra, UsageError
+from deputize.runner.base import RETRIES, Resources, WorkerLost
+
+START_S = 120.0
+"""Seconds that the first actor may take to start."""
+
+
+class RayRunner:
+    """Actors in a Ray cluster, or in one that is started on this machine."""
+
+    name = "ray"
+
+    def __init__(self, address: str = "", processes: int | None = None) -> None:
+        """
+        Args:
+            address: of the cluster ("auto", "HOST:6379", "ray://HOST:10001"); "": one of this machine alone, which ends with
+                this process.
+            processes: most actors; None: as many as the cluster has cores for.
+
+        Raises:
+            MissingExtra: ray is not installed.
+            UsageError: the cluster cannot be reached.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtra.package("ray", "ray") from None
+        self._ray: Any = ray
+        self._most = processes
+        if not ray.is_initialized():
+            options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
+            if address:
+                options = {"address": address, "log_to_driver": False}
+            try:
+                ray.init(**options)
+            except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+                where = address or "on this machine"
+                raise UsageError(
+                    f'[runner] kind = "ray": no cluster at {where!r}: {error}. `ray status` says whether one runs.'
+                ) from None
+
+    def start(
+        self,
+        make: Callable[[], Callable[[Any], Any]],
+        *,
+        n: int | None = None,
+        resources: Resources = Resources(),  # noqa: B008 - immutable
+    ) -> RayWorkers:
+        """As Runner.start: as many actors as the cluster has room for."""
+        there = self._ray.cluster_resources()
+        room = int(there.get("CPU", 0) // resources.cores) if resources.cores else 1
+        if resources.gpus:
+            room = min(room, int(there.get("GPU", 0) // resources.gpus))
+        for most in (n, self._most):
+            room = room if most is None else min(room, most)
+        return RayWorkers(self._ray, make, room, resources)
+
+
+class RayWorkers:
+    """Actors with one function; the first shard starts them."""
+
+    def __init__(
+        self, ray: Any, make: Callable[[], Callable[[Any], Any]], n: int, resources: Resources
+    ) -> None:
+        self._ray, self._make, self._n, self._resources = ray, make, n, resources
+        self._actors: list[Any] = []
+        self._turn: Iterator[Any] = cycle(())
+
+    @property
+    def n(self) -> int:
+        """Actors."""
+        return self._n
+
+    @property
+    def are_here(self) -> bool:
+        """As Workers.are_here."""
+        return False
+
+    def submit(self, shard: Any) -> Future[Any]:
+        """As Workers.submit; Ray itself starts an actor again that died, and gives it the shard once more."""
+        if not self._n:
+            raise WorkerLost("the cluster has no room for a worker")
+        if not self._actors:
+            self._start()
+        out: Future[Any] = Future()
+        reference = next(self._turn).do.remote(shard)
+        reference.future().add_done_callback(lambda done: self._pass_on(done, out))
+        return out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+
+    def _start(self) -> None:
+        needs: dict[str, Any] = {"num_cpus": self._resources.cores, "num_gpus": self._resources.gpus}
+        if self._resources.memory_mib:
+            needs["memory"] = self._resources.memory_mib * 2**20
+        actor = self._ray.remote(**needs, max_restarts=-1, max_task_retries=RETRIES)(ShardActor)
+        made = self._ray.put(self._make)
+        self._actors = [actor.remote(made) for _ in range(self._n)]
+        self._turn = cycle(self._actors)
+
+    def _pass_on(self, done: Future[Any], out: Future[Any]) -> None:
+        error = done.exception()
+        if error is None:
+            out.set_result(done.result())
+        elif isinstance(error, self._ray.exceptions.RayTaskError):
+            out.set_exception(error.cause if isinstance(getattr(error, "cause", None), Exception) else error)
+        else:
+            out.set_exception(WorkerLost(str(error)))
+
+
+class ShardActor:
+    """Holds the function in one process of the cluster."""
+
+    def __init__(self, make: Callable[[], Callable[[Any], Any]]) -> None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        self._make = make
+        self._function: Callable[[Any], Any] | None = None
+
+    def do(self, shard: Any) -> Any:
+        """The function's result for a shard."""
+        if self._function is None:
+            self._function = self._make()
+        return self._function(shard)
