@@ -5,7 +5,8 @@ python -m benchmarks.scale --calls 10000,100000 [--stages import,curate,cluster]
 The log is SIMULATED (benchmarks/scale_log.py): calls of about 1 kB, 24 tasks, an open vocabulary. Each stage runs as users run it, in
 a process of its own; its processor time and memory are those of the process and of all that it starts. The exponent is the
 slope of log(seconds) over log(calls); the one of seconds beyond the smallest log's is free of what starting costs. What is beyond the largest log
-is extrapolated and called so.
+is extrapolated and called so. Without `import` among the stages the examples are written as they were simulated, not
+de-identified, and the stages that are named read those.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -51,6 +53,45 @@ def write_log(path: Path, n: int, seed: int) -> None:
 def config_of(seed: int) -> Convert:
     """A conversion with the linear method and no limit of time that matters."""
     return Convert(seed=seed, methods=("linear",), minutes=24 * 60)
+
+
+def fill(home: Path, n: int, seed: int) -> dict[str, Any]:
+    """Writes a run's curated examples as they were simulated, so that discovery is measured without hours of curation."""
+    from deputize.core.artifacts import Curated
+    from deputize.core.progress import silent
+    from deputize.core.records import Call, Example, Request, Split
+    from deputize.pipeline.conversion import open_run
+
+    splits: tuple[Split, ...] = ("train", "train", "train", "validation", "calibration", "test")
+
+    def examples() -> Iterator[Example]:
+        for one in simulated_log(n, seed):
+            row, episode = one.row, one.row["run_id"]
+            if one.task.endswith("/summarise"):
+                continue  # meant for a person: curation would withhold it
+            yield Example(
+                call_id=row["id"],
+                request=Request(messages=row["messages"], tools=row.get("tools"), agent=row["agent"]),
+                response=row["response"],
+                audience="code",
+                site=one.task,
+                episode=episode,
+                group=episode,
+                origin=row["user"],
+                split=splits[crc32(episode.encode()) % len(splits)],
+                timestamp=float(row["timestamp"]),
+                model=row["model"],
+            )
+
+    with Home(home) as opened:
+        # a home without any call is refused
+        opened.store.append([Call(id="1", messages=[], response={"role": "assistant", "content": "yes"})])
+        run = open_run(opened, config_of(seed), silent)
+        with run.artifact("curate", Curated).writing() as stream:
+            for example in examples():
+                stream.add(example)
+            stream.end(Curated(examples=[], sites=[], n_calls=n, n_episodes=n // 2, n_code_calls=n))
+    return {"n": n}
 
 
 def do_part(home: Path, part: str, seed: int) -> dict[str, Any]:
@@ -134,7 +175,9 @@ def _child(*given: object) -> dict[str, Any]:
 def measure(folder: Path, n: int, seed: int, stages: Sequence[str]) -> list[dict[str, Any]]:
     """One row a stage; stages that an earlier call has done in this folder are left out."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "log.jsonl").exists():
+    if "import" not in stages and not (folder / "home").exists():
+        _child("--part", "fill", "--home", folder / "home", "--calls", n, "--seed", seed)
+    elif not (folder / "log.jsonl").exists():
         write_log(folder / "log.jsonl", n, seed)
     rows = []
     for stage in stages:
@@ -187,11 +230,14 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="folder for logs and homes, one a length; default: a temporary one"
     )
-    parser.add_argument("--part", choices=(*STAGES, "assignment"), help=argparse.SUPPRESS)
+    parser.add_argument("--part", choices=(*STAGES, "assignment", "fill"), help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part == "assignment":
         print(json.dumps(assignment(given.home, int(given.calls), given.seed)))
+        return
+    if given.part == "fill":
+        print(json.dumps(fill(given.home, int(given.calls), given.seed)))
         return
     if given.part:
         print(json.dumps(do_part(given.home, given.part, given.seed)))
