@@ -121,6 +121,15 @@ class Curated(Record):
     """Quarantined calls and those of sites that speak to people only; with the untrainable examples: all drops."""
 
 
+class TaskChange(Record):
+    """A change of tasks since the run before."""
+
+    kind: Literal["born", "gone", "split", "merged"]
+    before: list[str] = msgspec.field(default_factory=list)
+    """Ids of the tasks of the run before."""
+    now: list[str] = msgspec.field(default_factory=list)
+
+
 class Discovered(Record):
     """Result of task discovery."""
 
@@ -132,6 +141,8 @@ class Discovered(Record):
     """reason -> calls."""
     min_origins: int = 1
     """What the calls of fewer data subjects hold is in no name, template, contract or key space here."""
+    changes: list[TaskChange] = msgspec.field(default_factory=list)
+    """Since the newest earlier run of the tenant; [] where there was none."""
 
 
 class Candidate(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def _discovered(done: Discovered) -> dict[str, Any]:
         "n_tasks": len(done.tasks),
         "tasks": {t.id: f"{t.name} ({t.n_calls})" for t in done.tasks},
         "unassigned": done.unassigned,
+        "changes": dict(Counter(change.kind for change in done.changes)),
     }
 
 

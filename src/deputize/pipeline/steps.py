@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
@@ -26,17 +28,25 @@ if TYPE_CHECKING:
 def cluster(run: Run, out: Artifact[Discovered]) -> None:
     """Tasks, edited as a person has edited earlier ones, under the ids that they had in earlier runs."""
     from deputize.pipeline.edits_file import read_edits
-    from deputize.stages.cluster import stable_ids, task_edits
+    from deputize.runner.registry import make_runner
+    from deputize.stages.cluster import stable_ids, task_changes, task_edits
     from deputize.stages.cluster.run import run as find_tasks
 
-    curated = run.load_curated()
-    found = find_tasks(curated, run.config, tenant=run.state.tenant, progress=run.progress)
+    curated, runner = run.load_curated(), make_runner(run.home.runner_settings())
+    found = find_tasks(curated, run.config, tenant=run.state.tenant, progress=run.progress, runner=runner)
     edits = read_edits(run.home).edits
     edited, notes = task_edits.apply(found, list(curated.examples) if edits else (), edits)
     for note in notes:
         say(run.progress, note)
     before = _tasks_before(run)
-    out.write(stable_ids.keep_ids(edited, before) if before is not None else edited)
+    if before is None:
+        out.write(edited)
+        return
+    kept = stable_ids.keep_ids(edited, before)
+    kept = msgspec.structs.replace(kept, changes=task_changes.changes(kept, before))
+    for sentence in task_changes.sentences(kept.changes, kept, before):
+        say(run.progress, f"tasks: {sentence}")
+    out.write(kept)
 
 
 def _tasks_before(run: Run) -> Discovered | None:
