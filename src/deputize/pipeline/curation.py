@@ -16,11 +16,14 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import note
 from deputize.core.records import Call, Decision, Example
 from deputize.files import write_atomic
+from deputize.runner.registry import make_runner
 
 if TYPE_CHECKING:
     from deputize.home import Home
     from deputize.pipeline.artifact import Artifact
     from deputize.pipeline.run import Run
+    from deputize.privacy.replace.replacement_policy import ReplacementPolicy
+    from deputize.privacy.standard_detectors import DetectorSet
     from deputize.stages.curate.traffic_sample import TrafficSample
     from deputize.upstreams.sync_client import SyncClient
 
@@ -109,9 +112,6 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     from deputize.privacy.detectors.verification import VerificationDetector
     from deputize.privacy.replace.paraphrase import Paraphraser
     from deputize.privacy.replace.replacement_policy import policy_of
-    from deputize.privacy.standard_detectors import standard_detectors
-    from deputize.privacy.tagger.versions import check_tagger
-    from deputize.runner.registry import make_runner
     from deputize.stages.collect.audience import infer_sites
     from deputize.stages.curate.dataset_card import CardCounts, dataset_card
     from deputize.stages.curate.new_answers import read_new_answers, with_new_answer
@@ -128,16 +128,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     traffic = traffic_sample(run.calls())
     privacy = run.home.privacy()
     policy = policy_of(run.config.privacy)
-    check_tagger(run.home)
-    detectors = standard_detectors(
-        policy,
-        home=run.home.path,
-        privacy=Privacy.model_validate(
-            {**run.state.privacy, "sensitive": privacy.sensitive, "confirmed": privacy.confirmed}
-        ),
-    )
-    for missing in detectors.warnings:
-        note(run.progress, missing)
+    detectors = _detectors(run, policy)
     tally = CardCounts()
     restored = read_restored(run.home.path, run.home.keyring)
     new_answers = read_new_answers(run.home.path, run.home.keyring)
@@ -170,6 +161,21 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
         )
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
+
+
+def _detectors(run: Run, policy: ReplacementPolicy) -> DetectorSet:
+    """The detectors that the run was started with; what is missing of them is told."""
+    from deputize.privacy.standard_detectors import standard_detectors
+    from deputize.privacy.tagger.versions import check_tagger
+
+    check_tagger(run.home)
+    privacy = run.home.privacy()
+    terms = {"sensitive": privacy.sensitive, "confirmed": privacy.confirmed}
+    settings = Privacy.model_validate({**run.state.privacy, **terms})
+    detectors = standard_detectors(policy, home=run.home.path, privacy=settings)
+    for missing in detectors.warnings:
+        note(run.progress, missing)
+    return detectors
 
 
 def paraphrasing_model(privacy: Privacy) -> SyncClient | None:

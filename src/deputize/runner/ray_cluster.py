@@ -15,9 +15,6 @@ from typing import Any, Self
 from deputize.core.errors import MissingExtra, UsageError
 from deputize.runner.base import RETRIES, Resources, WorkerLost
 
-START_S = 120.0
-"""Seconds that the first actor may take to start."""
-
 
 class RayRunner:
     """Actors in a Ray cluster, or in one that is started on this machine."""

@@ -38,10 +38,10 @@ def changes(now: Discovered, before: Discovered) -> list[TaskChange]:
     )
     old_ids, new_ids = [t.id for t in before.tasks], [t.id for t in now.tasks]
     return [
-        *(TaskChange("split", before=[old], now=new) for old, new in split.items()),
-        *(TaskChange("merged", before=old, now=[new]) for new, old in merged.items()),
-        *(TaskChange("born", now=[id]) for id in new_ids if id not in {*old_ids, *explained[1]}),
-        *(TaskChange("gone", before=[id]) for id in old_ids if id not in {*new_ids, *explained[0]}),
+        *(TaskChange(kind="split", before=[old], now=new) for old, new in split.items()),
+        *(TaskChange(kind="merged", before=old, now=[new]) for new, old in merged.items()),
+        *(TaskChange(kind="born", now=[id]) for id in new_ids if id not in {*old_ids, *explained[1]}),
+        *(TaskChange(kind="gone", before=[id]) for id in old_ids if id not in {*new_ids, *explained[0]}),
     ]
 
 

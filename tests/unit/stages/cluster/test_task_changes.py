@@ -24,11 +24,11 @@ def found(**calls: str) -> Discovered:
     ("before", "now", "expected"),
     [
         ("xxxxyyyy", "ppppqqqq", []),
-        ("xxxxxxxx", "pppppqqq", [TaskChange("split", before=["x"], now=["q", "x"])]),
-        ("xxxxxyyy", "pppppppp", [TaskChange("merged", before=["x", "y"], now=["x"])]),
-        ("x" * 20, "p" * 19 + "q", [TaskChange("born", now=["q"])]),
-        ("xxxxxxxx", "", [TaskChange("gone", before=["x"])]),
-        ("", "pppp", [TaskChange("born", now=["p"])]),
+        ("xxxxxxxx", "pppppqqq", [TaskChange(kind="split", before=["x"], now=["q", "x"])]),
+        ("xxxxxyyy", "pppppppp", [TaskChange(kind="merged", before=["x", "y"], now=["x"])]),
+        ("x" * 20, "p" * 19 + "q", [TaskChange(kind="born", now=["q"])]),
+        ("xxxxxxxx", "", [TaskChange(kind="gone", before=["x"])]),
+        ("", "pppp", [TaskChange(kind="born", now=["p"])]),
     ],
 )
 def test_what_became_of_the_tasks(before: str, now: str, expected: list[TaskChange]) -> None:
@@ -39,7 +39,7 @@ def test_what_became_of_the_tasks(before: str, now: str, expected: list[TaskChan
 def test_a_task_of_new_calls_is_born_beside_one_that_stays() -> None:
     old = found(a="xxxx")
     kept = keep_ids(found(a="pppp", b="qqqq"), old)
-    assert changes(kept, old) == [TaskChange("born", now=["q"])]
+    assert changes(kept, old) == [TaskChange(kind="born", now=["q"])]
     assert changes(old, old) == []
 
 
