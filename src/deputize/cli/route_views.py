@@ -10,10 +10,10 @@ import msgspec
 
 from deputize.cli.ids import whole_id
 from deputize.cli.rights import tenant_of
-from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.cli.terminal import Terminal, pass_terminal, shortened
 from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput
-from deputize.core.records import Certificate, Contract, Route, RouteFile
+from deputize.core.records import DEFAULT_TENANT, Certificate, Contract, Route, RouteFile
 from deputize.operations.route_rows import (
     explanation,
     route_history,
@@ -23,6 +23,10 @@ from deputize.operations.route_rows import (
     version_rows,
 )
 from deputize.store.access.roles import Right, may
+from deputize.web.answers import CLAIMS
+
+TASK_CHARS = 18
+"""Of a task's name in the table."""
 
 
 def read_route_file(terminal: Terminal) -> RouteFile:
@@ -61,7 +65,7 @@ def _calibrated_on(one: Route) -> str:
         [] if not found.n_people else ["1 person" if found.n_people == 1 else f"{found.n_people:,} people"]
     )
     linked = LINKED_BY[found.linked_by]
-    units = f"{found.n_calibration:,} units"
+    units = f"{found.n_calibration:,} independent calls"
     if found.episodes is not None:
         units = f"{found.n_calibration:,} calls of {found.episodes.n_episodes:,} episodes"
     return ", ".join([units, *people, *([linked] if linked else [])])
@@ -83,11 +87,11 @@ def _valid(one: Route, now_s: float) -> str:
     return " or ".join(parts) or "always"
 
 
-def _detector(certificate: Certificate | None) -> str:
+def _detector(certificate: Certificate) -> str:
     """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
-    if certificate is None:
-        return "-"
-    return "no OOD detector" if certificate.ood_power is None else f"{certificate.ood_power:.0%}"
+    if certificate.ood_power is None:
+        return "no detector of requests unlike those trained on"
+    return f"{certificate.ood_power:.0%} of requests unlike those trained on are left to the LLM"
 
 
 @click.command("list")
@@ -102,40 +106,40 @@ def list_routes(terminal: Terminal, /) -> None:
         "challengers": [route_row(r) for r in file.challengers],
         "previous": [route_row(r) for r in file.previous],
     }
-    rows = [
-        (
-            r.id + (" (challenger)" if r in file.challengers else ""),
-            r.task_name,
-            r.tenant,
-            state_words(r),
-            f"{r.threshold:.3f}",
-            f"{r.certificate.kind} {r.certificate.epsilon:g}/{r.certificate.delta:g}"
-            if r.certificate
-            else "none",
-            _comparison(r.contract),
-            _calibrated_on(r),
-            _valid(r, time.time()),
-            _detector(r.certificate),
-        )
-        for r in (*file.routes, *file.challengers)
-    ]
-    terminal.result(
-        document,
-        lambda: terminal.table(
-            (
-                "route",
-                "task",
-                "tenant",
-                "state",
-                "threshold",
-                "certificate (eps/delta)",
-                "not compared",
-                "calibrated on",
-                "valid until",
-                "unlike requests noticed",
-            ),
-            rows,
-        ),
+    shown = [*file.routes, *file.challengers]
+
+    def show() -> None:
+        heads = ("route", "task", "state", "threshold", "loss at most")
+        terminal.table(heads, [_list_row(r, is_challenger=r in file.challengers) for r in shown])
+        for one in shown:
+            terminal.say(_list_note(one, time.time()))
+
+    terminal.result(document, show)
+
+
+def _list_row(one: Route, *, is_challenger: bool) -> tuple[str, ...]:
+    """The cells of a route that fit on 80 columns."""
+    loss = "none certified" if one.certificate is None else f"{100 * one.certificate.epsilon:g} %"
+    id = one.id + (" (challenger)" if is_challenger else "")
+    return (
+        id,
+        shortened(one.task_name, TASK_CHARS),
+        state_words(one).removesuffix(" of its calls"),
+        f"{one.threshold:.3f}",
+        loss,
+    )
+
+
+def _list_note(one: Route, now_s: float) -> str:
+    """The rest that is known of a route, as a sentence."""
+    whose = "" if one.tenant == DEFAULT_TENANT else f"tenant {one.tenant}; "
+    if one.certificate is None:
+        return f"{one.id}: {whose}not certified."
+    found, about = one.certificate, _comparison(one.contract)
+    claim = CLAIMS[found.kind].format(f"{100 * found.epsilon:g} %")
+    return (
+        f"{one.id}: {whose}certified {claim} ({1 - found.delta:.0%} confidence) on {_calibrated_on(one)}; valid until"
+        f" {_valid(one, now_s)};{'' if about == '-' else f' not compared: {about};'} {_detector(found)}."
     )
 
 

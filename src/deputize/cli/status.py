@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from deputize.cli.rights import tenant_of, tenant_option
-from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.cli.terminal import Terminal, pass_terminal, shortened
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import StoreError
 from deputize.core.records import Route
@@ -175,7 +175,7 @@ def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], 
             [
                 (
                     route["task"],
-                    _shortened(route["task_name"], 18),
+                    shortened(route["task_name"], 18),
                     route["state_words"],
                     f"{route['agreement']:.1%} of {route['n_compared']:,}" if route["n_compared"] else None,
                     f"{route['age_days']:.0f} d" if route["age_days"] is not None else None,
@@ -208,10 +208,6 @@ def _say_behind(terminal: Terminal, say: Callable[[str], None]) -> None:
 def _site_name(site: Site) -> str:
     """Agent and site; an agent that is not named is left out."""
     return site.name if site.name.startswith(site.agent) or not site.agent else f"{site.agent}/{site.name}"
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def _ago(seconds: float) -> str:

@@ -96,4 +96,9 @@ class Terminal:
             yield LineProgress(self.note)
 
 
+def shortened(text: str, most: int) -> str:
+    """A text in at most so many characters, with a sign where it was cut."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
 pass_terminal = click.make_pass_decorator(Terminal, ensure=True)

@@ -114,7 +114,7 @@ def _all_or(value: float) -> str:
     return "all" if value == 1 else share(value, 1)
 
 
-_CLAIMS = {
+CLAIMS = {
     "not_worse_than_llm": "to change at most {} of all answers of this task",
     "not_worse_than_repeats": "to change at most {} more of all answers of this task than the LLM does when asked again",
     "not_worse_on_labels": "to get at most {} more of all answers of this task wrong than the LLM",
@@ -126,7 +126,7 @@ _CLAIMS = {
 def trust(task: Json) -> str:
     """A route in plain words: what is certified, and what it did on unseen calls."""
     certificate, held = task["certificate"], task["held_out"]
-    claim = _CLAIMS[certificate["kind"]].format(share(certificate["epsilon"]))
+    claim = CLAIMS[certificate["kind"]].format(share(certificate["epsilon"]))
     calls, episodes = count(certificate["n_calibration"]), certificate.get("episodes")
     on = (
         f"the {calls} calls of {count(episodes['n_episodes'])} episodes"

@@ -77,8 +77,23 @@ def test_list_says_what_a_route_notices(home: Path, capsys: pytest.CaptureFixtur
         home / "routes.json", RouteFile(run_id="0001", routes=routes, generation=1), Home(home).routes_seal
     )
     assert run(["--home", str(home), "route", "list"]) == 0
-    _, first, second = capsys.readouterr().out.strip().splitlines()[-3:]
-    assert "no OOD detector" in first and "62%" in second
+    first, second = capsys.readouterr().out.strip().splitlines()[-2:]
+    assert "no detector" in first and "62%" in second
+
+
+def test_list_fits_on_a_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    routes = [
+        msgspec.structs.replace(
+            route("route-t12345678", state="canary", share=0.05),
+            task_name="copy the case data out of a letter",
+        )
+    ]
+    file = RouteFile(run_id="0001", routes=routes, generation=1)
+    write_routes(home / "routes.json", file, Home(home).routes_seal)
+    assert run(["--home", str(home), "route", "list"]) == 0
+    table = capsys.readouterr().out.strip().splitlines()[:3]
+    assert all(len(line.rstrip()) <= 80 for line in table) and "route-t12345678" in table[2], table
+    assert all(words in table[2] for words in ("canary, 5%", "0.900", "5 %")), table
 
 
 def test_close_and_promote_step_by_step(home: Path) -> None:
@@ -142,7 +157,7 @@ def test_the_list_says_what_a_certificate_rests_on_and_how_long_it_holds(
     assert run(["--home", str(tmp_path), "route", "list"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     for words in (
-        "100 units",
+        "100 independent calls",
         "5 people",
         "independent",
         "2001-12-08",
