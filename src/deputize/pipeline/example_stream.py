@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
-from sys import intern
 from typing import Any, overload
 
 import msgspec
 
 from deputize.core.artifacts import Curated
-from deputize.core.records import Example, Request, Split
+from deputize.core.example_texts import without_texts
+from deputize.core.records import Example, Split
 
 MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000}
 """Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
@@ -79,16 +79,6 @@ def shared(example: Example, known: dict[bytes, Any]) -> Example:
         request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
     )
     return msgspec.structs.replace(example, request=request)
-
-
-_NO_REQUEST = Request(messages=[])
-
-
-def without_texts(example: Example) -> Example:
-    """The example without its request and answer, for counting: ids, split, times and tokens stay."""
-    # equal names once: a log has few of them, and a record read from the disk has its own of each
-    names = {name: intern(getattr(example, name)) for name in ("site", "model", "tenant", "drop_reason")}
-    return msgspec.structs.replace(example, request=_NO_REQUEST, response={}, logprobs=[], **names)
 
 
 def for_training(

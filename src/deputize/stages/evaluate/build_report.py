@@ -28,7 +28,8 @@ from deputize.core.subjects import Subjects
 from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import Prices, Spend, load_prices
 from deputize.stages.evaluate.log_times import by_time, calls_per_month, time_span
-from deputize.stages.evaluate.task_figures import TaskFigures, total_spend
+from deputize.stages.evaluate.task_figures import TaskFigures
+from deputize.stages.evaluate.text_counts import TaskTexts, read_texts
 from deputize.stages.evaluate.totals import totals
 
 
@@ -55,9 +56,9 @@ def build(
 ) -> dict[str, Any]:
     """The report of a run as plain JSON values (core.report_schema.Report); numbers that are not known are null."""
     prices = prices or load_prices()
-    calls = _by_task(curated, discovered)
+    curated, calls = read_texts(curated, discovered.tasks, discovered.assignment, prices)
     n_code_calls = max(curated.n_code_calls, sum(e.audience == "code" for e in curated.examples))
-    whole = _spend(calls, prices)
+    whole = reduce(Spend.__add__, (texts.spend for texts in calls.values()), Spend())
     tasks = _figures(discovered, calls, results, finetuned, prices, _n_cores(environment), audit_share)
     report = Report(
         version=REPORT_VERSION,
@@ -98,15 +99,9 @@ def _n_cores(environment: Mapping[str, Any]) -> int:
     return int(environment.get("n_cores") or 1)
 
 
-def _spend(calls: Mapping[str, Sequence[Example]], prices: Prices) -> Spend:
-    """Cost of the LLM for all calls meant for code."""
-    spends = (total_spend([e for e in es if e.audience == "code"], prices) for es in calls.values())
-    return reduce(Spend.__add__, spends, Spend())
-
-
 def _figures(
     discovered: Discovered,
-    calls: Mapping[str, Sequence[Example]],
+    calls: Mapping[str, TaskTexts],
     results: Sequence[TaskResult],
     finetuned: Finetuned,
     prices: Prices,
@@ -129,14 +124,6 @@ def _figures(
     ]
     tasks.sort(key=lambda t: (-t.n_code_calls, t.task.id))
     return tasks
-
-
-def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
-    """Examples by task id; under "" those of no task."""
-    calls: dict[str, list[Example]] = {task.id: [] for task in discovered.tasks}
-    for example in curated.examples:
-        calls.setdefault(discovered.assignment.get(example.call_id, ""), []).append(example)
-    return calls
 
 
 def _shared_note(tenant: str, curated: Curated) -> list[str]:

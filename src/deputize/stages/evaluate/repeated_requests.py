@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -28,29 +27,37 @@ class RepeatedRequests(NamedTuple):
     n_near_alike: int = 0
 
 
-def repeated_requests(examples: Iterable[Example], contract: Contract) -> RepeatedRequests:
-    """Repeats among calls, in their order; a cache keeps the first answer.
+class RepeatCounter:
+    """Counts the repeats among calls as they come by, as a cache that keeps the first answer; two digests of a request are kept.
 
-    Args:
-        examples: the calls of a task, de-identified: surrogates differ from episode to episode, so repeats are missed
-            rather than made up.
-        contract: of the task; answers are compared under it.
+    Calls are de-identified: surrogates differ from episode to episode, so repeats are missed rather than made up.
     """
-    exact: dict[bytes, Answer | None] = {}
-    near: dict[bytes, Answer | None] = {}
-    n_exact = n_exact_alike = n_near = n_near_alike = 0
-    for example in examples:
-        answer = answer_of(example.response, contract)
+
+    def __init__(self, contract: Contract) -> None:
+        """
+        Args:
+            contract: of the task; answers are compared under it.
+        """
+        self._contract = contract
+        self._exact: dict[bytes, Answer | None] = {}
+        self._near: dict[bytes, Answer | None] = {}
+        self.found = RepeatedRequests()
+        """Of the calls so far."""
+
+    def add(self, example: Example) -> None:
+        """Counts a call."""
+        answer = answer_of(example.response, self._contract)
         digest, near_digest = _digest(example.request), _near_digest(example.request)
-        if digest in exact:
+        n_exact, n_exact_alike, n_near, n_near_alike = self.found
+        if digest in self._exact:
             n_exact += 1
-            n_exact_alike += agree(answer, exact[digest], contract)
-        elif near_digest in near:
+            n_exact_alike += agree(answer, self._exact[digest], self._contract)
+        elif near_digest in self._near:
             n_near += 1
-            n_near_alike += agree(answer, near[near_digest], contract)
-        exact.setdefault(digest, answer)
-        near.setdefault(near_digest, answer)
-    return RepeatedRequests(n_exact, n_exact_alike, n_near, n_near_alike)
+            n_near_alike += agree(answer, self._near[near_digest], self._contract)
+        self.found = RepeatedRequests(n_exact, n_exact_alike, n_near, n_near_alike)
+        self._exact.setdefault(digest, answer)
+        self._near.setdefault(near_digest, answer)
 
 
 def _digest(request: Request) -> bytes:

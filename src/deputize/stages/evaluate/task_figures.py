@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from functools import reduce
 
 import msgspec
 
 from deputize.core.artifacts import Finetuned, Selected, Specialist
 from deputize.core.config import AUDIT_SHARE, Convert, RouteSettings
-from deputize.core.records import Certificate, Contract, Example, Task
+from deputize.core.records import Certificate, Contract, Task
 from deputize.core.report_tasks import (
     LossPoint,
     ReportContract,
@@ -24,10 +23,11 @@ from deputize.core.report_tasks import (
 from deputize.core.task_results import TaskResult
 from deputize.core.text_measures import TextMeasure
 from deputize.scoring.call_costs import colder_cache_usd
-from deputize.scoring.costs import Prices, Spend, llm_spend
+from deputize.scoring.costs import Prices
 from deputize.scoring.monitor import allowed_loss, comparisons_to_gain
 from deputize.stages.evaluate.publish import route_id_of
 from deputize.stages.evaluate.task_verdict import verdict_on
+from deputize.stages.evaluate.text_counts import TaskTexts
 
 MAX_LABELS = 12
 """Labels of a contract that the report names."""
@@ -39,19 +39,19 @@ class TaskFigures:
     def __init__(
         self,
         task: Task,
-        examples: Sequence[Example],
+        texts: TaskTexts,
         result: TaskResult,
         specialists: Sequence[Specialist],
         prices: Prices,
         n_cores: int,
         audit_share: float = AUDIT_SHARE,
     ) -> None:
-        self.task, self.examples, self.result, self.specialists = task, examples, result, specialists
+        self.task, self.texts, self.result, self.specialists = task, texts, result, specialists
         self.chosen = next((s for s in specialists if s.id == result.chosen), None)
-        self.n_calls = len(examples)
-        self.code_calls = [e for e in examples if e.audience == "code"]
+        self.n_calls = len(texts.examples)
+        self.code_calls = [e for e in texts.examples if e.audience == "code"]
         self.n_code_calls = len(self.code_calls)
-        self.spend = total_spend(self.code_calls, prices)
+        self.spend = texts.spend
         certificate, held_out = result.certificate, result.held_out
         self.routed = certificate is not None
         self.share_on_held_out = held_out.share_served if held_out is not None else 0.0
@@ -117,7 +117,7 @@ class TaskFigures:
             share_of_calls=self.n_code_calls / n_code_calls if n_code_calls else 0.0,
             share_of_cost=self.spend.usd / llm_usd if llm_usd else 0.0,
             n_origins=task.n_origins,
-            n_episodes=task.n_episodes or len({e.episode for e in self.examples}),
+            n_episodes=task.n_episodes or len({e.episode for e in self.texts.examples}),
             site=task.site,
             signature=task.signature,
             template=task.template,
@@ -131,7 +131,12 @@ class TaskFigures:
             ],
             test=result.test,
             verdict=verdict_on(
-                task, self.code_calls, result, epsilon=config.epsilon, least_subjects=config.min_origins
+                task,
+                self.code_calls,
+                result,
+                found=self.texts.repeated,
+                epsilon=config.epsilon,
+                least_subjects=config.min_origins,
             ),
             certificate=result.certificate,
             route_id=route_id_of(task) if self.routed else None,
@@ -188,11 +193,6 @@ def _losses(specialist: Specialist) -> list[LossPoint]:
         for e in history
         if {"number", "train_loss", "validation_loss"} <= e.keys()
     ]
-
-
-def total_spend(examples: Sequence[Example], prices: Prices) -> Spend:
-    """Cost of the LLM for the calls."""
-    return reduce(Spend.__add__, (llm_spend(e, prices) for e in examples), Spend())
 
 
 def _contract(contract: Contract) -> ReportContract:

@@ -13,7 +13,7 @@ from deputize.core.records import Example, Task
 from deputize.core.report_tasks import TaskVerdict
 from deputize.core.subjects import Subjects
 from deputize.core.task_results import TaskResult
-from deputize.stages.evaluate.repeated_requests import RepeatedRequests, repeated_requests
+from deputize.stages.evaluate.repeated_requests import RepeatedRequests
 from deputize.stages.evaluate.simple_rule import fit_rule
 
 MIN_UNSEEN = 20
@@ -23,18 +23,24 @@ MIN_REPEATED = 0.2
 
 
 def verdict_on(
-    task: Task, calls: Sequence[Example], result: TaskResult, *, epsilon: float, least_subjects: int
+    task: Task,
+    calls: Sequence[Example],
+    result: TaskResult,
+    *,
+    found: RepeatedRequests,
+    epsilon: float,
+    least_subjects: int,
 ) -> TaskVerdict:
     """The verdict on a task.
 
     Args:
         task: the task.
-        calls: its calls meant for code, de-identified, in the order of the log.
+        calls: its calls meant for code, de-identified, in the order of the log; those without texts are only counted.
         result: of evaluation.
+        found: the repeats among them.
         epsilon: the loss asked for.
         least_subjects: a word that fewer data subjects use is in no rule.
     """
-    found = repeated_requests(calls, task.contract)
     words, n_unseen, n_right = _rule(task, calls, epsilon, least_subjects)
     counted = TaskVerdict(
         kind="llm",
@@ -97,7 +103,7 @@ def _as(counted: TaskVerdict, kind: str, reason: str) -> TaskVerdict:
 
 def _rule(task: Task, calls: Sequence[Example], epsilon: float, least_subjects: int) -> tuple[str, int, int]:
     """The rule in words, the unseen calls it was tried on, and those it got right; "" and zeros where there is none."""
-    train = [e for e in calls if e.split == "train"]
+    train = [e for e in calls if e.split == "train" and e.request.messages]
     known = [(e, a) for e in train if (a := answer_of(e.response, task.contract)) not in (None, DEFER)]
     if not known:
         return "", 0, 0
@@ -106,7 +112,7 @@ def _rule(task: Task, calls: Sequence[Example], epsilon: float, least_subjects: 
     rule = fit_rule(pairs, task.contract, subjects, epsilon)
     if rule is None:
         return "", 0, 0
-    unseen = [e for e in calls if e.split == "test"]
+    unseen = [e for e in calls if e.split == "test" and e.request.messages]
     n_right = sum(
         rule.is_right(prune(e.request, task.recipe), answer_of(e.response, task.contract), task.contract)
         for e in unseen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deputize.core.records import Contract, Example, Request
-from deputize.stages.evaluate.repeated_requests import RepeatedRequests, repeated_requests
+from deputize.stages.evaluate.repeated_requests import RepeatCounter, RepeatedRequests
 
 LABEL = Contract(kind="label", labels=["yes", "no"])
 
@@ -23,6 +23,13 @@ def asked(*pairs: tuple[str, str]) -> list[Example]:
     ]
 
 
+def counted(calls: list[Example]) -> RepeatedRequests:
+    counter = RepeatCounter(LABEL)
+    for call in calls:
+        counter.add(call)
+    return counter.found
+
+
 def test_exact_and_near_repeats_are_counted_with_those_that_had_the_same_answer() -> None:
     calls = asked(
         ("Is order 17 late?", "yes"),
@@ -32,10 +39,10 @@ def test_exact_and_near_repeats_are_counted_with_those_that_had_the_same_answer(
         ("is order 19, late?", "yes"),
         ("Something else", "no"),
     )
-    assert repeated_requests(calls, LABEL) == RepeatedRequests(2, 1, 2, 1)
+    assert counted(calls) == RepeatedRequests(2, 1, 2, 1)
 
 
 def test_other_tools_are_another_request() -> None:
     calls = asked(("Go on", "yes"), ("Go on", "yes"))
     calls[1].request.messages.append({"role": "assistant", "tool_calls": [{"function": {"name": "find"}}]})
-    assert repeated_requests(calls, LABEL) == RepeatedRequests()
+    assert counted(calls) == RepeatedRequests()

@@ -10,18 +10,28 @@ import pytest
 
 from deputize.core.artifacts import Candidate, Finetuned, Selected
 from deputize.core.config import Convert
-from deputize.core.records import Usage
+from deputize.core.records import Example, Usage
 from deputize.core.task_results import TaskResult
 from deputize.scoring.costs import load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
+from deputize.stages.evaluate.text_counts import TaskTexts
 
 NOTHING = Selected(candidates={}, plan={}, base_model="")
 PRICES = load_prices()
 
 
+def texts(world: Any, examples: list[Example]) -> TaskTexts:
+    return TaskTexts.of(world.discovered.tasks[0], examples, PRICES)
+
+
 def figures(world: Any, result: TaskResult) -> TaskFigures:
     return TaskFigures(
-        world.discovered.tasks[0], world.curated.examples, result, world.finetuned.specialists, PRICES, 2
+        world.discovered.tasks[0],
+        texts(world, world.curated.examples),
+        result,
+        world.finetuned.specialists,
+        PRICES,
+        2,
     )
 
 
@@ -69,7 +79,7 @@ def test_a_warm_cache_that_a_route_gives_up_is_counted(world: Callable[..., Any]
         msgspec.structs.replace(e, usage=warm_usage, cost_usd=None, model="claude-sonnet-4-5")
         for e in w.curated.examples
     ]
-    warm = TaskFigures(w.discovered.tasks[0], examples, result, w.finetuned.specialists, PRICES, 2)
+    warm = TaskFigures(w.discovered.tasks[0], texts(w, examples), result, w.finetuned.specialists, PRICES, 2)
     assert cold.cache_usd == 0 < warm.cache_usd
     share = warm.share_served
     assert warm.cache_usd == pytest.approx(warm.spend.cache_usd * share * (1 - share))
@@ -91,7 +101,9 @@ def test_losses_are_read_from_the_history_of_a_training(world: Callable[..., Any
     specialist = next(s for s in w.finetuned.specialists if s.id == result.chosen)
     history = [{"number": 1, "train_loss": 2.0, "validation_loss": 2.5, "seconds": 1.0}, {"epoch": 0.0}]
     trained = msgspec.structs.replace(specialist, settings={"training": {"history": history}})
-    one = TaskFigures(w.discovered.tasks[0], w.curated.examples, result, [trained], load_prices(), 2)
+    one = TaskFigures(
+        w.discovered.tasks[0], texts(w, w.curated.examples), result, [trained], load_prices(), 2
+    )
     entry = one.entry(3000, 1.0, NOTHING, w.finetuned, Convert())
     assert entry.specialist is not None
     assert [(p.epoch, p.train, p.validation) for p in entry.specialist.losses] == [(1, 2.0, 2.5)]
@@ -102,6 +114,11 @@ def test_a_share_seen_in_calibration_is_not_one_on_held_out_calls(world: Callabl
     (result,) = w.run()
     untried = msgspec.structs.replace(result, held_out=None)
     one = TaskFigures(
-        w.discovered.tasks[0], w.curated.examples, untried, w.finetuned.specialists, load_prices(), 2
+        w.discovered.tasks[0],
+        texts(w, w.curated.examples),
+        untried,
+        w.finetuned.specialists,
+        load_prices(),
+        2,
     )
     assert one.share_on_held_out == 0.0 < one.share_served

@@ -9,6 +9,7 @@ import msgspec
 from deputize.core.records import Certificate, Contract, Example, PromptRecipe, Request, Split, Task
 from deputize.core.report_tasks import TaskVerdict
 from deputize.core.task_results import EvaluationFacts, HeldOut, TaskResult, TestScore
+from deputize.stages.evaluate.repeated_requests import RepeatCounter
 from deputize.stages.evaluate.task_verdict import verdict_on
 
 TASK = Task(
@@ -58,7 +59,10 @@ def calls(n: int, text: str, replies: str) -> list[Example]:
 
 
 def verdict(examples: list[Example], result: TaskResult, **more: Any) -> TaskVerdict:
-    return verdict_on(TASK, examples, result, epsilon=0.05, least_subjects=1, **more)
+    repeats = RepeatCounter(TASK.contract)
+    for example in examples:
+        repeats.add(example)
+    return verdict_on(TASK, examples, result, found=repeats.found, epsilon=0.05, least_subjects=1, **more)
 
 
 def test_a_constant_is_plain_code_even_where_a_specialist_is_certified() -> None:

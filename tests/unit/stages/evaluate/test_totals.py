@@ -13,6 +13,7 @@ from deputize.core.report_schema import ReportTotal
 from deputize.core.task_results import EpsilonRow, TaskResult
 from deputize.scoring.costs import Spend, load_prices
 from deputize.stages.evaluate.task_figures import TaskFigures
+from deputize.stages.evaluate.text_counts import TaskTexts
 from deputize.stages.evaluate.totals import totals
 
 PRICES = load_prices()
@@ -21,7 +22,12 @@ PRICES = load_prices()
 def total_of(world: Any, results: list[TaskResult], n_code_calls: int) -> ReportTotal:
     tasks = [
         TaskFigures(
-            world.discovered.tasks[0], world.curated.examples, r, world.finetuned.specialists, PRICES, 1
+            world.discovered.tasks[0],
+            TaskTexts.of(world.discovered.tasks[0], world.curated.examples, PRICES),
+            r,
+            world.finetuned.specialists,
+            PRICES,
+            1,
         )
         for r in results
     ]
