@@ -394,6 +394,30 @@ def corrected(rng: Generator, n: int) -> Traffic:
     return labelled(rng, n, 0.5, rates=(0.85, 0.1), only_corrections=True)
 
 
+def one_label_an_episode(rng: Generator, n: int) -> Traffic:
+    """Episodes of one or of ten calls, each with one label: in the long ones the LLM is nearly always right where the two differ, in the
+    short ones the specialist."""
+    sizes = np.where(rng.random(n) < 0.3, 10, 1)
+    episode = np.repeat(np.arange(n), sizes)
+    is_long = np.repeat(sizes > 1, sizes)
+    confidence, wrong = _specialist(rng, np.full(episode.size, 1.2))
+    llm_is_right = rng.random(episode.size) < np.where(is_long, 0.9, 0.1)
+    labelled_at = np.cumsum(sizes) - 1 - (rng.random(n) * sizes).astype(int)
+    has_label = np.isin(np.arange(episode.size), labelled_at)
+    right = np.where(wrong & ~llm_is_right, "wrong", "right")
+    calls = [
+        msgspec.structs.replace(
+            _call(i, f"c{i}", episode=f"e{episode[i]}"),
+            correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
+        )
+        for i in range(episode.size)
+    ]
+    share_long = 3.0 / 3.7
+    of = _loss([1.2], [1.0])
+    beyond = share_long * (0.9 - 0.1) + (1 - share_long) * (0.1 - 0.9)
+    return Traffic(calls, confidence, wrong, lambda threshold: beyond * of(threshold))
+
+
 KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {
     "independent calls": (independent, 1500),
     "unequal episodes": (unequal_episodes, 1100),

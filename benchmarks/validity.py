@@ -134,13 +134,18 @@ LABELLED: dict[str, tuple[Any, int, dict[str, Any]]] = {
     "the same, not taken for random": (simulated_traffic.labelled, 2500, {"reference": "labels"}),
     "the same, about the LLM's answers": (simulated_traffic.labelled, 2500, {}),
     "corrections of the LLM's errors alone": (simulated_traffic.corrected, 2500, {"reference": "labels"}),
-    "the same, wrongly taken for random": (
+    "the same, wrongly declared random": (
         simulated_traffic.corrected,
         2500,
         {"reference": "labels", "labels_at_random": True},
     ),
+    "one label an episode, wrongly declared random": (
+        simulated_traffic.one_label_an_episode,
+        700,
+        {"reference": "labels", "labels_at_random": True},
+    ),
 }
-"""Traffic with right answers -> (simulation, its size, settings). The last is a negative control."""
+"""Traffic with right answers -> (simulation, its size, settings). The last two are declared what they are not."""
 
 
 def labelled_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:

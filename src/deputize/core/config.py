@@ -63,7 +63,7 @@ class Convert(BaseModel):
     """The answers that a claim is about. llm: the LLM's recorded ones; labels: the right ones, where the log or feedback has them for at least twenty calibration calls of
     a task: then the specialist may err more often than the LLM by at most epsilon, instead of differing from it."""
     labels_at_random: bool = False
-    """The labelled calls were drawn at random, each call with the same chance (one label per episode is no such draw). Then they
+    """The labelled calls were drawn at random, each call with the same chance (one label per episode is no such draw; what shows that is not taken for one). Then they
     speak for the others too (prediction-powered inference); else each call without a label counts against the specialist
     where its answer is not the LLM's, which is true of whatever calls were labelled."""
     renew_after_days: float | None = Field(90.0, gt=0)

@@ -137,6 +137,7 @@ def keep_or_close_routes(
     evidence: Mapping[str, ServedEvidence],
     unusable: Mapping[str, str],
     config: Convert,
+    judge: str = "",
 ) -> tuple[list[TaskResult], list[EarlierRoute], dict[str, str]]:
     """(the results, claims that rest on outdated calls refused; what becomes of each route without a successor; routes
     with one that may not serve alongside it, and why).
@@ -148,6 +149,7 @@ def keep_or_close_routes(
         evidence: of their traffic.
         unusable: route id -> why it may not be kept whatever its evidence.
         config: the claim that is asked for now.
+        judge: the model of `[judge]`; "": there is none.
     """
     task_of = {route.id: _task_of(route, discovered.tasks) for route in file.routes}
     against: dict[str, str] = {}
@@ -170,9 +172,8 @@ def keep_or_close_routes(
     earlier, outdated = [], {}
     for route in file.routes:
         task = task_of[route.id]
-        why = (
-            unusable.get(route.id) or against.get(route.id) or _weaker(route, config) or _edited(route, task)
-        )
+        why = unusable.get(route.id) or against.get(route.id)
+        why = why or _weaker(route, config, judge) or _edited(route, task)
         if task is not None and task.id in certified:
             if why:
                 outdated[route.id] = why
@@ -197,7 +198,7 @@ def _task_of(route: Route, tasks: Sequence[Task]) -> Task | None:
     return by_id or next((task for task in tasks if keys.intersection(task.keys)), None)
 
 
-def _weaker(route: Route, config: Convert) -> str:
+def _weaker(route: Route, config: Convert, judge: str) -> str:
     """Why a route's certificate is not what is asked for now; "" where it is."""
     certificate, limit = route.certificate, config.limit_among_served
     if certificate is None:
@@ -208,6 +209,9 @@ def _weaker(route: Route, config: Convert) -> str:
         return "its certificate is about right answers, not about the LLM's, as is asked for now"
     if certificate.labels is not None and certificate.labels.at_random and not config.labels_at_random:
         return "its certificate takes labels for drawn at random, which is not declared any more"
+    if certificate.judge is not None and certificate.judge.model != judge:
+        now = f"the judge is {judge} now" if judge else "no judge is set now"
+        return f"its certificate rests on the verdicts of the judge {certificate.judge.model}, and {now}"
     if config.scope == "all-routes" and not certificate.n_together:
         return (
             "its certificate holds by itself, not at once with those of the other tasks, as is asked for now"

@@ -172,4 +172,5 @@ def _with_earlier_routes(
     sample = traffic_sample(run.calls()) if file.routes else TrafficSample()
     evidence = served_evidence(run.calls(), file.routes, sample)
     unusable = unusable_routes(run.home, file)
-    return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config)
+    judge = run.home.judge_settings().model
+    return keep_or_close_routes(results, discovered, file, evidence, unusable, run.config, judge)

@@ -91,6 +91,8 @@ def _about_labels(labels: LabelEvidence) -> str:
         if labels.at_random
         else "a difference without a label counts against the specialist"
     )
+    if labels.not_random:
+        others = f"{labels.not_random}, so {others}"
     return (
         f"of {labels.n_labelled} the right answer is known: of the {labels.n_served} served ones among them the specialist alone "
         f"was right on {labels.n_specialist_better}, the LLM alone on {labels.n_llm_better}; {others}"

@@ -14,6 +14,7 @@ from deputize.core.certification import DeltaSpending
 from deputize.core.config import Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.episode_bet import EpisodeBet
+from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.records import (
     Call,
@@ -96,11 +97,12 @@ def settled(
     route: Route = ROUTE,
     unusable: dict[str, str] | None = None,
     config: Convert = CONFIG,
+    judge: str = "",
 ) -> tuple[TaskResult, list[EarlierRoute]]:
     found = Discovered(tasks=[task], keyspaces=[], assignment={})
     file = replace(OLD, routes=[route])
     evidence = served_evidence(calls, [route], traffic_sample(calls))
-    (one,), earlier, _ = keep_or_close_routes([result], found, file, evidence, unusable or {}, config)
+    (one,), earlier, _ = keep_or_close_routes([result], found, file, evidence, unusable or {}, config, judge)
     return one, earlier
 
 
@@ -227,6 +229,13 @@ def test_its_calls_are_counted_once_a_group_and_at_the_level_of_the_test() -> No
     assert settled(drifted, calibrated(audits(70), delta_spending=spent))[0].certificate is None
 
 
+def test_a_judged_route_is_kept_while_the_same_model_judges() -> None:
+    judged = replace(ROUTE, certificate=replace(CERTIFICATE, judge=JudgeEvidence(model="j")))
+    assert settled([], route=judged, judge="j")[1][0].kept
+    _, (other,) = settled([], route=judged, judge="k")
+    assert not other.kept and "judge j, and the judge is k now" in other.reason
+
+
 def test_whole_episodes_are_tested_whole_again() -> None:
     """70 recent calls are 70 episodes' evidence where each has one, and that of 14 where it has five."""
     drifted = traffic(80, 20, 30)
@@ -289,6 +298,10 @@ def test_a_claim_that_holds_with_those_of_other_tasks_is_kept_under_either_scope
                 ),
             },
             "drawn at random",
+        ),
+        (
+            {"route": replace(ROUTE, certificate=replace(CERTIFICATE, judge=JudgeEvidence(model="j")))},
+            "of the judge j, and no judge is set now",
         ),
         ({"task": replace(TASK, hidden=True)}, "hidden"),
         ({"route": replace(ROUTE, certificate=None)}, "no certificate"),

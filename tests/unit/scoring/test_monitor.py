@@ -352,3 +352,13 @@ def test_one_name_for_all_calls_does_not_hide_a_failure_and_promotes_nothing() -
     for k in range(1000):
         good = m.observe(good, ".", episode="always the same", now_s=float(k))
     assert len(good.results) > m.MAX_CALLS and m.log_gain(all_ended(good)) < math.log(2)
+
+
+@pytest.mark.parametrize("allowed", [0.05, 0.3])
+def test_a_failure_is_found_in_bounded_time_where_no_episode_ends(allowed: float) -> None:
+    """A thousand episodes within a minute, one audited call each: none has ended, but only so many may go on at a time."""
+    rng, evidence, n = np.random.default_rng(8), m.AuditEvidence(allowed), 0
+    while not m.must_roll_back(evidence):
+        n += 1
+        assert n <= m.OPEN_EPISODES + 80
+        evidence = m.observe(evidence, "s" if rng.random() < 0.8 else ".", episode=f"e{n}", now_s=0.05 * n)

@@ -252,6 +252,11 @@ def set_measure(
     measured = _with_measure(discovered, examples, task, name, measure)
     if measured is None:
         what = f"the values of {name} are" if name else f"its replies are {_kind(task)},"
+        if measure is not None and measure.name == "judge":
+            raise UsageError(
+                f"A judge compares whole texts; {what} not all texts. Tool calls and JSON replies are read by code, which needs the same "
+                "answer; their prose fields are compared with `--field NAME` and another measure."
+            )
         raise UsageError(f"A measure compares texts; {what} not all texts.")
     edit = Edit(action="measure", keys=[list(task.keys)], name=name, measure=measure, at=at)
     return replace_tasks(discovered, [task], [measured]), edit, measured

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import msgspec
 import numpy as np
@@ -18,18 +18,24 @@ from numpy.typing import NDArray
 
 from deputize.core.artifacts import Curated, Specialist
 from deputize.core.config import Convert
-from deputize.core.contracts import measures_of, needs_judge
+from deputize.core.contracts import measures_of
 from deputize.core.deadline import Deadline
 from deputize.core.episode_bet import EpisodeBet
 from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
-from deputize.core.records import Certificate, Contract, RequestLimits
+from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
 from deputize.scoring import claim_words as words
 from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_usd
 from deputize.scoring.ledger import digests
-from deputize.stages.evaluate.claimed_loss import excess_loss, kind_of, label_evidence, losses_of
+from deputize.stages.evaluate.claimed_loss import (
+    Reference,
+    excess_loss,
+    kind_of,
+    label_evidence,
+    losses_of,
+)
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
@@ -71,22 +77,6 @@ class CalibrationResult:
     def units(self) -> Evaluation:
         """The units that were evaluated."""
         return self.evaluation.take(np.arange(self.n_units - self.n_not_evaluated))
-
-
-class Reference(NamedTuple):
-    """The answers that a claim is about."""
-
-    by_labels: bool = False
-    """The right ones, where enough of them are known; else the LLM's."""
-    at_random: bool = False
-    """Calls whose right answer is known were drawn at random."""
-    judged: bool = False
-    """A judge compares texts that are not the same."""
-
-    @classmethod
-    def of(cls, config: Convert, contract: Contract) -> Reference:
-        """As settings ask for, and the contract of the task."""
-        return cls(config.reference == "labels", config.labels_at_random, needs_judge(contract))
 
 
 def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None = None) -> NDArray[np.int64]:
@@ -219,7 +209,12 @@ def attempt(
         costs = replace(costs, audit_share=2 * costs.audit_share)
     index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
-        return CertificateAttempt(sequence, None, 0.0, words.refusal(sequence) + result.shortfall, n_repeated)
+        reason = (
+            words.refusal(sequence)
+            + result.shortfall
+            + (reference.not_random and f"; {reference.not_random}")
+        )
+        return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
     if share_L[index] < MIN_SHARE:
         # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
         stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
@@ -237,7 +232,9 @@ def attempt(
     labels = None
     if sequence.kind == "not_worse_on_labels":
         threshold = float(sequence.thresholds_L[index])
-        labels = label_evidence(result.units, threshold, at_random=reference.at_random)
+        labels = label_evidence(
+            result.units, threshold, at_random=reference.at_random, not_random=reference.not_random
+        )
     return CertificateAttempt(sequence, index, share_L[index], "", n_repeated, labels)
 
 
@@ -294,7 +291,9 @@ def _test(
 ) -> cert.SequenceTest:
     """The test of the grid on the units."""
     n_not_evaluated, units = result.n_not_evaluated, result.units
-    kind = kind_of(units, **reference._asdict())
+    kind = kind_of(
+        units, by_labels=reference.by_labels, at_random=reference.at_random, judged=reference.judged
+    )
     whole = result.whole
     if whole is not None and epsilon in whole.bets and kind == "not_worse_than_llm":
         return whole.test(result.evaluation, epsilon, delta, served_limit)

@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deputize.core.config import Convert
+from deputize.core.contracts import needs_judge
 from deputize.core.label_evidence import LabelEvidence
+from deputize.core.records import Contract
 from deputize.scoring import certificates as cert
 from deputize.scoring.intervals import highest_rate
+from deputize.scoring.label_draw import episode_sizes, signs_of_choice
 from deputize.scoring.partial_labels import prediction_powered, with_bounds
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.task_calls import TaskCalls
 
 MIN_REPEATED = 0.2
 """Share of calibration units with a second LLM answer from which "not_worse_than_repeats" is tested."""
 MIN_LABELLED = 20
 """Calibration units with a label from which "not_worse_on_labels" is tested where that is asked for."""
+
+
+class Reference(NamedTuple):
+    """The answers that a claim is about."""
+
+    by_labels: bool = False
+    """The right ones, where enough of them are known; else the LLM's."""
+    at_random: bool = False
+    """Calls whose right answer is known were drawn at random."""
+    judged: bool = False
+    """A judge compares texts that are not the same."""
+    not_random: str = ""
+    """Why labelled calls are not taken for drawn at random although that was declared; "" where nothing speaks against it."""
+
+    @classmethod
+    def of(cls, config: Convert, contract: Contract) -> Reference:
+        """As settings ask for, and the contract of the task."""
+        return cls(config.reference == "labels", config.labels_at_random, needs_judge(contract))
+
+    def checked(self, calls: TaskCalls, validation: Evaluation) -> Reference:
+        """The same with labels not taken for drawn at random where they show that they were not."""
+        if not (self.by_labels and self.at_random) or not (why := why_not_random(calls, validation)):
+            return self
+        return self._replace(at_random=False, not_random=why)
 
 
 def kind_of(
@@ -96,7 +126,9 @@ def _known(units: Evaluation, at_random: bool) -> NDArray[np.bool_]:
     return known_N & units.has_label_N if at_random else known_N
 
 
-def label_evidence(units: Evaluation, threshold: float, *, at_random: bool) -> LabelEvidence:
+def label_evidence(
+    units: Evaluation, threshold: float, *, at_random: bool, not_random: str = ""
+) -> LabelEvidence:
     """The right answers of calibration units at the certified threshold, as far as they are known."""
     served_N = units.confidence_N >= threshold
     known_N = _known(units, at_random)
@@ -107,5 +139,36 @@ def label_evidence(units: Evaluation, threshold: float, *, at_random: bool) -> L
         n_specialist_better=int((difference_N < 0).sum()),
         n_llm_better=int((difference_N > 0).sum()),
         at_random=at_random,
+        not_random=not_random,
         differs_limit=round(highest_rate(int((served_N & ~units.right_N).sum()), int(served_N.sum())), 6),
     )
+
+
+def why_not_random(calls: TaskCalls, validation: Evaluation) -> str:
+    """Why labelled calls were not drawn at random, for a reader; "" where nothing shows it.
+
+    Of calibration and held-out calls only numbers are looked at: which have a label, in what order, in episodes of which length. Answers are
+    looked at on validation alone, so the test of the claim stays what it is.
+
+    Args:
+        calls: of the task.
+        validation: answers of the chosen method.
+    """
+    every = calls.all
+    found = signs_of_choice(
+        [call.label is not None for call in every],
+        {
+            "the length of their episode": episode_sizes([call.episode for call in every]),
+            "their place in the log": np.arange(len(every)),
+        },
+    )
+    found += signs_of_choice(
+        validation.has_label_N,
+        {
+            "whether the two answers differ": ~validation.right_N,
+            "the specialist's confidence": validation.confidence_N,
+        },
+    )
+    if not found:
+        return ""
+    return f"labels were declared to be drawn at random, but which calls have one depends on {' and '.join(found)}"

@@ -38,6 +38,7 @@ from deputize.scoring.intervals import curve
 from deputize.specialists.base import engine_of
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt, UnitFacts
+from deputize.stages.evaluate.claimed_loss import Reference
 from deputize.stages.evaluate.decision_alone import decision_alone
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
@@ -191,6 +192,7 @@ class MethodDecision:
     costs: CallCosts
     full_answers: FullAnswers | None
     judge: JudgeEvidence | None
+    reference: Reference
 
 
 @dataclass
@@ -294,6 +296,7 @@ class TaskEvaluation:
             self._costs(chosen),
             chosen.evaluate_full_answers(deadline),
             evidence_of(self.context.judge, self.calls),
+            Reference.of(config, self.calls.contract).checked(self.calls, chosen.on_validation()),
         )
         chosen.evaluate_test(deadline)
         for epsilon in epsilons:
@@ -309,7 +312,7 @@ class TaskEvaluation:
             level,
             decision.costs,
             served_limit=self.config.served_limit_at(epsilon),
-            reference=certify.Reference.of(self.config, self.calls.contract),
+            reference=decision.reference,
         )
         seed, judge = cert.seed_of(self.config.seed, "held out", self.calls.task.id), decision.judge
         blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest_group, seed)

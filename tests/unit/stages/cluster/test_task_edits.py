@@ -282,6 +282,9 @@ def test_what_has_no_measure() -> None:
         task_edits.set_measure(now, rows, "t1", "parts", words)
     with pytest.raises(UsageError, match="its replies are labels, not all texts"):
         task_edits.set_measure(now, rows, "t2", "", words)
+    judge = TextMeasure(name="judge", level=1.0)
+    with pytest.raises(UsageError, match="A judge compares whole texts; its replies are labels"):
+        task_edits.set_measure(now, rows, "t2", "", judge)
     with pytest.raises(BadInput, match="no field 'what'"):
         task_edits.set_measure(now, rows, "t1", "what", words)
     for level in (0.0, 1.5):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from tests.unit.stages.evaluate.conftest import Recorded
 from tests.unit.stages.evaluate.test_evaluation import LABEL, TOOLS, fact, reply
 
 from deputize.core.contracts import DEFER
-from deputize.core.records import Contract, Message, Prediction
+from deputize.core.records import Contract, Message, Prediction, PromptRecipe, Task
 from deputize.core.text_measures import TextMeasure
-from deputize.stages.evaluate.claimed_loss import excess_loss, kind_of, label_evidence, losses_of
+from deputize.stages.evaluate.claimed_loss import Reference, excess_loss, kind_of, label_evidence, losses_of
 from deputize.stages.evaluate.evaluation import Evaluation, compare, label_difference
-from deputize.stages.evaluate.population import RecordedCall
+from deputize.stages.evaluate.population import Population, PopulationCall, RecordedCall
+from deputize.stages.evaluate.task_calls import TaskCalls
 
 
 def units(
@@ -125,3 +127,50 @@ def test_a_label_that_cannot_be_read_and_a_call_that_left_count_as_served_and_wr
             losses = losses_of(units, "not_worse_on_labels", 0, at_random=at_random)
             assert losses is not None and losses(everything).tolist() == [1.0] * 30
             assert kind_of(units, by_labels=True, at_random=at_random) == "not_worse_than_llm"
+
+
+def calls_with_labels(has_label: np.ndarray, episodes: list[str]) -> TaskCalls:
+    task = Task(
+        id="t",
+        name="t",
+        contract=LABEL,
+        recipe=PromptRecipe(),
+        keys=["s/1"],
+        site="s",
+        n_calls=1,
+        n_episodes=1,
+        n_origins=9,
+        template="",
+    )
+    calls = [
+        PopulationCall(
+            call_id=str(at),
+            episode=episode,
+            group=episode,
+            audience="code",
+            split="calibration",
+            is_asked=True,
+            llm_usd=0.0,
+            is_commonest=False,
+            label={"role": "assistant", "content": "refund"} if has_label[at] else None,
+        )
+        for at, episode in enumerate(episodes)
+    ]
+    return TaskCalls(task, Population({"t": calls}, Recorded([])), 0)
+
+
+def test_labels_that_show_how_they_were_chosen_are_not_taken_for_a_draw() -> None:
+    declared, rng = Reference(by_labels=True, at_random=True), np.random.default_rng(0)
+    sizes = rng.choice([1, 5], 120)
+    episodes = [f"e{e}" for e, size in enumerate(sizes) for _ in range(size)]
+    first = np.array([at == 0 or episodes[at] != episodes[at - 1] for at in range(len(episodes))])
+    drawn = calls_with_labels(rng.random(len(episodes)) < 0.4, episodes)
+    assert declared.checked(drawn, units(100)) == declared
+    refused = declared.checked(calls_with_labels(first, episodes), units(100))
+    assert not refused.at_random and "depends on the length of their episode" in refused.not_random
+    corrected = units(100, n_wrong=50, labels=[1.0] * 30)
+    refused = declared.checked(drawn, corrected)
+    assert "depends on whether the two answers differ" in refused.not_random
+    assert Reference(by_labels=True).checked(drawn, corrected) == Reference(by_labels=True)
+    evidence = label_evidence(corrected, 0.5, at_random=False, not_random=refused.not_random)
+    assert evidence.not_random == refused.not_random
