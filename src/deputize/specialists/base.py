@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,48 @@ class AnswersOneByOne(Protocol):
     @property
     def one_by_one(self) -> bool:
         """True where it does, so that a batch gains nothing."""
+        ...
+
+
+class Writing(Protocol):
+    """Answers that are being written together, of the specialists of one base model."""
+
+    def __len__(self) -> int:
+        """Answers that are not complete yet."""
+        ...
+
+    def add(self, answers: Sequence[Any]) -> None:
+        """Answers join the others; as `WritesJointly.to_write` gave them."""
+        ...
+
+    def step(self) -> None:
+        """Goes one step further in all of them; tells those that are complete."""
+        ...
+
+
+@runtime_checkable
+class WritesJointly(Protocol):
+    """A predictor whose answers may be written together with those of other specialists."""
+
+    @property
+    def written_with(self) -> object | None:
+        """The base model: answers of predictors with the same one may be written together. None: this one writes alone."""
+        ...
+
+    def begin_writing(self) -> Writing:
+        """Answers of this base model that are to be written together, none of them yet."""
+        ...
+
+    def to_write(
+        self, request: Request, told: Callable[[Prediction], None], waits: Callable[[], bool]
+    ) -> object:
+        """The answer to a request, to be added to what `begin_writing` gave.
+
+        Args:
+            request: to be answered.
+            told: called with the answer.
+            waits: False once nobody waits for it.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deputize.core.errors import BadInput, MissingExtra
+from deputize.specialists.llama_stack import LlamaStack, why_no_stack
 from deputize.specialists.prompt_tokenizer import PromptTokenizer
 from deputize.specialists.thread_count import Threads
 from deputize.specialists.torch_runtime import torch_module
@@ -73,6 +74,16 @@ class LanguageModel(PromptTokenizer):
     def decoder(self) -> Any:
         """The stack of layers without the output projection: token ids -> hidden states after the last norm."""
         return self.lm.base_model
+
+    @property
+    def can_stack(self) -> bool:
+        """True where `stack` can read this model."""
+        return not why_no_stack(self.lm, quantized=self.quantized)
+
+    @cached_property
+    def stack(self) -> LlamaStack:
+        """The same layers, read without transformers."""
+        return LlamaStack(self.lm)
 
     @property
     def n_layers(self) -> int:
@@ -180,6 +191,7 @@ class LanguageModel(PromptTokenizer):
         """Adds the only adapter to the weights of the base, for good: this model is not to be a shared one."""
         self.use(name)
         self.lm = self.peft.merge_and_unload()
+        self.__dict__.pop("stack", None)
         self.peft, self.active = None, ""
 
     def drop_adapter(self, name: str) -> None:
@@ -188,6 +200,7 @@ class LanguageModel(PromptTokenizer):
             if len(self.peft.peft_config) == 1:
                 # peft cannot delete its last adapter: take its layers out instead
                 self.lm = self.peft.unload()
+                self.__dict__.pop("stack", None)
                 self.peft = None
             else:
                 self.use(next(n for n in self.peft.peft_config if n != name))

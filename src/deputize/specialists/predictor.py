@@ -6,7 +6,7 @@ The same code scores validation, calibrates and serves live calls, so that a cer
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,8 +20,9 @@ from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
 from deputize.files import FileStamp, stamp_of
 from deputize.locations import models_path
-from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, engine_of
+from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, Writing, engine_of
 from deputize.specialists.cascade import CascadePredictor, load_first
+from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.hashed_features import n_words
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
 from deputize.specialists.registry import StoredSpecialist, loader_of
@@ -150,6 +151,29 @@ class SpecialistPredictor:
     def one_by_one(self) -> bool:
         """True where requests are answered one after the other, since a batch would change answers."""
         return isinstance(self.text_predictor, DependsOnBatch) and self.text_predictor.depends_on_batch
+
+    @property
+    def written_with(self) -> object | None:
+        """The base model, where answers may be written with those of its other specialists; else None."""
+        return self.text_predictor.written_with if isinstance(self.text_predictor, DecoderPredictor) else None
+
+    def begin_writing(self) -> Writing:
+        """Answers of this base model that are to be written together, none of them yet."""
+        assert isinstance(self.text_predictor, DecoderPredictor)
+        return self.text_predictor.begin()
+
+    def to_write(
+        self, request: Request, told: Callable[[Prediction], None], waits: Callable[[], bool]
+    ) -> object:
+        """The answer to a request, to be added to what `begin_writing` gave; see `WritesJointly`."""
+        assert isinstance(self.text_predictor, DecoderPredictor)
+        began, text = time.perf_counter(), prune(request, self.specialist.task.recipe)
+
+        def written(raw: RawPrediction) -> None:
+            (prediction,) = self._calibrated([text], [raw], began)
+            told(prediction)
+
+        return self.text_predictor.to_write(text, written, waits)
 
     def _raw(self, texts: Sequence[str]) -> list[RawPrediction]:
         """Predictions that do not depend on the batch: what calibration sees is what a live call gets, alone or not."""

@@ -16,7 +16,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -25,81 +24,15 @@ from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
 from deputize.files import FileStamp, stamp_of
-from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly
+from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly, WritesJointly
+from deputize.specialists.serving.batcher import Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
 
 log = logging.getLogger("deputize.engine")
 
-WINDOW_S = 0.003
-"""How long the first request of a batch waits for company."""
-MAX_BATCH = 32
 MAX_LOADED = 64
 """Specialists kept loaded; the longest unused one goes first."""
 _LOOK_FOR_ROUTES_S = 2.0
-
-
-@dataclass
-class Pending:
-    """One request on its way through."""
-
-    ask: PredictRequest
-    due: float
-    """Monotonic seconds after which nobody waits."""
-    reply: Callable[[PredictReply], None]
-    is_open: bool = False
-    """True once the first member of a cascade has left it to the second."""
-
-
-@dataclass
-class Batcher:
-    """Requests waiting for the model thread; the oldest decides which specialist is next."""
-
-    max_batch: int = MAX_BATCH
-    window_s: float = WINDOW_S
-    clock: Callable[[], float] = time.monotonic
-    _waiting: list[Pending] = field(default_factory=list)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-    _closed: bool = False
-
-    def put(self, pending: Pending) -> None:
-        """Adds a request."""
-        with self._changed:
-            self._waiting.append(pending)
-            self._changed.notify()
-
-    def close(self) -> None:
-        """Lets `take` return [] once nothing waits."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
-    def take(self, patience_s: float) -> list[Pending]:
-        """The next batch, all of one specialist, oldest first; [] when none comes within patience or it is closed.
-
-        Requests that nobody waits for any more are dropped unanswered.
-        """
-        with self._changed:
-            if not self._waiting and not self._closed:
-                self._changed.wait(patience_s)
-            if not self._waiting:
-                return []
-            if self.window_s > 0 and not self._closed:
-                end = self.clock() + self.window_s
-                while len(self._waiting) < self.max_batch and (left := end - self.clock()) > 0:
-                    self._changed.wait(left)
-            now = self.clock()
-            self._waiting = [p for p in self._waiting if p.due > now]
-            if not self._waiting:
-                return []
-            name = self._waiting[0].ask.specialist
-            batch = [p for p in self._waiting if p.ask.specialist == name][: self.max_batch]
-            chosen = {id(p) for p in batch}
-            self._waiting = [p for p in self._waiting if id(p) not in chosen]
-            return batch
 
 
 class SpecialistCache:
@@ -174,6 +107,58 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
         ]
     for pending, one in zip(batch, replies, strict=True):
         pending.reply(one)
+
+
+def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batcher) -> None:
+    """Writes the answers of a batch together, and with them those that come meanwhile for the same base model.
+
+    Who comes later does not wait for the end of those before, and a burst for several specialists is one batch. A request that
+    is for something else ends this: none joins any more, so that its turn comes.
+    """
+    base, first = _base_of(batch[0].ask.specialist, cache)
+    if base is None or first is None:
+        answer(batch, cache)
+        return
+    open_: dict[int, Pending] = {}
+    writing, more = first.begin_writing(), list(batch)
+    try:
+        while more or len(writing):
+            if more:
+                open_ |= {id(pending): pending for pending in more}
+                writing.add([_joining(pending, cache, open_) for pending in more])
+            writing.step()
+            name = queue.next_name()
+            joins = name and _base_of(name, cache)[0] is base
+            more = queue.take_next(name, queue.max_batch - len(writing)) if joins else []
+    except Exception:
+        # the edge of the worker: each request is tried alone
+        log.exception("%d answers of %s failed together", len(open_), batch[0].ask.specialist)
+        for pending in list(open_.values()):
+            answer([pending], cache)
+
+
+def _base_of(name: str, cache: SpecialistCache) -> tuple[object | None, WritesJointly | None]:
+    """(base model, specialist) where its answers may be written with others; (None, None) elsewhere."""
+    try:
+        specialist = cache.get(name)
+    except (DeputizeError, OSError):
+        return None, None  # whoever answers it alone says what is wrong
+    if not isinstance(specialist, WritesJointly):
+        return None, None
+    base = specialist.written_with
+    return base, specialist if base is not None else None
+
+
+def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]) -> object:
+    """The answer to a request, as it joins others; its reply is sent once it is complete."""
+    specialist = cache.get(pending.ask.specialist)
+    assert isinstance(specialist, WritesJointly)
+
+    def told(prediction: Prediction) -> None:
+        del open_[id(pending)]
+        pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
+
+    return specialist.to_write(pending.ask.request, told, lambda: pending.due > time.monotonic())
 
 
 def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
@@ -413,7 +398,9 @@ def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[
     n_asking = 1 if engine.kind == "llamacpp" else engine.at_once
     return [
         *work(queues.fast, load_early, is_early, queues.answer_fast),
-        *work(queues.slow, load_whole, is_slow),
+        *work(
+            queues.slow, load_whole, is_slow, lambda batch, cache: answer_jointly(batch, cache, queues.slow)
+        ),
         *(
             work(queues.written, load_whole, queues.is_written, answer, n_asking)
             if engine.kind != "local"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from deputize.specialists.answer_row import Trie
 from deputize.specialists.answer_schema import AnswerSchema, Slot
 from deputize.specialists.closed_answers import ClosedAnswers
-from deputize.specialists.decoder import Trie
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.stages.finetune.examples import TrainingExample

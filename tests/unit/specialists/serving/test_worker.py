@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from tests import tiny_specialist
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
+from deputize.specialists.predictor import load, unload
+from deputize.specialists.serving.batcher import Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest
 from deputize.specialists.serving.worker import (
-    Batcher,
-    Pending,
     RequestQueues,
     SpecialistCache,
     answer,
     answer_early,
+    answer_jointly,
     routed,
     run_models,
 )
@@ -40,13 +42,6 @@ class Echo:
         return [Prediction(answer=r.site, confidence=1.0) for r in requests]
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def pending(
     number: int, specialist: str, told: list[PredictReply], site: str = "x", due: float = 1e9
 ) -> Pending:
@@ -62,29 +57,6 @@ def home_with(tmp_path: Path, *names: str) -> Path:
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "specialist.json").write_text("{}")
     return tmp_path
-
-
-def test_a_batch_holds_one_specialist_oldest_first() -> None:
-    batcher, told = Batcher(window_s=0, max_batch=2), list[PredictReply]()
-    for number, name in enumerate(["b", "a", "b", "b"]):
-        batcher.put(pending(number, name, told))
-    assert [[p.ask.id for p in batcher.take(0)] for _ in range(4)] == [[0, 2], [1], [3], []]
-
-
-def test_a_request_nobody_waits_for_is_dropped() -> None:
-    clock, told = Clock(), list[PredictReply]()
-    batcher = Batcher(window_s=0, clock=clock)
-    batcher.put(pending(1, "a", told, due=5))
-    batcher.put(pending(2, "a", told, due=50))
-    clock.now = 10
-    assert [p.ask.id for p in batcher.take(0)] == [2]
-
-
-def test_the_first_request_waits_for_company() -> None:
-    batcher, told = Batcher(window_s=5.0, max_batch=2), list[PredictReply]()
-    batcher.put(pending(1, "a", told))
-    threading.Timer(0.05, lambda: batcher.put(pending(2, "a", told))).start()
-    assert [p.ask.id for p in batcher.take(1)] == [1, 2], "a full batch does not wait for the window's end"
 
 
 def test_every_request_is_answered_and_a_bad_one_costs_no_other(tmp_path: Path) -> None:
@@ -242,3 +214,30 @@ def test_a_card_that_was_changed_in_place_is_loaded_again_whatever_its_times_say
         file.write('{"b":2}')
     os.utime(card, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert cache.get("a") is not first
+
+
+def test_answers_of_two_specialists_are_written_together_and_latecomers_join(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    for task in ("values", "action"):
+        tiny_specialist.make(tiny, tmp_path / task, "decoder", task)
+    cache = SpecialistCache(tmp_path, lambda folder: load(folder, tiny[0]), unload)
+    asked = [
+        (task, request) for task in ("values", "action") for request in tiny_specialist.requests(4, task)
+    ]
+    alone = [cache.get(task).predict([request])[0] for task, request in asked]
+    told, queue = list[PredictReply](), Batcher(window_s=0)
+    waiting = [
+        Pending(PredictRequest(id=n, specialist=task, request=request), math.inf, told.append)
+        for n, (task, request) in enumerate(asked)
+    ]
+    late = Pending(PredictRequest(id=99, specialist="values", request=asked[0][1]), 0.0, told.append)
+    for one in [*waiting[2:], late]:
+        queue.put(one)
+    answer_jointly(waiting[:2], cache, queue)
+    assert queue.next_name() == "" and sorted(t.id for t in told) == list(range(8)), (
+        "nobody waits for the last"
+    )
+    for reply in told:
+        assert reply.prediction is not None and reply.prediction.answer == alone[reply.id].answer
+        assert reply.prediction.confidence == pytest.approx(alone[reply.id].confidence, abs=1e-4)

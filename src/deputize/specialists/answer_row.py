@@ -1,0 +1,158 @@
+"""One answer in the making: which tokens are decided, which follow from them, and which are worth a trial.
+
+Legend: V vocabulary, H width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
+from deputize.specialists.base import RawPrediction
+from deputize.specialists.confidence import RawConfidence
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.llama_stack import linear
+from deputize.specialists.prompt_tokenizer import slot_ids
+from deputize.specialists.torch_runtime import torch_module
+
+Trie = dict[int, Any]
+
+_SURE = 30.0
+"""Margin in nats where nothing else was possible."""
+
+
+class AnswerRules:
+    """The schema and the limits that the answers of one specialist keep to."""
+
+    def __init__(
+        self, base: LanguageModel, schema: AnswerSchema, max_slot_tokens: int, *, write_free_slots: bool
+    ) -> None:
+        self.base, self.schema, self.max_slot_tokens = base, schema, max_slot_tokens
+        self.write_free_slots = write_free_slots
+        self._tries: dict[str, Trie] = {}
+
+    def trie(self, slot: Slot) -> Trie:
+        """The ways to write the choices of a decision, token by token."""
+        key = "\n".join(slot.choices)
+        if key not in self._tries:
+            root: Trie = {}
+            for text in slot.choices:
+                at = root
+                for token in slot_ids(self.base, text):
+                    at = at.setdefault(token, {})
+            self._tries[key] = root
+        return self._tries[key]
+
+
+class AnswerRow:
+    """The answer after one prompt."""
+
+    def __init__(self, rules: AnswerRules, prompt: Sequence[int]) -> None:
+        self.rules, self.prompt = rules, list(prompt)
+        self.builder = AnswerBuilder(rules.schema)
+        self.slot: Slot | None = None
+        """What is written now; None once the answer is complete or given up."""
+        self.ids: list[int] = []
+        """Tokens of the slot so far."""
+        self.choices: Trie | None = None
+        """Tokens that may come next, in a decision."""
+        self.pending: list[int] = []
+        """Tokens decided but not yet read by the model."""
+        self.n_out = 0
+        self.cut = False
+        self._log_ps: list[float] = []
+        self._margins: list[float] = []
+        self._next_slot()
+
+    def prediction(self) -> RawPrediction:
+        """The answer and what speaks for it, once `slot` is None."""
+        answer = None if self.cut else self.builder.answer()
+        return RawPrediction(
+            answer, RawConfidence.of(self._log_ps, self._margins), len(self.prompt), self.n_out
+        )
+
+    def trial(self, most: int) -> list[int]:
+        """Tokens that follow in the prompt where it last reads as the value does so far; none inside a decision."""
+        if most < 1 or self.choices is not None or self.slot is None or not self.ids:
+            return []
+        for n in (3, 2, 1):
+            tail = self.ids[-n:]
+            if len(tail) < n:
+                continue
+            for at in range(len(self.prompt) - n - 1, -1, -1):
+                if self.prompt[at : at + n] == tail:
+                    follows = self.prompt[at + n : at + n + most]
+                    return [t for t in follows if t != self.rules.base.newline]
+        return []
+
+    def accept(self, trial: Sequence[int], states: Sequence[tuple[Any, Any]]) -> int:
+        """Decides tokens as long as the trial says the same, and the one after.
+
+        Args:
+            trial: tokens that were read on trial.
+            states: before each of them and after the last the hidden state [H], and the logits [V] where a value is written.
+
+        Returns:
+            How many of the trial are kept.
+        """
+        n_kept = 0
+        for at, (hidden_H, logits_V) in enumerate(states):
+            self._decide(hidden_H, logits_V)
+            if at == len(trial) or self.pending[:1] != [trial[at]]:
+                return n_kept
+            self.pending = self.pending[1:]  # it is read already
+            n_kept += 1
+            if self.slot is None or self.pending:
+                return n_kept
+        return n_kept
+
+    def _decide(self, hidden_H: Any, logits_V: Any) -> None:
+        """Decides the next token, and all tokens that follow from it."""
+        torch = torch_module()
+        base = self.rules.base
+        if self.choices is None:
+            values_V = logits_V.float().masked_fill(base.banned, float("-inf"))
+            top = torch.topk(values_V, 2)
+            first, second = top.values.tolist()
+            self._take(int(top.indices[0]), first - float(torch.logsumexp(values_V, -1)), first - second)
+            return
+        allowed = list(self.choices)
+        # of a decision only the choices are scored, not the whole vocabulary
+        rows_CH = base.lm.get_output_embeddings().weight[allowed]
+        log_p_C = torch.log_softmax(linear(hidden_H[None], rows_CH)[0].float(), dim=-1)
+        best = int(log_p_C.argmax())
+        rest = torch.cat([log_p_C[:best], log_p_C[best + 1 :]])
+        margin = float(log_p_C[best] - rest.max()) if len(allowed) > 1 else _SURE
+        self._take(allowed[best], float(log_p_C[best]), margin)
+
+    def _take(self, token: int, log_p: float, margin: float) -> None:
+        assert self.slot is not None
+        if self.slot.role != "free":
+            self._log_ps.append(log_p)
+            self._margins.append(margin)
+        self._append(token)
+        while self.slot is not None and self.choices is not None and len(self.choices) == 1:
+            self._append(next(iter(self.choices)))
+
+    def _append(self, token: int) -> None:
+        base = self.rules.base
+        self.pending.append(token)
+        self.n_out += 1
+        if token != base.newline:
+            self.ids.append(token)
+            self.choices = self.choices[token] if self.choices is not None else None
+            if len(self.ids) >= self.rules.max_slot_tokens and self.choices is None:
+                self.cut, self.slot = True, None
+            return
+        text = base.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
+        self.builder.put(text.removeprefix(" "))
+        self._next_slot()
+
+    def _next_slot(self) -> None:
+        self.slot, self.ids = self.builder.slot(), []
+        while self.slot is not None and self.slot.role == "free" and not self.rules.write_free_slots:
+            self.builder.put(self.slot.write(""))
+            self.slot = self.builder.slot()
+        decides = self.slot is not None and self.slot.role == "decision"
+        self.choices = self.rules.trie(self.slot) if decides and self.slot is not None else None

@@ -1,0 +1,51 @@
+"""One answer in the making."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from deputize.core.records import Contract
+from deputize.specialists.answer_row import AnswerRow, AnswerRules
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
+from deputize.specialists.prompt_tokenizer import slot_ids
+
+
+@pytest.fixture(scope="module")
+def base(tiny: tuple[Path, str]) -> LanguageModel:
+    return LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
+
+
+def test_a_decision_is_scored_among_its_choices_and_what_follows_is_not_asked(base: LanguageModel) -> None:
+    schema = learn_schema(Contract(kind="label", labels=["yes", "no"]), ["yes", "no"] * 9)
+    row = AnswerRow(AnswerRules(base, schema, 24, write_free_slots=True), [1, 2])
+    assert row.choices is not None and row.trial(8) == [], "nothing is tried inside a decision"
+    wanted = slot_ids(base, "no")
+    other = slot_ids(base, "yes")
+    at = next(i for i, (a, b) in enumerate(zip(wanted, other, strict=False)) if a != b)
+    head = base.lm.get_output_embeddings().weight.detach()
+    state = head[wanted[at]] - head[other[at]]
+    assert row.accept([], [(state, None)]) == 0
+    assert row.slot is None and row.prediction().answer == "no" and row.n_out == len(wanted)
+
+
+def test_a_trial_is_kept_as_far_as_the_model_says_the_same(base: LanguageModel) -> None:
+    schema = learn_schema(Contract(kind="text"), ["a b"])
+    code = base.ids("LH-12345")
+    row = AnswerRow(AnswerRules(base, schema, 24, write_free_slots=True), [*code, 7, 8])
+    size = base.lm.get_output_embeddings().weight.shape[0]
+
+    def says(token: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(base.width), torch.nn.functional.one_hot(torch.tensor(token), size) * 9.0
+
+    row.accept([], [says(code[0])])
+    assert row.pending == code[:1]
+    trial = row.trial(3)
+    assert trial == code[1:4]
+    row.pending = []
+    other = next(t for t in base.ids("rug") if t != code[3])
+    assert row.accept(trial, [says(code[1]), says(code[2]), says(other), says(code[4])]) == 2
+    assert row.pending == [other] and row.ids == [*code[:3], other]

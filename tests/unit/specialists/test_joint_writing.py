@@ -1,0 +1,114 @@
+"""Answers written together: those of plain greedy decoding by transformers, whoever joins and whenever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests import tiny_tasks
+
+from deputize.core.contracts import answer_of
+from deputize.core.prompt import prune
+from deputize.specialists.answer_row import AnswerRow
+from deputize.specialists.base import RawPrediction
+from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.learn_schema import learn_schema
+
+
+@pytest.fixture(scope="module")
+def base(tiny: tuple[Path, str]) -> LanguageModel:
+    made = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
+    rng = torch.Generator().manual_seed(5)
+    for name in ("values", "action"):
+        made.new_adapter(f"of_{name}", {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"})
+        for _, weights in made.adapter_parameters(f"of_{name}"):
+            weights.data.normal_(std=0.2, generator=rng)
+    return made
+
+
+def predictor(base: LanguageModel, task: str) -> DecoderPredictor:
+    contract = tiny_tasks.CONTRACTS[task]
+    answers = [answer_of(tiny_tasks.example(task, i, "train").response, contract) for i in range(40)]
+    schema = learn_schema(contract, [answer for answer in answers if answer is not None])
+    return DecoderPredictor(base, f"of_{task}", schema, 256, 12)
+
+
+def texts(task: str, n: int) -> list[str]:
+    recipe = tiny_tasks.task(task).recipe
+    return [prune(tiny_tasks.example(task, 60 + i, "test").request, recipe) for i in range(n)]
+
+
+def generated(one: DecoderPredictor, text: str) -> tuple[object, int]:
+    """(answer, tokens) of transformers' own greedy search, held to what may be written at each place."""
+    base = one.base
+    base.use(one.adapter)
+    (prompt,) = base.prompt_ids([text], one.max_tokens)
+    every = [t for t in range(len(base.banned)) if not base.banned[t]]
+
+    def replayed(written: list[int]) -> AnswerRow:
+        row = one.to_write(text, lambda told: None).row
+        for token in written:
+            if row.slot is not None:
+                row._append(token)
+        return row
+
+    def allowed(_: int, ids: torch.Tensor) -> list[int]:
+        row = replayed(ids[len(prompt) :].tolist())
+        if row.slot is None:
+            return [base.pad]
+        return every if row.choices is None else list(row.choices)
+
+    out = base.lm.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+        max_new_tokens=60,
+        do_sample=False,
+        prefix_allowed_tokens_fn=allowed,
+        eos_token_id=base.pad,
+        pad_token_id=base.pad,
+    )
+    row = replayed(out[0, len(prompt) :].tolist())
+    return row.prediction().answer, row.n_out
+
+
+@pytest.mark.parametrize("task", ["values", "action"])
+def test_answers_are_those_of_transformers_generate(base: LanguageModel, task: str) -> None:
+    one = predictor(base, task)
+    asked = texts(task, 4)
+    found = one.predict(asked)
+    assert one.n_passes < sum(p.n_output_tokens for p in found), "what follows by itself takes no pass"
+    for text, prediction in zip(asked, found, strict=True):
+        assert (prediction.answer, prediction.n_output_tokens) == generated(one, text)
+
+
+def test_who_joins_midway_changes_nothing_and_who_is_not_waited_for_leaves(base: LanguageModel) -> None:
+    both = {task: predictor(base, task) for task in ("values", "action")}
+    asked = [(one, text) for task, one in both.items() for text in texts(task, 3)]
+    alone = [one.predict([text])[0] for one, text in asked]
+    told: dict[int, RawPrediction] = {}
+    writing = both["values"].begin()
+    gone = both["values"].to_write(asked[0][1], lambda told: pytest.fail("nobody waits"), lambda: False)
+    for n, (one, text) in enumerate(asked):
+        writing.add([one.to_write(text, lambda p, n=n: told.__setitem__(n, p))])  # type: ignore[misc]
+        if n == 2:
+            writing.add([gone])
+        writing.step()
+    writing.finish()
+    assert len(writing) == 0 and len(told) == 6
+    for n, expected in enumerate(alone):
+        assert told[n].answer == expected.answer and told[n].n_output_tokens == expected.n_output_tokens
+        assert told[n].raw_confidence.log_p == pytest.approx(expected.raw_confidence.log_p, abs=1e-3)
+
+
+def test_prompts_that_begin_alike_are_read_once(base: LanguageModel) -> None:
+    one = predictor(base, "values")
+    head = "the order LH-12345 of the customer has not arrived yet " * 2
+    asked = [head + text for text in texts("values", 5)]
+    one.predict(asked)
+    n_prompt = sum(len(ids) for ids in base.prompt_ids(asked, 256))
+    apart = predictor(base, "values")
+    answers = [predictor(base, "values").predict([text])[0].answer for text in asked]
+    assert [p.answer for p in apart.predict(asked)] == answers
+    assert one.n_read < 0.6 * n_prompt + 60 * 5
