@@ -12,7 +12,7 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage clients detectors check docs format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors cloud check docs format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make test-all  the slow tests too: real training, real logs"
 	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
+	@echo "make cloud     an environment with the driver of S3 and a server for its tests, which test-all runs in it"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
 	@echo "make docs      the documentation as a site in build/docs, strictly (part of make check)"
 	@echo "make coverage  make test, and the share of lines and branches that it runs"
@@ -62,7 +63,7 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup clients detectors
+test-all: setup clients detectors cloud
 	$(PYTEST)
 
 # Lines and branches of src/deputize, the processes that the tests start included. Takes about twice the time of `make test`.
@@ -103,6 +104,18 @@ $(DETECTORS)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
 		-e '.[privacy,train,gliner,secrets]' pytest pytest-asyncio pytest-timeout hypothesis
 	@touch $@
 
+# The driver of S3 wants another botocore than boto3 of the extra kms; moto is a server of S3 for tests (Apache-2.0).
+CLOUD := .env-cloud
+cloud: $(CLOUD)/ready
+
+$(CLOUD)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(BIN)/python -m venv $(CLOUD)
+	grep -vE '^(boto3|botocore|s3transfer|urllib3)==' constraints.txt > $(CLOUD)/constraints.txt
+	printf '%s\n' s3fs==2026.9.0 aiobotocore==3.10.0 botocore==1.43.117 moto==5.2.5 > $(CLOUD)/pins.txt
+	$(CLOUD)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c $(CLOUD)/constraints.txt -c $(CLOUD)/pins.txt \
+		-e . s3fs 'moto[s3,server]' pytest pytest-asyncio pytest-timeout hypothesis openai anthropic
+	@touch $@
+
 check: $(STAMPS)/packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -123,4 +136,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) src/deputize.egg-info
+	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) src/deputize.egg-info

@@ -151,7 +151,7 @@ EXTRA_USERS = {
     "gliner": ["privacy/detectors/gliner"],
     "export": ["stages/curate/export", "stages/collect/containers/tabular"],
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],
-    "cloud": ["stages/collect/containers/log_files"],
+    "cloud": ["stages/collect/containers/log_files", "store/published/buckets"],
     "demo": ["demo"],
     "postgres": ["store/postgres_connection"],
     "ray": ["runner/ray_cluster"],

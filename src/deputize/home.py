@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from deputize.core.config import (
     EngineSettings,
     JudgeSettings,
+    ObjectsSettings,
     Privacy,
     RouteSettings,
     RunnerSettings,
@@ -40,10 +41,11 @@ if TYPE_CHECKING:
     from deputize.store.access.audit_log import AuditLog
     from deputize.store.access.generations import AuditedRoutes, EvidenceSeal
     from deputize.store.access.noted_files import NotedFiles
-    from deputize.store.access.rate_limiter import RateLimiter
+    from deputize.store.access.rate_limiter import KeyLimits
     from deputize.store.base import Store
     from deputize.store.conversation_store import ConversationStore
     from deputize.store.keys.keyring import KeyRing
+    from deputize.store.published.published_home import PublishedHome
 
 _log = logging.getLogger("deputize.home")
 
@@ -139,7 +141,7 @@ class Home:
         """The API keys of the gateway's callers and of the people who share this home."""
         from deputize.store.access.api_keys import ApiKeys
 
-        return ApiKeys(self.path, self.keyring)
+        return ApiKeys(self.path, self.keyring, shares=lambda: self.published)
 
     @cached_property
     def accepted_config(self) -> AcceptedConfig:
@@ -166,10 +168,16 @@ class Home:
             detail |= {"sha256": self.accepted_config.check(), "file": self.config_path.name}
         self.audit.append("keys.use", subject=self.keyring.id, detail=detail)
 
-    def rate_limiter(self, n_workers: int) -> RateLimiter:
-        """Limits of API keys, shared by `n_workers` processes; to be closed by the caller."""
+    def key_limits(self, n_workers: int) -> KeyLimits:
+        """Limits of API keys, shared by `n_workers` processes, or by all gateways of a store in PostgreSQL; to be closed by the
+        caller."""
         from deputize.store.access.rate_limiter import RateLimiter
+        from deputize.store.access.shared_limiter import SharedLimiter
+        from deputize.store.postgres_connection import server_of
 
+        settings = self._settings_of_store()
+        if settings.kind == "postgres":
+            return SharedLimiter(server_of(settings.options), clock=self._clock)
         return RateLimiter(self.path, n_workers=n_workers)
 
     # --- recorded calls ---
@@ -323,6 +331,14 @@ class Home:
         """
         return self._settings("store", StoreSettings)
 
+    def objects_settings(self) -> ObjectsSettings:
+        """`[objects]` of config.toml.
+
+        Raises:
+            BadInput: it holds something else.
+        """
+        return self._settings("objects", ObjectsSettings)
+
     def route_settings(self) -> RouteSettings:
         """`[routes]` of config.toml.
 
@@ -422,7 +438,27 @@ class Home:
         """The versions of the route file that the audit log knows; no key is touched before it is used."""
         from deputize.store.access.generations import AuditedRoutes
 
-        return AuditedRoutes(lambda: self.audit)
+        return AuditedRoutes(lambda: self.audit, lambda: self.published)
+
+    @cached_property
+    def published(self) -> PublishedHome | None:
+        """This home as one that shares with others through `[objects]`; None: it shares nothing.
+
+        Raises:
+            BadInput, MissingExtra: the address cannot be used.
+            Tampered: the home shares, and nobody has accepted its settings as they are.
+        """
+        from deputize.store.published.buckets import open_bucket
+        from deputize.store.published.published_home import POINTER, PublishedHome
+
+        try:
+            url = self.objects_settings().url
+        except (BadInput, Tampered):
+            # settings that cannot be read must not stand in the way of closing a route in a home that shares nothing
+            if self.audit.latest("file", POINTER)[1] is None:
+                return None
+            raise
+        return PublishedHome(self.path, self.keyring, self.audit, open_bucket(url)) if url else None
 
     @cached_property
     def evidence_seal(self) -> EvidenceSeal:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -14,12 +14,22 @@ from deputize.core.errors import BadInput, Tampered
 from deputize.core.records import Record, RouteFile, encode
 from deputize.files import locked, write_atomic
 
+T = TypeVar("T")
+
 
 class RouteFileSeal(Protocol):
     """Knows the newest version of a route file, so that a forged or an older one is refused (store.access.generations)."""
 
-    def note(self, generation: int, sha256: str) -> None:
-        """Notes a version before it is written. Raises StoreError where that cannot be done: it is not written then."""
+    def change(self, work: Callable[[], T]) -> T:
+        """Does `work`, which reads, notes and writes a version, on top of the newest one that other homes have published.
+
+        `work` is done again where another home was faster.
+        """
+        ...
+
+    def note(self, generation: int, sha256: str, data: bytes) -> None:
+        """Notes a version before it is written, and publishes it where homes share. Raises StoreError where that cannot be
+        done: it is not written then."""
         ...
 
     def is_newest(self, sha256: str) -> bool:
@@ -74,6 +84,25 @@ def _read(path: Path) -> _ChecksummedFile | None:
         return None
     except OSError as error:
         raise BadInput(f"The route file {path} cannot be read: {error.strerror}.") from error
+    return _parsed(path, data)
+
+
+def parse_routes(path: Path, data: bytes) -> tuple[RouteFile, str]:
+    """The route file in the bytes of one, and its checksum.
+
+    Args:
+        path: for messages.
+        data: of a file that `update_routes` wrote.
+
+    Raises:
+        BadInput: it is no route file.
+        Tampered: it does not match its checksum.
+    """
+    found = _parsed(path, data)
+    return found.file, found.sha256
+
+
+def _parsed(path: Path, data: bytes) -> _ChecksummedFile:
     try:
         sealed = msgspec.json.decode(data, type=_ChecksummedFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -92,13 +121,17 @@ def write_routes(path: Path, file: RouteFile, seal: RouteFileSeal | None = None)
     Raises:
         StoreError: the file cannot be written; the old one is as it was.
     """
-    with locked(path):
+
+    def written() -> RouteFile:
         try:
             generation = read_routes(path).generation
         except (BadInput, Tampered):
             # a generation no reader has seen: the time the damaged file was written
             generation = int(path.stat().st_mtime)
         return _write(path, file, generation + 1, seal)
+
+    with locked(path):
+        return written() if seal is None else seal.change(written)
 
 
 def update_routes(
@@ -114,17 +147,22 @@ def update_routes(
         Tampered: the file there does not match its checksum, or is not the newest; nothing is written.
         StoreError: the file cannot be written; the old one is as it was.
     """
-    with locked(path):
+
+    def changed() -> RouteFile:
         old = read_routes(path, seal)
         return _write(path, change(old), old.generation + 1, seal)
+
+    with locked(path):
+        return changed() if seal is None else seal.change(changed)
 
 
 def _write(path: Path, file: RouteFile, generation: int, seal: RouteFileSeal | None) -> RouteFile:
     new = msgspec.structs.replace(file, generation=generation)
     sealed = _ChecksummedFile(sha256=_checksum(new), file=new)
+    data = msgspec.json.format(msgspec.json.encode(sealed), indent=1)
     if seal is not None:
-        seal.note(generation, sealed.sha256)
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(sealed), indent=1))
+        seal.note(generation, sealed.sha256, data)
+    write_atomic(path, data)
     return new
 
 

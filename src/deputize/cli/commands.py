@@ -60,6 +60,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "backup": ("deputize.cli.backup:backup", "Write the home into one file."),
         "restore": ("deputize.cli.backup:restore", "Make a home of a backup."),
+        "publish": ("deputize.cli.publish:publish", "Publish routes, keys and specialists for other homes."),
         "store": ("deputize.cli.stores:store", "Move the calls to PostgreSQL; versions of tables there."),
         "erase": ("deputize.cli.erase:erase", "Erase the calls of a person, a run or a tenant."),
         "retention": ("deputize.cli.erase:retention", "Delete the calls that are older than allowed."),

@@ -35,6 +35,7 @@ RIGHTS: dict[str, Right | None] = {
     "dashboard": Right.SEE_STATUS,
     "backup": Right.MANAGE_KEYS,
     "restore": None,
+    "publish": Right.MANAGE_KEYS,
     "store migrate": Right.MANAGE_KEYS,
     "status": Right.SEE_STATUS,
     "feedback": Right.WRITE_FEEDBACK,

@@ -208,6 +208,22 @@ class StoreSettings(BaseModel):
     """Settings of that kind, for example an address; see its documentation."""
 
 
+class ObjectsSettings(BaseModel):
+    """`[objects]` of HOME/config.toml: where homes with the same keys share routes, API keys and specialists."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str = ""
+    """s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (both with the extra "cloud") or file:///FOLDER; "": this home shares nothing.
+    Credentials and endpoints come from the environment, as the cloud's own tools read them."""
+    poll_s: float = Field(0.5, gt=0, le=1)
+    """Seconds between looks of a gateway at the pointer."""
+    max_age_s: float = Field(10.0, gt=0)
+    """A gateway that could not read the pointer for longer serves by no specialist: the LLM answers."""
+    keys_max_age_s: float = Field(300.0, gt=0)
+    """A gateway that could not read the pointer for longer takes no API key (503)."""
+
+
 class RunnerSettings(BaseModel):
     """`[runner]` of HOME/config.toml: where the work of a conversion is done that is done shard by shard."""
 

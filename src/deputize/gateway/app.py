@@ -294,7 +294,7 @@ class Gateway:
         if asked.model and fields.get("model") != asked.model:
             fields = {**fields, "model": asked.model}
             body = msgspec.json.encode(fields)
-        self._admit_call(asked, fields, body)
+        await self._admit_call(asked, fields, body)
         caller = asked.caller
         context = self._context(asked, now, started, fields)
         if context.override == "slm" and caller.key is not None:
@@ -314,12 +314,12 @@ class Gateway:
         )
         return await self._live.answer(exchange)
 
-    def _admit_call(self, asked: _Asked, fields: dict[str, Any], body: bytes) -> None:
+    async def _admit_call(self, asked: _Asked, fields: dict[str, Any], body: bytes) -> None:
         """Checks that the caller may ask for the model, and sets aside what the call may cost."""
         if asked.caller.key is None:
             return
         model = fields.get("model")
-        asked.reservation = self._authenticator.admit_call(
+        asked.reservation = await self._authenticator.admit_call(
             asked.caller, model if isinstance(model, str) else "", expected_usage(fields, body)
         )
 
@@ -346,20 +346,20 @@ class Gateway:
     async def _count_tokens(self, asked: _Asked, body: bytes) -> HttpReply:
         fields = await self._fields(asked, body)
         MESSAGES.to_chat(fields)
-        self._admit_call(asked, fields, body)
+        await self._admit_call(asked, fields, body)
         return await self._passthrough.count_tokens(asked.forwarded_path, asked.headers, fields, body)
 
     async def _embeddings(self, asked: _Asked, body: bytes) -> HttpReply:
         started, now = self._clock_s(), self._clock()
         fields = await self._fields(asked, body)
-        self._admit_call(asked, fields, body)
+        await self._admit_call(asked, fields, body)
         context = self._context(asked, now, started, fields)
         return await self._passthrough.embeddings(
             asked.forwarded_path, asked.headers, fields, body, context, asked.caller
         )
 
     async def _models(self, asked: _Asked, body: bytes) -> HttpReply:
-        self._authenticator.take_turn(asked.caller)
+        await self._authenticator.take_turn(asked.caller)
         bare, _, _ = asked.path.partition("?")
         # clients write the slash in a name as %2F
         wanted = unquote(bare.removeprefix(paths.MODELS)).strip("/")
@@ -380,13 +380,13 @@ class Gateway:
             caller=asked.caller,
         )
         if request.asks_a_model:
-            self._admit_call(asked, {**fields, "model": request.model}, body)
+            await self._admit_call(asked, {**fields, "model": request.model}, body)
         else:
-            self._authenticator.take_turn(asked.caller)
+            await self._authenticator.take_turn(asked.caller)
         return await self._other_endpoints.answer(request)
 
     async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:
-        self._authenticator.take_turn(asked.caller)
+        await self._authenticator.take_turn(asked.caller)
         feedback = read_feedback(body)
         caller = asked.caller
         tenant = "" if caller.key is not None and caller.key.tenant == EVERY_TENANT else caller.tenant
@@ -403,7 +403,7 @@ class Gateway:
         return HttpReply(200, list(JSON_HEADERS), b'{"recorded":true}')
 
     async def _take_traces(self, asked: _Asked, body: bytes) -> HttpReply:
-        self._authenticator.take_turn(asked.caller)
+        await self._authenticator.take_turn(asked.caller)
         return await self._traces.receive(asked.headers, body, asked.caller.tenant)
 
     async def _metrics(self, asked: _Asked, body: bytes) -> HttpReply:

@@ -25,6 +25,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.page_process import PageProcess
+from deputize.gateway.pointer_follower import PointerFollower
 from deputize.gateway.rollback import RouteMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
@@ -102,9 +103,7 @@ class RunningGateway:
         self._store = home.store
         self._recorder = self._started_recorder(home)
         self._conversations = SealedConversations(home.conversations())
-        self._routes = RouteWatcher(
-            home.routes_path, self.metrics, poll_s=settings.route_poll_s, seal=home.routes_seal
-        )
+        self._routes, self._pointer = self._route_watcher(home)
         if self._specialists is None:
             self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
         self._pool_started = False
@@ -113,16 +112,13 @@ class RunningGateway:
         self._audit_judge = self._made_judge(home)
         self._prices = load_prices(self._home, home.own_prices())
         self._monitor = self._route_monitor(home)
+        await self._pointer.start()
         await self._routes.start(self._on_routes)
         if self._masker is not None:
             await self._masker.start()
         self._spans = started_sender(self.metrics, settings)
         self._telemetry = CallTelemetry(self.metrics, self._prices, self._spans)
-        self._keys = home.api_keys
-        self._meter = home.rate_limiter(self._n_workers)
-        authenticator = ApiKeyAuthenticator(
-            self._keys, self._meter, self._prices, required=self._requires_keys
-        )
+        authenticator = self._authenticator(home)
         self._denials = DenialLog(home.audit)
         self._pages = self._page_process(home) if settings.ui else None
         upstreams = UpstreamPool(
@@ -165,6 +161,18 @@ class RunningGateway:
             spill_folder=Path(settings.spill_folder) if settings.spill_folder else None,
         ).start()
 
+    def _route_watcher(self, home: Home) -> tuple[RouteWatcher, PointerFollower]:
+        """Keeps the routes loaded, and takes over those that other homes publish."""
+        routes = RouteWatcher(
+            home.routes_path, self.metrics, poll_s=self._settings.route_poll_s, seal=home.routes_seal
+        )
+        return routes, PointerFollower(home.published, home.objects_settings(), routes.look, self.metrics)
+
+    def _authenticator(self, home: Home) -> ApiKeyAuthenticator:
+        self._keys, self._meter = home.api_keys, home.key_limits(self._n_workers)
+        self._keys.trust_while(self._pointer.knows_keys)
+        return ApiKeyAuthenticator(self._keys, self._meter, self._prices, required=self._requires_keys)
+
     def _page_process(self, home: Home) -> PageProcess:
         # from the keys of the home, so that every worker knows the sessions of the others
         sessions = Sessions(home.keyring.derive("dashboard sessions"), home.now)
@@ -192,7 +200,7 @@ class RunningGateway:
         settings = self._settings
         max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         routing = RoutingDecider(
-            lambda: self._routes.table,
+            lambda: self._routes.table if self._pointer.knows_routes() else None,
             self._specialists,
             self.metrics,
             timeout_s=settings.specialist_timeout_s,
@@ -288,6 +296,7 @@ class RunningGateway:
         await self._denials.close()
         if self._pages is not None:
             await self._pages.stop()
+        await self._pointer.stop()
         await self._routes.stop()
         if self._specialists is not None:
             await self._specialists.stop()

@@ -12,8 +12,8 @@ import msgspec
 from deputize.core.errors import AccessDenied, NotAuthenticated, StoreError
 from deputize.core.records import EVERY_TENANT, Usage
 from deputize.scoring.costs import Prices
-from deputize.store.access.api_keys import ApiKey, ApiKeys
-from deputize.store.access.rate_limiter import RateLimiter
+from deputize.store.access.api_keys import ApiKey, ApiKeys, KeysUnknown
+from deputize.store.access.rate_limiter import KeyLimits
 from deputize.store.access.roles import Right, require
 
 log = logging.getLogger("deputize.gateway")
@@ -58,11 +58,11 @@ class Authenticator(Protocol):
         """
         ...
 
-    def take_turn(self, caller: Caller) -> None:
+    async def take_turn(self, caller: Caller) -> None:
         """Counts a request that is no call. Raises OverLimit where the caller has made as many as it may."""
         ...
 
-    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+    async def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
         """Counts a call to a model and lets it in, and sets aside what it may cost until `release`.
 
         Args:
@@ -90,10 +90,10 @@ class NoAuthentication:
     def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
         return Caller()
 
-    def take_turn(self, caller: Caller) -> None:
+    async def take_turn(self, caller: Caller) -> None:
         return None
 
-    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+    async def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
         return NOTHING_RESERVED
 
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
@@ -107,7 +107,7 @@ class ApiKeyAuthenticator:
     """Authentication by API keys. A key is required where `required()` is true; one that is shown is always checked."""
 
     def __init__(
-        self, keys: ApiKeys, meter: RateLimiter, prices: Prices, *, required: Callable[[], bool]
+        self, keys: ApiKeys, meter: KeyLimits, prices: Prices, *, required: Callable[[], bool]
     ) -> None:
         self._keys, self._meter, self._prices, self._required = keys, meter, prices, required
 
@@ -121,6 +121,8 @@ class ApiKeyAuthenticator:
             return Caller()
         try:
             key = self._keys.verify(text)
+        except KeysUnknown:
+            raise
         except StoreError as error:  # the sentence names files, which is nothing for a caller
             log.error("no API key can be checked: %s", error)
             raise NotAuthenticated("The API key is not valid here.") from error
@@ -131,21 +133,26 @@ class ApiKeyAuthenticator:
                 self._meter.check_budget(key)
         return Caller(tenant="default" if key.tenant == EVERY_TENANT else key.tenant, key=key)
 
-    def take_turn(self, caller: Caller) -> None:
+    async def take_turn(self, caller: Caller) -> None:
         if caller.key is not None:
+            await self._meter.obtain(caller.key, 0.0)
             self._meter.take_turn(caller.key)
 
-    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+    async def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
         key = caller.key
         if key is None:
             return NOTHING_RESERVED
         if not model and key.models:
             raise AccessDenied(f"The API key {key.id} is for certain models; the request names none.")
         self._meter.check_model(key, model)
+        usd = 0.0 if key.usd_per_month is None else self._usd(model, usage)
+        await self._meter.obtain(key, usd)
         self._meter.take_turn(key)
-        if key.usd_per_month is None:
-            return NOTHING_RESERVED
-        return Reservation(caller, self._meter.reserve(key, self._usd(model, usage)))
+        return (
+            NOTHING_RESERVED
+            if key.usd_per_month is None
+            else Reservation(caller, self._meter.reserve(key, usd))
+        )
 
     def charge(self, caller: Caller, model: str, usage: Usage) -> None:
         if caller.key is not None and caller.key.usd_per_month is not None:

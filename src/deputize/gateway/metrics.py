@@ -81,6 +81,10 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_in_flight": MetricInfo("gauge", "Requests being answered now."),
     "deputize_routes": MetricInfo("gauge", "Routes in the loaded route file, by state.", ("state",)),
     "deputize_route_generation": MetricInfo("gauge", "Generation of the loaded route file."),
+    "deputize_pointer_version": MetricInfo("gauge", "Version of what homes share that is in force here."),
+    "deputize_pointer_age": MetricInfo(
+        "gauge", "Seconds since the pointer of what homes share could last be read, at the last try."
+    ),
     "deputize_otel_spans_total": MetricInfo(
         "counter",
         "Spans for OpenTelemetry by what became of them: sent to the exporter, or lost.",

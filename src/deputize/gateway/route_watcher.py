@@ -114,14 +114,17 @@ class RouteWatcher:
         self._task = asyncio.ensure_future(self._watch())
 
     async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._poll_s)
-            if self._stamp() != self._seen:
-                # reading and building happen in a thread; the swap is one assignment
-                await loop.run_in_executor(None, self.load)
-                if self.table is not None and self._on_routes is not None:
-                    await self._on_routes()
+            await self.look()
+
+    async def look(self) -> None:
+        """Loads the file now where it has changed."""
+        if self._stamp() != self._seen:
+            # reading and building happen in a thread; the swap is one assignment
+            await asyncio.get_running_loop().run_in_executor(None, self.load)
+            if self.table is not None and self._on_routes is not None:
+                await self._on_routes()
 
     async def stop(self) -> None:
         """Stops checking."""

@@ -22,6 +22,7 @@ from deputize.gateway.settings import settings_for
 from deputize.home import Home
 from deputize.pipeline.run import calls_of
 from deputize.store.access.api_keys import ApiKeys
+from deputize.store.access.rate_limiter import RateLimiter
 from deputize.store.keys.keyring import KeyRing
 
 Recorded = Callable[[int], list[Call]]
@@ -85,7 +86,7 @@ async def test_nothing_of_a_call_that_asks_for_it_is_kept_but_its_price(
     spent = {name for name in after if after[name] != before.get(name, 0)}
     assert spent == {"meter.db:spending"}
     (made,) = Home(home).api_keys.list()
-    assert Home(home).rate_limiter(1).spent_usd(made) > 0, "it counts for the bill"
+    assert RateLimiter(home).spent_usd(made) > 0, "it counts for the bill"
     opened = Home(home).open_store()
     assert opened.count() == 0
     opened.close()

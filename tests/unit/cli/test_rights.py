@@ -124,6 +124,7 @@ ALLOWED: dict[Role, set[str]] = {
         "config accept",
         "init",
         "backup",
+        "publish",
         "store migrate",
         "keys create",
         "keys list",

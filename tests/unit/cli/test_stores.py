@@ -30,7 +30,7 @@ def test_a_store_is_moved_and_its_tables_go_back_and_up(
     assert run(["--home", str(tmp_path), "status"]) != 0
     assert "`deputize store migrate`" in capsys.readouterr().err
     assert run(at) == 0
-    assert "version 3; before: 1" in capsys.readouterr().out
+    assert "version 4; before: 1" in capsys.readouterr().out
     with Home(tmp_path) as home:
         assert home.store.count() == 1
         assert [e.action for e in home.audit.entries()].count("store.migrate") == 2

@@ -109,10 +109,10 @@ class CountingAuthenticator:
     def authenticate(self, headers: Mapping[str, str], right: Right) -> Caller:
         return Caller()
 
-    def take_turn(self, caller: Caller) -> None:
+    async def take_turn(self, caller: Caller) -> None:
         return None
 
-    def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+    async def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
         return NOTHING_RESERVED
 
     def release(self, reservation: Reservation) -> None:

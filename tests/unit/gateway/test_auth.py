@@ -30,7 +30,7 @@ def test_without_keys_everybody_is_let_in() -> None:
 def test_a_key_is_asked_for_where_required_and_checked_where_shown(tmp_path: Path) -> None:
     home = Home(tmp_path)
     authenticator = ApiKeyAuthenticator(
-        home.api_keys, home.rate_limiter(1), load_prices(tmp_path), required=lambda: True
+        home.api_keys, home.key_limits(1), load_prices(tmp_path), required=lambda: True
     )
     with pytest.raises(NotAuthenticated, match="wants an API key"):
         authenticator.authenticate({}, Right.WRITE_CALLS)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -18,7 +18,7 @@ from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated, Store
 from deputize.core.records import Record
 from deputize.files import locked, reason, write_atomic
 from deputize.store.access.audit_log import AuditLog
-from deputize.store.access.generations import Generations, generation_detail
+from deputize.store.access.generations import Generations, Shares, generation_detail, shares_nothing
 from deputize.store.access.roles import GRANTABLE, Actor, Role, owner, parse_role
 from deputize.store.keys.keyring import KeyRing
 
@@ -90,16 +90,37 @@ class _Entry(NamedTuple):
     detail: Mapping[str, str] = MappingProxyType({})
 
 
+class KeysUnknown(StoreError):
+    """It cannot be told now which API keys are in force; the sentence names nothing of this machine."""
+
+
 FILE = "keys/api_keys.json"
+
+T = TypeVar("T")
 
 
 class ApiKeys:
     """The keys of one home, in HOME/keys/api_keys.json; other processes' changes are seen within `poll_s`."""
 
     def __init__(
-        self, home: Path, keyring: KeyRing, *, poll_s: float = 1.0, clock: Callable[[], float] = time.time
+        self,
+        home: Path,
+        keyring: KeyRing,
+        *,
+        poll_s: float = 1.0,
+        clock: Callable[[], float] = time.time,
+        shares: Callable[[], Shares | None] = shares_nothing,
     ) -> None:
+        """
+        Args:
+            home: the home folder.
+            keyring: its keys.
+            poll_s: seconds between looks at the file.
+            clock: Unix seconds.
+            shares: gives what publishes changes to other homes, None where nothing does; called before a change.
+        """
         self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
+        self._shares, self._is_known = shares, _always
         self._name = os.fspath(self._path)
         self._keyring = keyring
         self._secret = keyring.derive("api-keys")
@@ -214,7 +235,8 @@ class ApiKeys:
         Raises:
             StoreError: it cannot be written.
         """
-        with locked(self._path):
+
+        def close_all() -> None:
             try:
                 self._look(force=True)
             except Tampered:
@@ -226,6 +248,30 @@ class ApiKeys:
             generation = max(self._file.generation, self._generations.known(FILE)) + 1
             self._write(_Entry("keys.revoke", "*"), closed, required=True, generation=generation)
             self._look(force=True)
+
+        self._alone(close_all)
+
+    def install(self, data: bytes) -> None:
+        """Puts a file of API keys in force that another home has written, whoever holds the lock of `Shares.change`.
+
+        Raises:
+            Tampered: it is none of these keys' files, or an older one than this home has had.
+            StoreError: it cannot be written.
+        """
+        self._accepts_doubt = True  # the pointer says that it is the newest
+        try:
+            file = self._checked(data)
+        finally:
+            self._accepts_doubt = False
+        write_atomic(self._path, data)
+        self._audit.append("file.write", subject=FILE, detail=generation_detail(FILE, file.generation))
+        self._keyring.mark_api_keys()
+
+    def _alone(self, work: Callable[[], T]) -> T:
+        """Does a change of the file with nobody else writing, here or in another home."""
+        with locked(self._path):
+            shared = self._shares()
+            return work() if shared is None else shared.change(work)
 
     def revoke(self, id: str) -> ApiKey:
         """Closes a key for good.
@@ -245,12 +291,22 @@ class ApiKeys:
         self._change(_Entry("keys.revoke", id, tenant), revoked)
         return self._keys[id]
 
+    def trust_while(self, is_known: Callable[[], bool]) -> None:
+        """No key opens anything while `is_known` is False: other homes may have closed it."""
+        self._is_known = is_known
+
+    def _check_known(self) -> None:
+        if not self._is_known():
+            raise KeysUnknown("It cannot be told now whether an API key is still valid; try again later.")
+
     def verify(self, text: str) -> ApiKey:
         """The key that a text is.
 
         Raises:
             NotAuthenticated: it is none, or revoked, or expired; the sentence does not say which.
+            KeysUnknown: what other homes have changed is not known.
         """
+        self._check_known()
         self._look()
         form = _FORM.fullmatch(text.strip())
         key = self._keys.get(form.group(1)) if form else None
@@ -266,7 +322,9 @@ class ApiKeys:
 
         Raises:
             NotAuthenticated: there is none, or it was revoked or has expired since.
+            KeysUnknown: what other homes have changed is not known.
         """
+        self._check_known()
         self._look()
         key = self._keys.get(id)
         if key is None or self._is_closed(key):
@@ -366,7 +424,8 @@ class ApiKeys:
         *,
         required: bool | None = None,
     ) -> None:
-        with locked(self._path):
+
+        def changed() -> None:
             self._look(force=True)
             file = self._file
             known = self._generations.known(FILE)
@@ -378,13 +437,23 @@ class ApiKeys:
             )
             self._look(force=True)
 
+        self._alone(changed)
+
     def _write(self, entry: _Entry, keys: Sequence[ApiKey], *, required: bool, generation: int) -> None:
         file = _KeyFile(keys=[*keys], required=required, generation=generation)
         file = msgspec.structs.replace(file, mac=self._mac(file))
-        write_atomic(self._path, msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n")
+        data = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+        shared = self._shares()
+        if shared is not None:
+            shared.publish(keys=data)
+        write_atomic(self._path, data)
         detail = {**entry.detail, **generation_detail(FILE, generation)}
         self._audit.append(entry.action, subject=entry.subject, tenant=entry.tenant, detail=detail)
         self._keyring.mark_api_keys()  # after the entry: a ring with the mark and no log was robbed of it
+
+
+def _always() -> bool:
+    return True
 
 
 def _made(key: ApiKey) -> _Entry:

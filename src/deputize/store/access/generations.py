@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, Protocol, TypeVar
 
 from deputize.core.errors import Tampered
 from deputize.store.access.audit_log import AuditEntry, AuditLog
@@ -54,18 +54,52 @@ def generation_of(entry: AuditEntry | None) -> int:
     return int(entry.detail.get("generation", "0")) if entry is not None else 0
 
 
+T = TypeVar("T")
+
+
+class Shares(Protocol):
+    """A home that shares its routes and API keys with others (store.published)."""
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Does `work`, which calls `publish` and then writes, on top of the newest version; again where another home was
+        faster. Raises StoreError, and nothing has changed then."""
+        ...
+
+    def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
+        """Publishes the bytes of a changed file, inside `change`; returns the version. Raises StoreError."""
+        ...
+
+
+def shares_nothing() -> Shares | None:
+    """A home that shares nothing."""
+    return None
+
+
 class AuditedRoutes:
     """The versions of a home's route file by its audit log, whose entries are signed (routes_file.RouteFileSeal)."""
 
-    def __init__(self, audit: Callable[[], AuditLog]) -> None:
-        """`audit` gives the log; called when it is needed, so that a home without routes needs no keys."""
-        self._audit = audit
+    def __init__(
+        self, audit: Callable[[], AuditLog], shares: Callable[[], Shares | None] = shares_nothing
+    ) -> None:
+        """
+        Args:
+            audit: gives the log; called when it is needed, so that a home without routes needs no keys.
+            shares: gives what publishes changes, None where the home shares nothing; called before a change.
+        """
+        self._audit, self._shares = audit, shares
         self._end, self._newest = 0, ("", 0)
         """How far the log was read, and (digest, generation) of the newest version found there."""
         self._refused = ""
         self._looking = threading.Lock()
 
-    def note(self, generation: int, sha256: str) -> None:
+    def change(self, work: Callable[[], T]) -> T:
+        shared = self._shares()
+        return work() if shared is None else shared.change(work)
+
+    def note(self, generation: int, sha256: str, data: bytes) -> None:
+        shared = self._shares()
+        if shared is not None:
+            shared.publish(routes=data)
         detail = {**generation_detail(ROUTES, generation), "sha256": sha256}
         self._audit().append("file.write", subject=ROUTES, detail=detail)
 

@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from deputize.core.errors import AccessDenied, OverLimit, StoreError
 from deputize.files import make_file, make_folder
@@ -39,6 +40,46 @@ class _Bucket:
     def take(self) -> None:
         """Takes a token that is there."""
         self._tokens -= 1
+
+
+class KeyLimits(Protocol):
+    """Holds keys to their limits: of the gateways of one home (RateLimiter), or of all that share a store."""
+
+    async def obtain(self, key: ApiKey, usd: float) -> None:
+        """Before `take_turn` and `reserve`: makes sure that what they need is known here."""
+        ...
+
+    def check_model(self, key: ApiKey, model: str) -> None:
+        """Raises AccessDenied where a key may not ask for a model."""
+        ...
+
+    def check_budget(self, key: ApiKey) -> None:
+        """Raises OverLimit where the budget of a key is known to be used up."""
+        ...
+
+    def check_turn(self, key: ApiKey) -> None:
+        """Raises OverLimit where the requests that a key may make in a minute are known to be used up."""
+        ...
+
+    def take_turn(self, key: ApiKey) -> None:
+        """Counts a request of a key. Raises OverLimit, or StoreError where it cannot be told."""
+        ...
+
+    def reserve(self, key: ApiKey, usd: float) -> float:
+        """Sets aside what a call may cost, until `release`; returns how much. Raises as `take_turn`."""
+        ...
+
+    def release(self, key: ApiKey, usd: float) -> None:
+        """Gives up what was set aside, once the call has been charged."""
+        ...
+
+    def spend(self, key: ApiKey, usd: float) -> None:
+        """Notes what an answered request has cost."""
+        ...
+
+    def close(self) -> None:
+        """Writes what was spent."""
+        ...
 
 
 class RateLimiter:
@@ -84,6 +125,9 @@ class RateLimiter:
             self._db.execute(_SQL["schema"])
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}.") from error
+
+    async def obtain(self, key: ApiKey, usd: float) -> None:
+        """Everything is known here."""
 
     def admit(self, key: ApiKey, model: str) -> None:
         """Lets a call of a key in, or says why not.
@@ -137,9 +181,7 @@ class RateLimiter:
             bucket = self._buckets[key.id, rate] = _Bucket(rate, now)
         wait_s = bucket.wait_s(now)
         if wait_s > 0:
-            raise OverLimit(
-                f"The API key {key.id} may make {key.requests_per_minute:g} requests a minute.", wait_s
-            )
+            raise turns_used(key, wait_s)
         return bucket
 
     def reserve(self, key: ApiKey, usd: float) -> float:
@@ -198,6 +240,11 @@ class RateLimiter:
         """Writes what was spent."""
         self.sync()
         self._db.close()
+
+
+def turns_used(key: ApiKey, wait_s: float) -> OverLimit:
+    """The refusal of a request that is one too many."""
+    return OverLimit(f"The API key {key.id} may make {key.requests_per_minute:g} requests a minute.", wait_s)
 
 
 def _seconds_to_next_month(now: float) -> float:

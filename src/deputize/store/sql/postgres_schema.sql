@@ -109,6 +109,52 @@ CREATE POLICY of_everybody ON feedback USING (current_setting('deputize.scope', 
 ALTER TABLE calls ADD COLUMN episode bytea;
 CREATE INDEX calls_by_episode ON calls (episode);
 
+-- name: up_4
+-- What API keys have taken of their limits, in all gateways together. A gateway takes a part ahead and spends it by itself, so
+-- a row is ahead of what was spent. Neither table names a tenant, and neither holds more than ids of keys and amounts.
+CREATE TABLE key_turns (
+    key text PRIMARY KEY,
+    tokens double precision NOT NULL,
+    at double precision NOT NULL
+);
+CREATE TABLE key_spending (
+    key text NOT NULL,
+    month text NOT NULL,
+    usd double precision NOT NULL,
+    PRIMARY KEY (key, month)
+);
+
+-- A token bucket by the clock of the server: a minute's worth may come at once, then at the steady rate.
+CREATE FUNCTION take_turns(of_key text, per_minute double precision, wanted integer, OUT given integer, OUT wait_s double precision)
+LANGUAGE plpgsql AS $$
+DECLARE now_s double precision; most double precision := greatest(1, per_minute); found record; left_over double precision;
+BEGIN
+    INSERT INTO key_turns VALUES (of_key, most, extract(epoch FROM clock_timestamp())) ON CONFLICT DO NOTHING;
+    SELECT tokens, at INTO found FROM key_turns WHERE key = of_key FOR UPDATE;
+    now_s := greatest(found.at, extract(epoch FROM clock_timestamp()));
+    left_over := least(most, found.tokens + (now_s - found.at) * per_minute / 60);
+    given := greatest(0, least(wanted, floor(left_over)));
+    UPDATE key_turns SET tokens = left_over - given, at = now_s WHERE key = of_key;
+    wait_s := CASE WHEN given > 0 THEN 0 ELSE (1 - left_over) * 60 / per_minute END;
+END $$;
+
+CREATE FUNCTION take_usd(of_key text, of_month text, wanted double precision, most double precision) RETURNS double precision
+LANGUAGE plpgsql AS $$
+DECLARE taken double precision; given double precision;
+BEGIN
+    INSERT INTO key_spending VALUES (of_key, of_month, 0) ON CONFLICT DO NOTHING;
+    SELECT usd INTO taken FROM key_spending WHERE key = of_key AND month = of_month FOR UPDATE;
+    given := greatest(0, least(wanted, most - taken));
+    UPDATE key_spending SET usd = usd + given WHERE key = of_key AND month = of_month;
+    RETURN given;
+END $$;
+
+-- name: down_4
+DROP FUNCTION take_usd(text, text, double precision, double precision);
+DROP FUNCTION take_turns(text, double precision, integer);
+DROP TABLE key_spending;
+DROP TABLE key_turns;
+
 -- name: down_3
 DROP INDEX calls_by_episode;
 ALTER TABLE calls DROP COLUMN episode;

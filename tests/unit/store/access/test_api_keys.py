@@ -106,8 +106,8 @@ def test_senseless_keys_are_refused(keys: ApiKeys) -> None:
 # --- limits ---
 
 
-def a_key(**limits: object) -> ApiKey:
-    return ApiKey(id="k", digest=b"", role="ingest", **limits)  # type: ignore[arg-type]
+def a_key(id: str = "k", **limits: object) -> ApiKey:
+    return ApiKey(id=id, digest=b"", role="ingest", **limits)  # type: ignore[arg-type]
 
 
 def test_a_key_file_survives_its_own_format(keys: ApiKeys) -> None:

@@ -1,0 +1,30 @@
+"""publish: routes, API keys and specialists of this home, for the homes that share them."""
+
+from __future__ import annotations
+
+import click
+
+from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import UsageError
+
+
+@click.command()
+@pass_terminal
+def publish(terminal: Terminal, /) -> None:
+    """Publish what this home shares to the object store of [objects], for the first time or what is missing there.
+
+    Afterwards every change of routes and API keys, on any home, publishes itself. A home that joins takes over what is published;
+    its own routes and keys stay beside as files that end in .before.
+    """
+    shared = terminal.home.published
+    if shared is None:
+        raise UsageError(
+            f"{terminal.home.config_path} names no object store: write [objects] with url, for example s3://bucket/folder."
+        )
+    before = shared.version
+    version = shared.publish_missing()
+    address = shared.bucket.address
+    say = f"Version {version} is in force in {address}" + (
+        "." if version != before else "; nothing was missing."
+    )
+    terminal.result({"version": version, "address": address}, lambda: terminal.say(say))

@@ -1,0 +1,408 @@
+"""A home that shares routes, API keys and specialists with others: takes over what they publish, publishes what it changes.
+
+Every change is made on top of the newest version and published before it is made here. Of two homes that change at once
+one finds its version taken; it takes over the other's and makes its change again. A home killed in between takes over
+its own version like everybody else's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from deputize.core.errors import StoreError, Tampered
+from deputize.core.records import RouteFile
+from deputize.files import locked, locked_at_once, make_folder, write_atomic
+from deputize.routes_file import parse_routes
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.generations import AuditedRoutes, generation_detail
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.published.buckets import Bucket
+from deputize.store.published.sealed_objects import (
+    OBJECTS,
+    age_s,
+    get_file,
+    get_state,
+    put_file,
+    put_state,
+)
+from deputize.store.published.version_pointer import (
+    POINTERS,
+    PublishedObject,
+    PublishedState,
+    VersionPointer,
+    digest,
+    opened_pointer,
+    pointer_name,
+    sealed_pointer,
+)
+
+_log = logging.getLogger("deputize.store")
+
+POINTER = "pointer"
+"""What the audit log calls it."""
+CARD = "specialist.json"
+"""The file of a specialist that pins the others (specialists.specialist_card, a layer above)."""
+KEPT_POINTERS = 64
+"""Older ones are deleted: a home that has been away for longer reads the newest without the steps in between."""
+_ATTEMPTS = 20
+_ORPHAN_S = 86400.0
+"""Age from which an object that no state names was left by a publisher that died."""
+
+_FETCHED = "fetched"
+"""Folder with an empty file for each specialist that was fetched, which may be deleted when no route has it any more."""
+
+T = TypeVar("T")
+
+
+class PublishedMeanwhile(StoreError):
+    """Another home has published the version that this one was about to."""
+
+
+class PublishedHome:
+    """The part of a home that is shared. Threads and processes may use it at once; one at a time changes or takes over."""
+
+    def __init__(self, home: Path, keyring: KeyRing, audit: AuditLog, bucket: Bucket) -> None:
+        """
+        Args:
+            home: the home folder.
+            keyring: its keys; all homes that share have the same.
+            audit: its audit log, which knows the newest version that was taken over.
+            bucket: where things are published.
+        """
+        self._home, self._keyring, self._audit, self.bucket = home, keyring, audit, bucket
+        self._routes_path, self._keys_path = home / "routes.json", home / "keys" / "api_keys.json"
+        self._routes = AuditedRoutes(lambda: audit)
+        self._end, self._known = 0, (0, "")
+        self._noting = threading.Lock()
+        self._base, self._state = VersionPointer(), PublishedState()
+        """The newest version and its state, while a change is under way."""
+        self._published: tuple[VersionPointer, str] | None = None
+        self._uploaded: dict[tuple[str, str], dict[str, PublishedObject]] = {}
+        """Folders that were sent in vain since another home was faster: sent once."""
+
+    @property
+    def version(self) -> int:
+        """The newest version that was taken over or published here; 0: none."""
+        return self._noted()[0]
+
+    def _noted(self) -> tuple[int, str]:
+        """(version, digest of its pointer) that the audit log knows."""
+        with self._noting:
+            self._end, entry = self._audit.latest("file", POINTER, since=self._end)
+            if entry is not None:
+                self._known = int(entry.detail.get("generation", "0")), entry.detail.get("sha256", "")
+            return self._known
+
+    # --- taking over ---
+
+    def look(self) -> bool:
+        """Takes over the newest version; True where there was a newer one.
+
+        When this returns, no version had been published before the call that is not in force here now.
+
+        Raises:
+            StoreError: the object store cannot be reached, or nothing is published there.
+            Tampered: the pointer was changed or is older than the one known here.
+        """
+        known = self._noted()
+        if self._newest(known)[0].version == known[0]:
+            return False
+        with locked(self._home / "published"):
+            return self._catch_up()
+
+    def _newest(self, known: tuple[int, str]) -> tuple[VersionPointer, str]:
+        """The newest pointer and its digest, at least as new as the known one."""
+        version, sha256 = known
+        found: tuple[VersionPointer, str] | None = None
+        while (blob := self.bucket.read(pointer_name(version + 1))) is not None:
+            pointer = opened_pointer(blob, version + 1, self._keyring)
+            if version and pointer.previous != sha256:
+                raise Tampered(
+                    f"The pointer in {self.bucket.address} was begun again: version {version + 1} does not follow the version "
+                    f"{version} that this home knows. Nothing of it is used."
+                )
+            version, sha256 = version + 1, digest(blob)
+            found = pointer, sha256
+        return found or self._still_there(version, sha256)
+
+    def _still_there(self, version: int, sha256: str) -> tuple[VersionPointer, str]:
+        """The pointer of the version known, which must be the newest; else the newest after a gap."""
+        blob = self.bucket.read(pointer_name(version)) if version else None
+        if blob is not None and digest(blob) == sha256:
+            return opened_pointer(blob, version, self._keyring), sha256
+        names = [name for name in self.bucket.names(POINTERS) if name.isdecimal()]
+        newest = int(names[-1]) if names else 0
+        if not version and not newest:
+            raise StoreError(
+                f"Nothing is published in {self.bucket.address} yet: `deputize publish` does so on the home with the routes."
+            )
+        if blob is not None or newest <= version:
+            there = f"its newest version is {newest}" if blob is None else f"version {version} is another one"
+            raise Tampered(
+                f"The pointer in {self.bucket.address} was rolled back: {there}, and this home knows {version}. Nothing of it is "
+                "used. Put the newest pointers back, or publish to a new address."
+            )
+        blob = self.bucket.read(pointer_name(newest))
+        if blob is None:
+            raise StoreError(f"{self.bucket.address} is changing; try again.")
+        return opened_pointer(blob, newest, self._keyring), digest(blob)
+
+    def _catch_up(self) -> bool:
+        """Takes over the newest version, inside the lock; True where it changed anything here."""
+        known = self._noted()
+        for _ in range(_ATTEMPTS):
+            pointer, sha256 = self._newest(known)
+            found = get_state(pointer.state, self.bucket, self._keyring)
+            if found is not None:
+                state = found
+                break
+        else:
+            raise StoreError(f"The state of version {pointer.version} in {self.bucket.address} is gone.")
+        self._base, self._state = pointer, state
+        is_new = pointer.version > known[0]
+        changed = self._install(state, is_first=not known[0])
+        if is_new:
+            self._note(pointer.version, sha256)
+        return changed or is_new
+
+    def _note(self, version: int, sha256: str) -> None:
+        detail = {**generation_detail(POINTER, version), "sha256": sha256}
+        self._audit.append("file.write", subject=POINTER, detail=detail)
+
+    def _install(self, state: PublishedState, *, is_first: bool) -> bool:
+        """Writes what differs here: routes and keys at once, for a route that is closed must not wait for a download."""
+        changed = False
+        for path, data in ((self._routes_path, state.routes), (self._keys_path, state.keys)):
+            found = _bytes_of(path)
+            if not data or found == data:
+                continue
+            if is_first and found is not None:
+                write_atomic(path.with_name(f"{path.name}.before"), found)
+            if path == self._routes_path:
+                file, sha256 = parse_routes(path, data)
+                self._routes.note(file.generation, sha256, data)
+                write_atomic(path, data)
+            else:
+                ApiKeys(self._home, self._keyring).install(data)
+            changed = True
+        return changed
+
+    # --- specialists ---
+
+    def fetch(self) -> list[str]:
+        """Fetches the specialists of the version in force that are not here, and deletes those fetched before that no
+        version names any more. One process of a home at a time; the others return at once.
+
+        Returns:
+            The folders that were fetched.
+
+        Raises:
+            StoreError, Tampered: as `look`, or a folder cannot be written. What was fetched before stays.
+        """
+        make_folder(self._home / OBJECTS)
+        try:
+            with locked_at_once(self._home / OBJECTS / "fetch"):
+                version = self._noted()
+                pointer, _ = self._newest(version)
+                state = get_state(pointer.state, self.bucket, self._keyring)
+                if state is None:
+                    return []
+                self._drop_unwanted(state)
+                wanted = [name for name, files in state.folders.items() if not self._is_here(name, files)]
+                for name in wanted:
+                    self._fetch(name, state.folders[name])
+                return wanted
+        except BlockingIOError:
+            return []
+
+    def _is_here(self, name: str, files: dict[str, PublishedObject]) -> bool:
+        folder = self._home / name
+        card = _bytes_of(folder / CARD)
+        wanted = files.get(CARD)
+        return wanted is None or (card is not None and hashlib.sha256(card).hexdigest() == wanted.sha256)
+
+    def _fetch(self, name: str, files: dict[str, PublishedObject]) -> None:
+        folder = _inside(self._home, name)
+        coming = self._home / OBJECTS / f"coming-{os.urandom(6).hex()}"
+        try:
+            for path, found in files.items():
+                get_file(found, self.bucket, self._keyring, _inside(coming, path))
+            write_atomic(self._home / OBJECTS / _FETCHED / quote(name, safe=""), b"")
+            make_folder(folder.parent)
+            if folder.exists():
+                folder.rename(coming.with_name(f"{coming.name}-before"))
+            coming.rename(folder)
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        finally:
+            shutil.rmtree(coming, ignore_errors=True)
+            shutil.rmtree(coming.with_name(f"{coming.name}-before"), ignore_errors=True)
+
+    def _drop_unwanted(self, state: PublishedState) -> None:
+        """Deletes fetched folders that no route has any more: an erased specialist goes everywhere."""
+        for mark in (self._home / OBJECTS / _FETCHED).glob("*"):
+            name = unquote(mark.name)
+            if name not in state.folders and not mark.name.startswith("."):
+                shutil.rmtree(_inside(self._home, name), ignore_errors=True)
+                mark.unlink(missing_ok=True)
+
+    # --- publishing ---
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Does `work`, which publishes once and writes here afterwards, on top of the newest version; again where another home
+        was faster.
+
+        Raises:
+            StoreError, Tampered: as `look`, or from `work`; what it was to change is unchanged.
+        """
+        with locked(self._home / "published"):
+            for _ in range(_ATTEMPTS):
+                self._catch_up_or_begin()
+                self._published = None
+                try:
+                    done = work()
+                except PublishedMeanwhile:
+                    continue
+                if self._published is not None:
+                    pointer, sha256 = self._published
+                    self._note(pointer.version, sha256)
+                self._uploaded.clear()
+                return done
+        raise StoreError(f"Other homes publish to {self.bucket.address} all the time; try again.")
+
+    def _catch_up_or_begin(self) -> None:
+        if not self.version and not self.bucket.names(POINTERS):
+            self._base = VersionPointer()
+            self._state = PublishedState(
+                routes=_bytes_of(self._routes_path) or b"", keys=_bytes_of(self._keys_path) or b""
+            )
+            return
+        self._catch_up()
+
+    def publish_missing(self) -> int:
+        """Publishes what this home has and the newest version lacks: everything for the first time, else specialists whose files
+        were not there when their routes were published.
+
+        Returns:
+            The newest version.
+
+        Raises:
+            StoreError, Tampered: as `change`.
+        """
+
+        def work() -> int:
+            is_missing = self._folders(self._state).keys() - self._state.folders.keys()
+            return self.publish() if is_missing or not self._base.version else self._base.version
+
+        return self.change(work)
+
+    def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
+        """Publishes the next version, inside `change`; what is not given stays as it is.
+
+        Returns:
+            The version.
+
+        Raises:
+            PublishedMeanwhile: another home was faster.
+            StoreError: it could not be published; nobody sees any of it.
+        """
+        state = msgspec.structs.replace(
+            self._state,
+            routes=self._state.routes if routes is None else routes,
+            keys=self._state.keys if keys is None else keys,
+        )
+        state = msgspec.structs.replace(state, folders=self._folders(state))
+        pointer = VersionPointer(
+            version=self._base.version + 1,
+            previous=self._noted()[1] if self._base.version else "",
+            state=put_state(state, self.bucket, self._keyring),
+            at=time.time(),
+        )
+        blob = sealed_pointer(pointer, self._keyring)
+        if not self.bucket.create(pointer_name(pointer.version), blob):
+            self.bucket.remove(pointer.state.name)
+            raise PublishedMeanwhile(f"Version {pointer.version} was published by another home.")
+        self._published = pointer, digest(blob)
+        try:
+            self._sweep(pointer, state)
+        except StoreError as error:
+            _log.warning("What is published no more could not be deleted yet: %s", error)
+        return pointer.version
+
+    def _folders(self, state: PublishedState) -> dict[str, dict[str, PublishedObject]]:
+        """The specialists of the routes, those that are new sent now."""
+        if not state.routes:
+            return {}
+        file, _ = parse_routes(self._routes_path, state.routes)
+        found: dict[str, dict[str, PublishedObject]] = {}
+        for name in specialists_of(file):
+            before, card = state.folders.get(name), _bytes_of(self._home / name / CARD)
+            if card is None or (
+                before is not None
+                and CARD in before
+                and before[CARD].sha256 == hashlib.sha256(card).hexdigest()
+            ):
+                found |= {name: before} if before is not None else {}
+                continue
+            key = (name, hashlib.sha256(card).hexdigest())
+            if key not in self._uploaded:
+                self._uploaded[key] = self._sent(name)
+            found[name] = self._uploaded[key]
+        return found
+
+    def _sent(self, name: str) -> dict[str, PublishedObject]:
+        folder, work = self._home / name, self._home / OBJECTS
+        make_folder(work)
+        return {
+            path.relative_to(folder).as_posix(): put_file(path, self.bucket, self._keyring, work)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+        }
+
+    def _sweep(self, pointer: VersionPointer, state: PublishedState) -> None:
+        """Deletes what only the version before named, what a dead publisher left, and the oldest pointers."""
+        wanted = {found.name for files in state.folders.values() for found in files.values()}
+        dropped = {found.name for files in self._state.folders.values() for found in files.values()} - wanted
+        dropped |= {self._base.state.name} - {""}
+        wanted.add(pointer.state.name)
+        there = {f"{OBJECTS}/{name}" for name in self.bucket.names(OBJECTS)}
+        for name in dropped | {name for name in there - wanted if age_s(name) > _ORPHAN_S}:
+            self.bucket.remove(name)
+        if pointer.version > KEPT_POINTERS:
+            self.bucket.remove(pointer_name(pointer.version - KEPT_POINTERS))
+
+
+def specialists_of(file: RouteFile) -> list[str]:
+    """Folders of the specialists of a route file, relative to the home; those elsewhere are for their machine alone."""
+    names = {route.specialist for route in (*file.routes, *file.challengers, *file.previous)}
+    return sorted(name for name in names if name and not PurePosixPath(name).is_absolute())
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A path below a folder. Raises Tampered where it leads out of it."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise Tampered(f"{name!r} leads out of {folder}: it is not fetched.")
+    return folder / path
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    """The content of a file, None where there is none. Raises StoreError where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from error

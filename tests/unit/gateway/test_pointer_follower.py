@@ -1,0 +1,64 @@
+"""A gateway follows the pointer, and stops trusting what it knows when it cannot be read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.unit.gateway.stubs import live_route
+
+from deputize.core.config import ObjectsSettings
+from deputize.core.records import RouteFile
+from deputize.gateway.metrics import Metrics
+from deputize.gateway.pointer_follower import PointerFollower
+from deputize.home import Home
+from deputize.routes_file import write_routes
+
+
+async def nothing() -> None:
+    return None
+
+
+async def test_a_home_that_shares_nothing_knows_everything() -> None:
+    follower = PointerFollower(None, ObjectsSettings(), nothing, Metrics())
+    await follower.start()
+    assert follower.knows_routes() and follower.knows_keys() and follower.age_s == 0
+    await follower.stop()
+
+
+async def test_what_cannot_be_read_for_too_long_is_not_known(tmp_path: Path) -> None:
+    now, news, metrics = [100.0], asyncio.Event(), Metrics()
+
+    async def on_news() -> None:
+        news.set()
+
+    home = Home(tmp_path / "home", environ={})
+    home.path.mkdir()
+    home.config_path.write_text(f'[objects]\nurl = "file://{tmp_path}/shared"\n')
+    settings = ObjectsSettings(url="file://x", poll_s=0.01, max_age_s=10, keys_max_age_s=60)
+    follower = PointerFollower(home.published, settings, on_news, metrics, clock_s=lambda: now[0])
+    await follower.start()
+    assert not follower.knows_routes() and not follower.knows_keys(), "nothing is published"
+    publisher = Home(home.path, environ={})
+    await asyncio.to_thread(
+        write_routes, home.routes_path, RouteFile(run_id="1", routes=[live_route()]), publisher.routes_seal
+    )
+    async with asyncio.timeout(10):
+        while not follower.knows_routes():
+            await asyncio.sleep(0.01)
+    (tmp_path / "shared").rename(tmp_path / "away")
+    await asyncio.sleep(0.1)
+    now[0] += 10
+    assert follower.knows_routes()
+    now[0] += 1
+    assert not follower.knows_routes() and follower.knows_keys()
+    now[0] += 50
+    assert not follower.knows_keys()
+    await asyncio.sleep(0.1)
+    assert metrics.value("deputize_pointer_age") > 60
+    assert metrics.value("deputize_pointer_version") == 1
+    (tmp_path / "away").rename(tmp_path / "shared")
+    async with asyncio.timeout(10):
+        while not follower.knows_keys():
+            await asyncio.sleep(0.01)
+    await follower.stop()

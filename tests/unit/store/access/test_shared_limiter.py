@@ -1,0 +1,225 @@
+"""Limits of API keys over several gateways, against a real PostgreSQL: exact to the stated bounds, whoever is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests import postgres_cluster
+from tests.unit.store.access.test_api_keys import Clock, a_key
+
+from deputize.core.errors import OverLimit, StoreError
+from deputize.store.access.api_keys import ApiKey
+from deputize.store.access.shared_limiter import BUDGET_SHARE, TURNS_S, SharedLimiter
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.postgres import PostgresStore
+from deputize.store.postgres_connection import PostgresServer, server_of
+
+ROOT = Path(__file__).resolve().parents[4]
+HOLDER = """
+import asyncio, sys, time
+from tests.unit.store.access.test_api_keys import a_key
+from deputize.store.access.shared_limiter import SharedLimiter
+from deputize.store.postgres_connection import server_of
+
+async def main():
+    limiter = SharedLimiter(server_of({"url": sys.argv[1], "schema": sys.argv[2]}), clock=lambda: 0.0)
+    key = a_key(id="killed", usd_per_month=10.0, requests_per_minute=60.0)
+    await limiter.obtain(key, 1.0)
+    limiter.take_turn(key)
+    limiter.reserve(key, 1.0)
+    print("holds", flush=True)
+    time.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("limits")
+    found = postgres_cluster.options_for(folder)
+    PostgresStore(server_of(found), KeyRing.open(folder, environ={})).close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def server(options: dict[str, str]) -> PostgresServer:
+    return server_of(options)
+
+
+@asynccontextmanager
+async def limiters(
+    server: PostgresServer, n: int, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[list[SharedLimiter]]:
+    made = [SharedLimiter(server, clock=lambda: 0.0, monotonic=monotonic) for _ in range(n)]
+    yield made
+    for limiter in made:
+        await asyncio.to_thread(limiter.close)
+
+
+async def call(limiter: SharedLimiter, key: ApiKey, expected: float, cost: float) -> bool:
+    """A call, unless it is refused."""
+    try:
+        await limiter.obtain(key, expected)
+        set_aside = limiter.reserve(key, expected)
+    except OverLimit:
+        return False
+    await asyncio.sleep(0)
+    limiter.spend(key, cost)
+    limiter.release(key, set_aside)
+    return True
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    n=st.integers(1, 4),
+    budget=st.floats(0.01, 5),
+    dearest=st.floats(0.001, 1),
+    seed=st.integers(0, 10**9),
+)
+async def test_a_budget_is_spent_to_the_stated_bound(
+    server: PostgresServer, n: int, budget: float, dearest: float, seed: int
+) -> None:
+    chance = random.Random(seed)
+    key = a_key(id=os.urandom(6).hex(), usd_per_month=budget)
+    spent, most_missed = 0.0, 0.0
+    async with limiters(server, n) as made:
+        for _ in range(200):
+            expected = chance.uniform(0, dearest)
+            cost = expected * chance.uniform(0, 1)  # at most what was expected of it
+            if await call(chance.choice(made), key, expected, cost):
+                spent += cost
+                most_missed = max(most_missed, cost)
+    # the last call of each process sets aside what is left and may cost more than that
+    assert spent <= budget + n * most_missed + 1e-9
+    async with limiters(server, 1) as (again,):
+        assert again.taken_usd(key) == pytest.approx(spent, abs=1e-9), "what was not spent was given back"
+
+
+async def test_a_budget_is_never_passed_where_every_call_costs_at_most_what_was_set_aside(
+    server: PostgresServer,
+) -> None:
+    key = a_key(id="exact", usd_per_month=1.0)
+    async with limiters(server, 4) as made:
+        done = [await call(made[i % 4], key, 0.01, 0.01) for i in range(130)]
+    # 0.01 is set aside for each, and at most the last one of each process had less left
+    assert 100 - 4 * math.ceil(BUDGET_SHARE / 0.01) <= sum(done) <= 104
+
+
+async def test_calls_under_way_in_one_gateway_count_in_another(server: PostgresServer) -> None:
+    key = a_key(id="under-way", usd_per_month=1.0)
+    async with limiters(server, 2) as (one, other):
+        await one.obtain(key, 1.0)
+        set_aside = one.reserve(key, 1.0)
+        await other.obtain(key, 0.1)
+        with pytest.raises(OverLimit, match="has used its 1 USD"):
+            other.reserve(key, 0.1)
+        with pytest.raises(OverLimit):
+            other.check_budget(key)
+        one.spend(key, 0.2)
+        one.release(key, set_aside)
+        assert one.taken_usd(key) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+async def test_a_rate_is_held_to_one_slice_a_process(server: PostgresServer, n: int) -> None:
+    per_minute = 600.0
+    key = a_key(id=f"rate-{n}", requests_per_minute=per_minute)
+    n_in, began = 0, time.monotonic()
+    async with limiters(server, n) as made:
+        while time.monotonic() - began < 1.5:
+            for limiter in made:
+                try:
+                    await limiter.obtain(key, 0.0)
+                    limiter.take_turn(key)
+                    n_in += 1
+                except OverLimit as error:
+                    assert 0 < error.retry_after_s <= 60 / per_minute + 0.01
+            await asyncio.sleep(0)
+        took = time.monotonic() - began
+    allowed = per_minute + took * per_minute / 60
+    assert n_in <= allowed + n * math.ceil(per_minute / 60 * TURNS_S)
+    assert n_in >= min(allowed, 100) - n * math.ceil(per_minute / 60 * TURNS_S)
+
+
+async def test_a_gateway_that_is_killed_leaves_its_slice_taken(
+    server: PostgresServer, options: dict[str, str]
+) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, options["url"], options["schema"]],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert holder.stdout is not None
+    with holder.stdout:
+        assert await asyncio.to_thread(holder.stdout.readline) == b"holds\n"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    key = a_key(id="killed", usd_per_month=10.0, requests_per_minute=60.0)
+    async with limiters(server, 1) as (limiter,):
+        assert limiter.taken_usd(key) == pytest.approx(1.0 + 10 * BUDGET_SHARE)
+        done = 0
+        while await call(limiter, key, 0.5, 0.5):
+            done += 1
+    assert done == 18, "all but the slice, the last with what was left"
+
+
+async def test_a_month_begins_again_and_what_was_set_aside_before_is_not_of_it(
+    server: PostgresServer,
+) -> None:
+    clock, key = Clock(0.0), a_key(id="months", usd_per_month=1.0)
+    limiter = SharedLimiter(server, clock=clock)
+    await limiter.obtain(key, 1.0)
+    set_aside = limiter.reserve(key, 1.0)
+    clock.now = 40 * 86400.0
+    await limiter.obtain(key, 0.1)
+    limiter.reserve(key, 0.1)
+    limiter.release(key, set_aside)
+    assert limiter.taken_usd(key) == pytest.approx(0.1 + BUDGET_SHARE)
+    await asyncio.to_thread(limiter.close)
+
+
+async def test_while_the_server_is_away_a_process_has_what_it_took(tmp_path: Path) -> None:
+    now = Clock(1000.0)
+    cluster = postgres_cluster.cluster()
+    options = postgres_cluster.options_for(tmp_path)
+    PostgresStore(server_of(options), KeyRing.open(tmp_path, environ={})).close()
+    key = a_key(id="away", usd_per_month=1.0, requests_per_minute=6000.0)
+    unlimited = a_key(id="unlimited")
+    limiter = SharedLimiter(server_of(options), clock=lambda: 0.0, monotonic=now)
+    assert await call(limiter, key, 0.01, 0.01)
+    limiter.take_turn(key)
+    await asyncio.to_thread(cluster.stop)
+    try:
+        assert await call(limiter, key, 0.001, 0.001), "of its slice"
+        n_in = 0
+        with pytest.raises(StoreError, match="cannot be checked now"):
+            for _ in range(100):
+                await limiter.obtain(key, 0.0)
+                limiter.take_turn(key)
+                n_in += 1
+        assert n_in == math.ceil(100 * TURNS_S) - 1
+        with pytest.raises(StoreError, match="cannot be checked now"):
+            for _ in range(100):
+                await call(limiter, key, 0.01, 0.01)
+        await limiter.obtain(unlimited, 0.0)
+        limiter.take_turn(unlimited)
+    finally:
+        await asyncio.to_thread(cluster.start)
+    now.now += 5
+    assert await call(limiter, key, 0.01, 0.01)
+    limiter.take_turn(key)
+    await asyncio.to_thread(limiter.close)

@@ -1,0 +1,271 @@
+"""Homes that share routes, API keys and specialists through a folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tests.unit.gateway.stubs import live_route
+
+from deputize.core.errors import BadInput, NotAuthenticated, StoreError, Tampered
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.routes_file import update_routes, write_routes
+from deputize.specialists.specialist_card import CARD
+from deputize.store.published import published_home
+from deputize.store.published.version_pointer import pointer_name
+
+
+def homes(tmp_path: Path, n: int = 2) -> list[Home]:
+    """Homes with the same keys that share a folder."""
+    first = Home(tmp_path / "home0", environ={})
+    assert first.keyring.id
+    for i in range(1, n):
+        shutil.copytree(first.keys_path, tmp_path / f"home{i}" / "keys")
+    for i in range(n):
+        settings = f'[objects]\nurl = "file://{tmp_path}/shared"\n'
+        (tmp_path / f"home{i}" / "config.toml").write_text(settings)
+    return [Home(tmp_path / f"home{i}", environ={}) for i in range(n)]
+
+
+def routes(state: str = "live") -> RouteFile:
+    return RouteFile(run_id="1", routes=[live_route(state=state)])
+
+
+def look(home: Home) -> bool:
+    assert home.published is not None
+    return home.published.look()
+
+
+def states(home: Home) -> list[str]:
+    return [route.state for route in home.routes().routes]
+
+
+def close(home: Home) -> None:
+    update_routes(home.routes_path, lambda file: routes("closed"), home.routes_seal)
+
+
+def test_a_change_here_is_in_force_there_and_the_other_way_round(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and not look(other)
+    assert states(other) == ["live"]
+    close(other)
+    assert look(one)
+    assert states(one) == ["closed"]
+    assert one.published is not None and one.published.version == 2
+
+
+def test_a_change_is_made_on_top_of_one_that_was_not_seen_yet(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    update_routes(
+        other.routes_path,
+        lambda file: RouteFile(run_id="2", routes=[*file.routes, *routes("shadow").routes]),
+        other.routes_seal,
+    )
+    assert states(other) == ["live", "shadow"]
+    assert look(one) and states(one) == ["live", "shadow"]
+
+
+def test_of_two_homes_at_once_the_slower_makes_its_change_again(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    tries: list[int] = []
+
+    def slow(file: RouteFile) -> RouteFile:
+        tries.append(len(file.routes))
+        if len(tries) == 1:  # between its reading and its writing
+            close(other)
+        return RouteFile(run_id="3", routes=[*file.routes, *file.routes])
+
+    update_routes(one.routes_path, slow, one.routes_seal)
+    assert tries == [1, 1] and states(one) == ["closed", "closed"]
+    assert look(other) and states(other) == ["closed", "closed"]
+
+
+def test_a_key_that_is_revoked_on_one_home_opens_no_other(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    made = one.api_keys.create("ingest")
+    assert look(other)
+    assert other.api_keys.list() == (made.key,) and other.api_keys.required
+    assert other.api_keys.verify(made.text) == made.key
+    other.api_keys.revoke(made.key.id)
+    assert look(one)
+    with pytest.raises(NotAuthenticated):
+        Home(one.path, environ={}).api_keys.verify(made.text)
+
+
+def test_routes_and_keys_of_before_are_published_with_the_first_change_and_nothing_of_a_home_that_joins_is_lost(
+    tmp_path: Path,
+) -> None:
+    one, other = homes(tmp_path)
+    config = (one.path / "config.toml").read_text()
+    for home in (one, other):
+        (home.path / "config.toml").unlink()
+    for home, run in ((one, "mine"), (other, "theirs")):
+        alone = Home(home.path, environ={})
+        write_routes(alone.routes_path, RouteFile(run_id=run), alone.routes_seal)
+    of_other = other.routes_path.read_bytes()
+    for home in (one, other):
+        (home.path / "config.toml").write_text(config)
+    key = one.api_keys.create("ingest")
+    other = Home(other.path, environ={})
+    assert look(other) and other.routes().run_id == "mine"
+    assert (other.path / "routes.json.before").read_bytes() == of_other
+    assert Home(other.path, environ={}).api_keys.verify(key.text)
+
+
+def a_specialist(home: Home, text: str = "card") -> Path:
+    folder = home.path / live_route().specialist
+    (folder / "weights").mkdir(parents=True, exist_ok=True)
+    (folder / CARD).write_text(text)
+    (folder / "weights" / "w.bin").write_bytes(b"w" * 100 + text.encode())
+    return folder
+
+
+def test_specialists_are_fetched_and_go_when_no_route_has_them(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    folder = a_specialist(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and other.published is not None
+    there = other.path / folder.relative_to(one.path)
+    assert other.published.fetch() == [live_route().specialist] and other.published.fetch() == []
+    assert (there / "weights" / "w.bin").read_bytes() == (folder / "weights" / "w.bin").read_bytes()
+    n_objects = len(list((tmp_path / "shared" / "objects").iterdir()))
+    close(other)  # nothing is sent again
+    assert len(list((tmp_path / "shared" / "objects").iterdir())) == n_objects == 3
+    a_specialist(one, "trained again")
+    close(one)
+    assert look(other) and other.published.fetch() == [live_route().specialist]
+    assert (there / CARD).read_text() == "trained again"
+    update_routes(one.routes_path, lambda file: RouteFile(run_id="2"), one.routes_seal)
+    assert look(other) and other.published.fetch() == [] and not there.exists()
+    assert folder.exists(), "a home deletes only what it has fetched"
+    assert len(list((tmp_path / "shared" / "objects").iterdir())) == 1
+
+
+def test_an_object_that_was_changed_is_not_used(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    folder = a_specialist(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and other.published is not None
+    for sealed in (tmp_path / "shared" / "objects").iterdir():
+        data = bytearray(sealed.read_bytes())
+        data[len(data) // 2] ^= 1
+        sealed.write_bytes(data)
+    with pytest.raises(Tampered, match=r"objects/.* was changed: nothing of it is used"):
+        other.published.fetch()
+    assert not (other.path / folder.relative_to(one.path)).exists()
+
+
+def test_an_older_a_forged_or_a_missing_pointer_is_refused_by_its_name(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    pointers = tmp_path / "shared" / "pointers"
+    kept = tmp_path / "kept"
+    shutil.copytree(tmp_path / "shared", kept)
+    close(one)
+    assert look(other) and states(other) == ["closed"]
+    shutil.rmtree(tmp_path / "shared")
+    shutil.copytree(kept, tmp_path / "shared")
+    with pytest.raises(Tampered, match="was rolled back: its newest version is 1, and this home knows 2"):
+        look(other)
+    with pytest.raises(Tampered, match="rolled back"):
+        close(one)
+    stranger = Home(tmp_path / "stranger", environ={})
+    (tmp_path / "stranger").mkdir()
+    (stranger.path / "config.toml").write_text((one.path / "config.toml").read_text())
+    with pytest.raises(Tampered, match="sealed with other keys"):
+        look(stranger)
+    (pointers / "000000000002").write_bytes((pointers / "000000000001").read_bytes())
+    with pytest.raises(Tampered, match="version 2 is another one"):
+        look(other)
+    shutil.rmtree(tmp_path / "shared")
+    with pytest.raises(Tampered, match="its newest version is 0"):
+        look(other)
+    assert states(other) == ["closed"]
+
+
+def test_a_history_that_was_begun_again_is_refused(tmp_path: Path) -> None:
+    one, other, third = homes(tmp_path, 3)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other)
+    shutil.rmtree(tmp_path / "shared")
+    for _ in range(2):
+        write_routes(third.routes_path, routes(), third.routes_seal)
+    with pytest.raises(Tampered, match="begun again: version 2 does not follow the version 1"):
+        look(other)
+
+
+def test_a_home_that_was_away_for_long_reads_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published_home, "KEPT_POINTERS", 3)
+    one, other, third = homes(tmp_path, 3)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other)
+    for _ in range(6):
+        close(one)
+    assert len(list((tmp_path / "shared" / "pointers").iterdir())) == 3
+    for home in (other, third):
+        assert look(home) and home.published is not None and home.published.version == 7
+
+
+def test_what_a_killed_process_left_is_made_whole_by_the_next_look(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    before = one.routes_path.read_bytes()
+    close(one)
+    # killed after the version was published and before anything was written here
+    shutil.copytree(one.path, tmp_path / "after")
+    for name in ("audit.log", "audit.head"):
+        lines = (one.path / name).read_bytes()
+        assert lines
+    one.routes_path.write_bytes(before)
+    with pytest.raises(Tampered):
+        one.routes()
+    close(one)  # a change mends the file first
+    assert states(one) == ["closed"]
+    assert look(other) and states(other) == ["closed"]
+
+
+def test_nothing_changes_where_nothing_can_be_published(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    (tmp_path / "shared").rename(tmp_path / "gone")
+    (tmp_path / "shared").write_text("no folder")
+    with pytest.raises(StoreError, match="cannot be used now"):
+        close(one)
+    with pytest.raises(StoreError, match="cannot be used now"):
+        one.api_keys.create("ingest")
+    assert states(one) == ["live"] and not one.api_keys.list()
+    (tmp_path / "shared").unlink()
+    with pytest.raises(StoreError, match=r"Nothing is published in .* yet: `deputize publish`"):
+        look(other)
+
+
+def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
+    (home,) = homes(tmp_path, 1)
+    for url, why in (("ftp://x/y", "ftp:// is not known"), ("shared", "is no address such as")):
+        home.config_path.write_text(f'[objects]\nurl = "{url}"\n')
+        with pytest.raises(BadInput, match=why):
+            write_routes(home.routes_path, routes(), Home(home.path, environ={}).routes_seal)
+    assert pointer_name(7) == "pointers/000000000007"
+
+
+def test_a_home_joins_others_that_have_api_keys(tmp_path: Path) -> None:
+    (one,) = homes(tmp_path, 1)
+    made = one.api_keys.create("ingest")
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    shutil.copytree(
+        one.keys_path, tmp_path / "joins" / "keys", ignore=shutil.ignore_patterns("api_keys.json*")
+    )
+    shutil.copy(one.config_path, tmp_path / "joins" / "config.toml")
+    Home(tmp_path / "joins", environ={}).accepted_config.accept()
+    joins = Home(tmp_path / "joins", environ={})
+    assert look(joins) and states(joins) == ["live"]
+    assert Home(joins.path, environ={}).api_keys.verify(made.text) == made.key
+    joins.api_keys.revoke(made.key.id)
+    assert look(one) and one.api_keys.list()[0].revoked_at is not None
