@@ -16,6 +16,11 @@ from deputize.home import Home
 from deputize.locations import home_path
 from deputize.store.access.roles import Actor, owner
 
+_ESCAPED = {
+    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+}
+"""Signs that JSON may hold as they are, and that steer a terminal."""
+
 
 class Terminal:
     """Where a command's words go, and the two settings every command has."""
@@ -44,7 +49,8 @@ class Terminal:
     def result(self, document: Any, show: Callable[[], None]) -> None:
         """The outcome: `document` as JSON where --json was given, else `show` writes it for a reader."""
         if self.json:
-            click.echo(msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode())
+            written = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()
+            click.echo(written.translate(_ESCAPED))
         else:
             show()
 

@@ -2,13 +2,16 @@
 
 Knows nothing of prompts or routes. Weights are kept for the buckets seen in train only, as float16.
 
-Legend: N texts, F buckets, A active buckets, C choices.
+Whoever writes into a prompt can add words of another class until its sum is ahead. What the text says for the answer that it had before
+stays in it: so a text that says more against its likeliest answer than every text of train is not decided.
+
+Legend: N texts, F buckets, A active buckets, C choices, Q questions.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +29,16 @@ from deputize.specialists.registry import StoredSpecialist
 
 Floats = npt.NDArray[np.float32]
 LINEAR_FILE = "linear.npz"
+MIN_TEXTS = 50
+"""Texts of train with fewer of which nothing is known of how much they say against their answers."""
+IN_SAMPLE = 1.1
+"""A new text says somewhat more against its likeliest choice than one that the weights were fitted on."""
+STORED = 1.02
+"""Weights are stored as float16: the text that says the most may not say more than it did."""
+N_PARTS = 3
+"""Of cross-validation."""
+UNDECIDED = -30.0
+"""Log-probability of every choice where a text says more than that."""
 
 
 class LinearModel:
@@ -38,24 +51,49 @@ class LinearModel:
         weights: list[Floats],
         biases: list[Floats],
         variant: LinearSettings | None = None,
+        most_against_Q: Floats | None = None,
     ) -> None:
         self.active_A, self.idf_F, self.variant = active_A, idf_F, variant
         self.weights, self.biases = weights, biases
         """Per question [A, C] and [C]; a choice never seen has bias -inf."""
+        self.most_against_Q = (
+            np.full(len(weights), np.inf, np.float32) if most_against_Q is None else most_against_Q
+        )
+        """Per question the most that a text may say against its likeliest choice, in nats."""
 
     def log_p(self, texts: Sequence[str]) -> list[Floats]:
-        """Log-probabilities per question, [N, C]."""
-        return self.log_p_of_counts(counts_of(texts, self.idf_F.shape[0] // 2))
+        """Log-probabilities per question, [N, C]. Where a text says too much against its likeliest choice all are alike, and lower
+        than any other."""
+        rows_NA = self._rows(counts_of(texts, self.idf_F.shape[0] // 2))
+        out = self._log_p(rows_NA)
+        for log_p_NC, weights_AC, most in zip(out, self.weights, self.most_against_Q, strict=True):
+            undecided_N = against(rows_NA, weights_AC, log_p_NC) > most
+            log_p_NC[undecided_N] = UNDECIDED
+        return out
 
     def log_p_of_counts(self, counts_NF: Any) -> list[Floats]:
-        """The same of counts."""
-        rows_NA = vectors_of_counts(counts_NF, self.idf_F)[:, self.active_A]
+        """Log-probabilities of counts, whatever the texts say against them."""
+        return self._log_p(self._rows(counts_NF))
+
+    def _rows(self, counts_NF: Any) -> Any:
+        return vectors_of_counts(counts_NF, self.idf_F)[:, self.active_A]
+
+    def _log_p(self, rows_NA: Any) -> list[Floats]:
         out = []
         for weights_AC, bias_C in zip(self.weights, self.biases, strict=True):
             logits_NC = rows_NA @ weights_AC + bias_C
             logits_NC = logits_NC - logits_NC.max(axis=1, keepdims=True)
             out.append((logits_NC - np.log(np.exp(logits_NC).sum(axis=1, keepdims=True))).astype(np.float32))
         return out
+
+    def most_said_against(self, counts_NF: Any) -> Floats:
+        """Per question, the most that any of some texts says against its likeliest choice. Shape [Q]."""
+        rows_NA = self._rows(counts_NF)
+        most = [
+            against(rows_NA, weights_AC, log_p_NC).max(initial=0.0)
+            for weights_AC, log_p_NC in zip(self.weights, self._log_p(rows_NA), strict=True)
+        ]
+        return np.array(most, np.float32)
 
     def save(self, path: Path) -> None:
         """Writes the arrays; never a vocabulary, never a pickle."""
@@ -65,6 +103,7 @@ class LinearModel:
             "idf": self.idf_F[self.active_A].astype(np.float16),
             "n_buckets": np.array(self.idf_F.shape[0]),
             "unseen_idf": np.array(other_F.max(initial=0.0)),
+            "most_against": self.most_against_Q,
         }
         for i, (weights_AC, bias_C) in enumerate(zip(self.weights, self.biases, strict=True)):
             arrays[f"weights_{i}"], arrays[f"bias_{i}"] = weights_AC.astype(np.float16), bias_C
@@ -82,7 +121,20 @@ class LinearModel:
             count = sum(name.startswith("weights_") for name in stored.files)
             weights = [stored[f"weights_{i}"].astype(np.float32) for i in range(count)]
             biases = [stored[f"bias_{i}"] for i in range(count)]
-        return cls(active_A, idf_F, weights, biases)
+            most_against_Q = stored["most_against"]
+        return cls(active_A, idf_F, weights, biases, most_against_Q=most_against_Q)
+
+
+def against(rows_NA: Any, weights_AC: Floats, log_p_NC: Floats) -> Floats:
+    """For each text the sum of what its features say for the second choice and against the likeliest one, in nats. Shape [N]."""
+    if log_p_NC.shape[1] < 2:
+        return np.zeros(log_p_NC.shape[0], np.float32)
+    best_N2 = np.argsort(log_p_NC, axis=1)[:, -2:]
+    cells = rows_NA.tocoo()
+    second_K, first_K = best_N2[cells.row].T
+    said_K = cells.data * (weights_AC[cells.col, second_K] - weights_AC[cells.col, first_K])
+    sums_N = np.bincount(cells.row, np.maximum(said_K, 0.0), minlength=log_p_NC.shape[0])
+    return np.asarray(sums_N, np.float32)
 
 
 class LinearPredictor:
@@ -179,7 +231,10 @@ def fit_linear(
     if variant is None:
         small = len(texts) * sum(sizes) <= CROSS_VALIDATED
         variant = max(SMALL, key=lambda v: _cross_validated(data, sizes, v)) if small else LARGE
-    return _fit(data, sizes, variant)
+    model = _fit(data, sizes, variant)
+    if len(texts) >= MIN_TEXTS:
+        model.most_against_Q = _most_against(data, sizes, model, variant)
+    return model
 
 
 def _numbered(names: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -207,16 +262,31 @@ class _FitData(NamedTuple):
         )
 
 
-def _cross_validated(
-    data: _FitData, sizes: Sequence[int], variant: LinearSettings, n_parts: int = 3
-) -> float:
+def _parts(data: _FitData) -> Iterator[tuple[_FitData, _FitData]]:
+    """(one part, the rest) for each part of the groups."""
+    for part in range(N_PARTS):
+        held = data.take(np.flatnonzero(data.group_N % N_PARTS == part))
+        rest = data.take(np.flatnonzero(data.group_N % N_PARTS != part))
+        if len(rest.targets) and len(held.targets):
+            yield held, rest
+
+
+def _most_against(
+    data: _FitData, sizes: Sequence[int], model: LinearModel, variant: LinearSettings
+) -> Floats:
+    """The most that a text of train says against its likeliest choice by a model that has not seen it, so that a new text of the
+    same kind says more once in so many texts. On large tasks by the model itself."""
+    if len(data.targets) * sum(sizes) > CROSS_VALIDATED:
+        return (IN_SAMPLE * model.most_said_against(data.counts_NF)).astype(np.float32)
+    found = [_fit(rest, sizes, variant).most_said_against(held.counts_NF) for held, rest in _parts(data)]
+    most_Q: Floats = STORED * np.max([model.most_said_against(data.counts_NF), *found], axis=0)
+    return most_Q.astype(np.float32)
+
+
+def _cross_validated(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> float:
     """Log-probability of the answers, each by a model of the other parts; groups are never torn apart."""
     total = 0.0
-    for part in range(n_parts):
-        held = data.take(np.flatnonzero(data.group_N % n_parts == part))
-        rest = data.take(np.flatnonzero(data.group_N % n_parts != part))
-        if not len(rest.targets) or not len(held.targets):
-            continue
+    for held, rest in _parts(data):
         for q, lp_NC in enumerate(_fit(rest, sizes, variant).log_p_of_counts(held.counts_NF)):
             total += sum(float(lp_NC[n, t[q]]) for n, t in enumerate(held.targets) if t and t[q] >= 0)
     return total

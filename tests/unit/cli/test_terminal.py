@@ -44,3 +44,12 @@ def test_nothing_that_steers_a_terminal_is_written(text: str, capsys: pytest.Cap
     out, err = capsys.readouterr()
     for written in (out, err):
         assert not any(sign in written for sign in "\x1b\r\x07\x9b\u202e\x00\x7f")
+
+
+def test_json_steers_no_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal, text = Terminal(), "a\x1b]0;t\x07\x9b31m\u202eb\x7f \u00e9"
+    terminal.json = True
+    terminal.result({"name": text}, lambda: None)
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"name": text} and "\u00e9" in out
+    assert not any(sign in out for sign in "\x1b\x07\x9b\u202e\x7f")

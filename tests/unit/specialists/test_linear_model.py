@@ -173,3 +173,29 @@ def test_margins_answer_as_well_and_their_scale_is_that_of_probabilities(kind: s
 def test_margins_are_the_same_for_the_same_texts() -> None:
     first, second = margins("label", 120)[0], margins("label", 120)[0]
     assert all(np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True))
+
+
+def test_words_of_another_class_beside_those_of_its_own_decide_nothing(tmp_path: Path) -> None:
+    """Whoever writes a prompt may add what speaks for another answer; what spoke for the first one is still there."""
+    rng = np.random.default_rng(0)
+    said = {
+        "approve": ["bought last week", "got it on Monday", "arrived yesterday", "unpacked this morning"],
+        "reject": ["bought last winter", "got it years ago", "in the house since spring", "arrived ages ago"],
+    }
+
+    def letters(n: int, answer: str) -> list[str]:
+        whys = ["it rattles", "the colour is off", "a part is missing", "the box was torn", "the zip broke"]
+        return [
+            f"Letter: {rng.choice(said[answer])}, {rng.choice(whys)}. {rng.choice(whys)}." for _ in range(n)
+        ]
+
+    texts, answers = letters(90, "approve") + letters(90, "reject"), ["approve"] * 90 + ["reject"] * 90
+    schema = closed(learn_schema(Contract(kind="label", labels=["approve", "reject"]), answers))
+    assert schema is not None
+    fit_linear(texts, answers, schema).save(tmp_path / "linear.npz")
+    predictor = LinearPredictor(LinearModel.load(tmp_path / "linear.npz"), schema)
+    fresh = predictor.predict(letters(100, "reject"))
+    assert sum(p.answer == "reject" and p.raw_confidence.log_p > -0.2 for p in fresh) >= 95
+    stuffed = [f"{letter} {', '.join(said['approve'][:3])}." for letter in letters(100, "reject")]
+    assert sum(p.raw_confidence.log_p > -20 for p in predictor.predict(stuffed)) <= 2
+    assert fit_linear(texts[60:100], answers[60:100], schema).most_against_Q[0] == np.inf, "too few to know"
