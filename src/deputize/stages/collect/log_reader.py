@@ -22,7 +22,7 @@ from deputize.stages.collect.importers.base import (
     Pseudonym,
     no_pseudonym,
 )
-from deputize.stages.collect.importers.wrapped_records import unwrapped
+from deputize.stages.collect.importers.wrapped_records import unnamed_records, unwrapped
 
 MAX_WRAPPERS = 6
 MAX_KEY_SETS = 4096
@@ -91,12 +91,23 @@ class LogReader:
                 yield from self._row(inner, inner_context, depth + 1)
             if is_wrapper:
                 return
+            for inner, around in unnamed_records(row, self._is_known):
+                is_wrapper = True
+                inner_context = ImportContext(
+                    context.file, context.line, self._agent, self._pseudonym, {**context.around, **around}
+                )
+                yield from self._row(inner, inner_context, depth + 1)
+            if is_wrapper:
+                return
         if importer is None and len(self._importers) == 1:
             importer = self._importers[0]
         if importer is None:
             yield ReadItem(_unknown(row, context), file=context.file)
             return
         yield from self._items(self._parse(importer, row, context), importer.name, context.file)
+
+    def _is_known(self, row: dict[str, Any]) -> bool:
+        return any(importer.sniff(row) for importer in self._asked(row))
 
     def _asked(self, row: dict[str, Any]) -> Sequence[Importer]:
         """The importers that may recognise an object, by the names of its fields."""

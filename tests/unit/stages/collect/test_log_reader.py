@@ -38,3 +38,23 @@ def test_what_could_not_be_read_is_passed_on() -> None:
 
 def test_a_single_importer_reads_inside_wrappers_too() -> None:
     assert [type(one.item) for one in read({"data": [CALL]}, {"x": 1}, format="calls")] == [Call, Skip]
+
+
+def test_records_under_a_name_that_nobody_foresaw_are_found() -> None:
+    for row in (
+        {"my_calls": [CALL, CALL], "n": 2},
+        {"c1": CALL, "c2": CALL},
+    ):
+        assert [type(one.item) for one in read(row)] == [Call, Call]
+    for row in (
+        {"response": {"role": "assistant", "content": "x"}},
+        {"turns_of": [{"role": "user", "content": "x"}]},
+    ):
+        assert [type(one.item) for one in read(row)] == [Skip], "messages alone are no call"
+    (found,) = read({"people": [{"name": "Ann"}], "n": 1})
+    assert isinstance(found.item, Skip) and found.item.keys == ["people", "n"]
+
+
+def test_columns_may_be_written_in_capitals() -> None:
+    (found,) = read({"Prompt": "U", "Completion": "A", "Session ID": "s"})
+    assert isinstance(found.item, Call) and (found.item.response["content"], found.item.episode) == ("A", "s")

@@ -7,8 +7,8 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, cast
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO, cast
 
 from deputize.core.errors import MissingExtra
 
@@ -19,7 +19,13 @@ FREE_BYTES = 512 * 2**20
 MAX_RATIO = 500
 """Beyond it: to this many times the bytes that were read of it."""
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x5d\x00\x00": "xz",  # LZMA's file format before xz
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 
 
 class UnreadableFile(Exception):
@@ -123,8 +129,38 @@ def _opened(kind: str, stream: BinaryIO) -> BinaryIO:
     except ImportError:
         raise MissingExtra.package("zstandard", "all") from None
     # a frame may ask for a window of gigabytes; 128 MiB is what `zstd --long` writes
-    reader = zstandard.ZstdDecompressor(max_window_size=2**27).stream_reader(stream, read_across_frames=True)
-    return cast(BinaryIO, reader)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=2**27)
+    return buffered(_ZstdFrames(stream, decompressor.decompressobj))
+
+
+class _ZstdFrames(io.RawIOBase):
+    """The frames of a zstd file one after another; one that is cut off is an error, which the package's own reader hides."""
+
+    STEP_BYTES = 1024
+    """Read at a time: a kilobyte may stand for 32 MiB."""
+
+    def __init__(self, inner: BinaryIO, new_frame: Callable[[], Any]) -> None:
+        self._inner, self._new_frame = inner, new_frame
+        self._frame: Any = None
+        self._packed, self._left = b"", memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._left:
+            data = self._packed or self._inner.read(self.STEP_BYTES)
+            if not data:
+                if self._frame is not None:
+                    raise EOFError
+                return 0
+            frame = self._frame or self._new_frame()
+            self._left = memoryview(frame.decompress(data))
+            self._packed = frame.unused_data if frame.eof else b""
+            self._frame = None if frame.eof else frame
+        out, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(out)] = out
+        return len(out)
 
 
 def damages() -> Iterator[type[Exception]]:

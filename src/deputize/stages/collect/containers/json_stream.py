@@ -243,7 +243,7 @@ def decode_value(data: bytes) -> tuple[Any, str]:
     if text.startswith(("{'", "[{'", "['")):
         return None, "Python's own notation, not JSON; write it with json.dumps"
     try:
-        value = json.loads(text, parse_constant=lambda _: None, strict=False)
+        value = json.loads(text, parse_constant=lambda _: None, parse_int=_whole_number, strict=False)
     except ValueError:
         return None, "not JSON"
     except RecursionError:
@@ -252,6 +252,11 @@ def decode_value(data: bytes) -> tuple[Any, str]:
         return whole_text(value), ""
     except RecursionError:
         return None, "nested too deeply"
+
+
+def _whole_number(digits: str) -> int | None:
+    """A whole number; None for one of more digits than a number has that anybody counted."""
+    return int(digits) if len(digits) <= 300 else None
 
 
 def whole_text(value: Any) -> Any:

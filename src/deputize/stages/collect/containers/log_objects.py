@@ -11,7 +11,7 @@ from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
 from deputize.stages.collect.containers.archives import archive_of, members
 from deputize.stages.collect.containers.decompress import MAX_NESTING, UnreadableFile, damages, decompressed
-from deputize.stages.collect.containers.json_stream import Oversize, decode_line, split_values
+from deputize.stages.collect.containers.json_stream import Oversize, decode_line, decode_value, split_values
 from deputize.stages.collect.containers.large_document import large_document_records
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log, shown_name
 from deputize.stages.collect.containers.otlp_protobuf import is_otlp_name, otlp_exports
@@ -152,6 +152,8 @@ class _Reader:
 
     def _object(self, name: str, value: Any) -> Iterator[LogObject]:
         """The object, or the objects of a list that stands where an object is wanted."""
+        if isinstance(value, str) and value[:1] in ("{", "["):  # JSON that was written as JSON once more
+            value = decode_value(value.encode("utf-8", "replace"))[0]
         if isinstance(value, dict):
             yield LogObject(name, self.line, value)
         elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):

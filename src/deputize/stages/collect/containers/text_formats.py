@@ -7,7 +7,13 @@ import io
 import re
 from typing import BinaryIO, Literal
 
-from deputize.stages.collect.containers.decompress import UnreadableFile, buffered, read_some, with_head
+from deputize.stages.collect.containers.decompress import (
+    HEAD_BYTES,
+    UnreadableFile,
+    buffered,
+    read_some,
+    with_head,
+)
 
 TextForm = Literal["json", "csv", "yaml", "parquet", "arrow", "arrow_stream", "empty"]
 
@@ -38,7 +44,10 @@ _TEXTS = (
         rb"# aider chat started",
         "a chat history of Aider (Markdown), which holds neither system prompts nor whole requests",
     ),
-    (rb"(?:event|data|id|retry): ?\S", "a stream of server-sent events without the request that it answers"),
+    (
+        rb"(?:(?:event|id|retry): ?\S[^\r\n]*\r?\n)*data: ?[\[{]",
+        "a stream of server-sent events without the request that it answers",
+    ),
     (
         rb"\d+:(?:\d+:|.{0,40}(?:;|,|\x00))[\s\S]{0,400}(?:websocket|backup|response|version|intercepted)",
         "a flow file of mitmproxy; export it as HAR (mitmdump --set hardump=FILE)",
@@ -113,8 +122,8 @@ def text_form(head: bytes, name: str) -> TextForm:
         if head.startswith(magic):
             raise UnreadableFile(what)
     text = head.lstrip(b" \t\r\n\x1e\x00\x0b\x0c")
-    if not text:
-        return "empty"
+    if not text:  # logs that were rotated by cutting them begin with zeros
+        return "json" if len(head) >= HEAD_BYTES else "empty"
     for pattern, what in _TEXTS:
         if re.match(pattern, text):
             raise UnreadableFile(what)

@@ -11,6 +11,7 @@ from deputize.stages.collect.containers.tabular import as_json
 
 MAX_YAML_BYTES = 64 * 2**20
 MAX_ALIASES = 1000
+MAX_VALUES = 5_000_000
 
 
 def yaml_documents(stream: BinaryIO) -> Iterator[Any]:
@@ -32,7 +33,20 @@ def yaml_documents(stream: BinaryIO) -> Iterator[Any]:
         n_aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, Loader=loader))
         if n_aliases > MAX_ALIASES:
             raise UnreadableFile(f"a YAML file with more than {MAX_ALIASES} references")
-        documents = [as_json(document) for document in yaml.load_all(data, Loader=loader)]
+        loaded = list(yaml.load_all(data, Loader=loader))
+        if _n_values(loaded, {}) > MAX_VALUES:
+            raise UnreadableFile(f"a YAML file whose references stand for more than {MAX_VALUES:,} values")
+        documents = [as_json(document) for document in loaded]
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UnreadableFile("not YAML, or with tags that are not read") from None
     yield from documents
+
+
+def _n_values(value: Any, known: dict[int, int]) -> int:
+    """The number of values in a document once its references are written out; RecursionError where one holds itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_n_values(item, known) for item in inner)
+    return known[id(value)]

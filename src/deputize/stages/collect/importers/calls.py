@@ -10,6 +10,7 @@ from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.prompt_formats import protocol_of
 from deputize.stages.collect.importers.recorded_exchange import KnownFields, exchange_calls
 
+_PARAMS = ("params", "parameters", "model_parameters", "model_params")
 _FLAT = ("temperature", "top_p", "max_tokens", "seed", "stop")
 
 
@@ -40,13 +41,15 @@ class CallsImporter:
 
     name = "calls"
     description = 'objects {"messages": [...], "response": ...}, one for each call; also a prompt and a completion as text'
-    marks = frozenset(names.PROMPTS)
+    marks = frozenset({form for name in names.PROMPTS for form in (name, name.capitalize(), name.upper())})
 
     def sniff(self, row: dict[str, Any]) -> bool:
+        row = _in_lower_case(row)
         name = flat_prompt(row)
         return bool(name) and "request" not in row and sibling_response(row, name) is not None
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
+        row = _in_lower_case(row)
         name = flat_prompt(row)
         if not name:
             return context.skip(
@@ -54,7 +57,8 @@ class CallsImporter:
             )
         response = sibling_response(row, name)
         settings = {k: row[k] for k in _FLAT if row.get(k) is not None}
-        given = structured(row.get("params"))
+        given = next((row[k] for k in _PARAMS if row.get(k) is not None), None)
+        given = structured(given)
         try:
             return exchange_calls(
                 row,
@@ -65,6 +69,16 @@ class CallsImporter:
             )
         except Unreadable as why:
             return context.skip(str(why))
+
+
+def _in_lower_case(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a spreadsheet whose columns are called Prompt and Completion, with its names as they are looked up."""
+    if not _PROMPTS.isdisjoint(row):
+        return row
+    return {key.lower().replace(" ", "_"): value for key, value in row.items()}
+
+
+_PROMPTS = frozenset(names.PROMPTS)
 
 
 def sibling_response(row: dict[str, Any], prompt: str) -> Any:

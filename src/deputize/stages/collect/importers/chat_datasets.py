@@ -34,19 +34,24 @@ def _conversation_in(row: dict[str, Any]) -> str:
         if isinstance(messages, list) and messages and all(isinstance(m, dict) for m in messages):
             if name == "messages" and sibling_response(row, name) is not None:
                 return ""
-            if any(str(m.get("role") or m.get("from") or "").lower() in _ASSISTANTS for m in messages):
+            if any(
+                str(m.get("role") or m.get("from") or m.get("kind") or "").lower() in _ASSISTANTS
+                for m in messages
+            ):
                 return name
             if name == "messages":
                 return name
     return ""
 
 
-_ASSISTANTS = frozenset({"assistant", "gpt", "model", "ai", "function_call", "chatgpt", "bot"})
+_ASSISTANTS = frozenset({"assistant", "gpt", "model", "ai", "function_call", "chatgpt", "bot", "response"})
 
 
 def is_message(row: dict[str, Any]) -> bool:
     """Check whether an object is one message of a file that is a list of them."""
     role = row.get("role")
+    if row.get("kind") in ("request", "response") and isinstance(row.get("parts"), list):
+        return True  # pydantic-ai
     return (
         isinstance(role, str)
         and role in ("system", "user", "assistant", "tool", "developer", "model", "human")
@@ -59,7 +64,7 @@ class ConversationsImporter:
 
     name = "conversations"
     description = "conversations, every assistant turn a call: fine-tuning lines, ShareGPT, chat datasets, lists of messages"
-    marks = frozenset({*_LISTS, "role"})
+    marks = frozenset({*_LISTS, "role", "kind"})
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return bool(_conversation_in(row)) or is_message(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
+_MAX_PRINTED = 4 * 2**20
 _OPENING = frozenset("{[ \n\r\t")
 _CLOSING = frozenset("}] \n\r\t")
 
@@ -22,8 +24,19 @@ def structured(value: Any) -> Any:
         try:
             return _decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            return value
+            return _printed(text, value)
     return value
+
+
+def _printed(text: str, value: str) -> Any:
+    """Objects as Python prints them, which is what pandas writes into the cells of a table; any other text as it is."""
+    if not text.startswith(("{'", "[{'", "[]")) or len(text) > _MAX_PRINTED:
+        return value
+    try:
+        found = ast.literal_eval(text)
+        return _decode(_encode(found)) if isinstance(found, dict | list) else value
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, UnicodeEncodeError):
+        return value
 
 
 def as_text(value: Any) -> str:

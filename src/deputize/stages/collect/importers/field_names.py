@@ -168,13 +168,16 @@ REQUEST_AND_RESPONSE = (
     ("payload", "response"),
     ("params", "response"),
     ("body", "response"),
+    ("http.request.body", "http.response.body"),
+    ("request.body", "response.body"),
 )
 """(name of the request, name of its answer): an OpenAI, Anthropic or Gemini body under another name."""
-HOLDERS = ("attributes", "span_data", "data", "payload", "properties", "node", "call")
+HOLDERS = ("http", "attributes", "span_data", "data", "payload", "properties", "node", "call")
 """Objects in which some of these pairs stand one level down."""
 RESPONSES = (
     "response", "completion", "output", "generated_text", "generation", "response_text",
     "completion_text", "assistant", "model_output", "output_text", "response_message", "outputs", "result",
+    "output_message", "output_messages", "model_response", "llm_output", "request_response", "answer", "reply",
 )  # fmt: skip
 """Names of an answer that is next to its prompt."""
 PROMPTS = (
@@ -186,12 +189,19 @@ PROMPTS = (
     "user_prompt",
     "prompt_text",
     "input_text",
+    "input_messages",
+    "prompt_messages",
+    "prompt_input",
+    "llm_input",
+    "user_input",
+    "user_message",
+    "inputs",
 )
 """Names of a prompt that is next to its answer."""
 SYSTEMS = ("system", "system_prompt", "systemPrompt", "system_message", "systemMessage")
 METADATA = (
     "metadata", "properties", "tags", "meta", "extra", "custom_properties", "request_properties", "requestMetadata",
-    "trace_metadata", "requester_metadata", "headers_metadata", "context", "session",
+    "trace_metadata", "requester_metadata", "headers_metadata", "context", "session", "timestamps",
 )  # fmt: skip
 """Objects in which ids of sessions and users are also looked up."""
 NEVER_STORED = frozenset(

@@ -76,7 +76,8 @@ class VcrImporter:
         if isinstance(held, list):
             return bool(held)
         request, response = row.get("request"), row.get("response")
-        return isinstance(request, dict) and "uri" in request and isinstance(response, dict)
+        is_exchange = isinstance(request, dict) and "uri" in request and isinstance(response, dict)
+        return is_exchange and not isinstance(row.get("ai"), dict)  # Kong keeps the texts there
 
     def parse(self, row: dict[str, Any], context: ImportContext) -> Parsed:
         held = row.get("interactions")

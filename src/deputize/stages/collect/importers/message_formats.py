@@ -11,7 +11,7 @@ from typing import Any
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.stages.collect.importers.base import Unreadable
-from deputize.stages.collect.importers.embedded_json import structured
+from deputize.stages.collect.importers.embedded_json import as_text, structured
 from deputize.stages.collect.importers.message_parts import (
     answered_call,
     part_kind,
@@ -77,6 +77,8 @@ def read_messages(raw: Any, system: Any = None) -> list[Message]:
     raw, system = structured(raw), structured(system)
     if isinstance(raw, dict) and isinstance(structured(raw.get("messages")), list):
         return read_messages(raw["messages"], system or raw.get("system"))
+    if isinstance(raw, dict) and "value" in raw and raw.keys() <= {"type", "value"}:
+        return read_messages(raw["value"], system)
     if isinstance(raw, str) and raw:
         raw = [{"role": "user", "content": raw}]
     elif isinstance(raw, dict):
@@ -184,6 +186,8 @@ def chat_messages(raw: Any) -> list[Message]:
     """
     if isinstance(raw, dict) and is_plain_message(raw):
         return [raw]
+    if isinstance(raw, dict) and "parts" in raw and raw.get("kind") in ("request", "response"):
+        return pydantic_messages(raw)
     message = _unwrapped(raw)
     role = _role(message)
     results: list[Message] = []
@@ -213,6 +217,40 @@ def chat_messages(raw: Any) -> list[Message]:
     elif isinstance(message.get("name"), str):
         out["name"] = message["name"]
     return [*results, out]
+
+
+_PYDANTIC_ROLES = {"system-prompt": "system", "user-prompt": "user", "tool-return": "tool"}
+
+
+def pydantic_messages(raw: dict[str, Any]) -> list[Message]:
+    """The messages of one request or response of pydantic-ai, whose parts say who speaks."""
+    parts = [p for p in raw["parts"] if isinstance(p, dict)] if isinstance(raw["parts"], list) else []
+    if raw["kind"] == "response":
+        calls = [
+            read_tool_call(p, n) for n, p in enumerate(p for p in parts if p.get("part_kind") == "tool-call")
+        ]
+        said = "".join(part_text(p) for p in parts if p.get("part_kind") == "text")
+        thought = "".join(part_text(p) for p in parts if p.get("part_kind") == "thinking")
+        out: Message = {"role": "assistant", "content": said or (None if calls else "")}
+        out |= {k: v for k, v in (("tool_calls", calls), ("reasoning_content", thought)) if v}
+        model = raw.get("model_name")
+        about = {"usage": raw.get("usage"), "model": model, "timestamp": raw.get("timestamp")}
+        return [out | {k: v for k, v in about.items() if v}]
+    asked: list[Message] = []
+    for part in parts:
+        kind = str(part.get("part_kind"))
+        role = _PYDANTIC_ROLES.get(
+            kind, "tool" if kind == "retry-prompt" and part.get("tool_name") else "user"
+        )
+        content = part.get("content")
+        text = content if isinstance(content, str | list) and role != "tool" else as_text(content)
+        about = (
+            {"tool_call_id": part.get("tool_call_id"), "name": part.get("tool_name")}
+            if role == "tool"
+            else {}
+        )
+        asked.append({"role": role, "content": text, **about})
+    return asked
 
 
 def collapsed(messages: list[Message]) -> list[Message]:

@@ -26,6 +26,8 @@ def body_of(value: Any) -> Any:
 def find_exchange(row: dict[str, Any]) -> tuple[dict[str, Any], Any, Any] | None:
     """(the object that holds them, request, response) under the names of the one table; None where there are none."""
     holders = [row, *(h for name in names.HOLDERS if (h := mapping(structured(row.get(name)))) is not None)]
+    gateway = mapping(row.get("ai")) or {}  # Kong
+    holders += [h for p in gateway.values() if (h := mapping((mapping(p) or {}).get("payload"))) is not None]
     for holder in holders:
         for asked, answered in names.REQUEST_AND_RESPONSE:
             if asked not in holder:
@@ -52,7 +54,7 @@ class ExchangeImporter:
 
     name = "openai"
     description = "request and response logs of OpenAI, Anthropic, Gemini or Bedrock bodies, streams too"
-    marks = frozenset({*(asked for asked, _ in names.REQUEST_AND_RESPONSE), *names.HOLDERS})
+    marks = frozenset({*(asked for asked, _ in names.REQUEST_AND_RESPONSE), *names.HOLDERS, "ai"})
 
     def sniff(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("request"), dict) or find_exchange(row) is not None
@@ -65,6 +67,8 @@ class ExchangeImporter:
                     return context.skip("the request is no chat request" if row["request"] else "no messages")
                 return context.skip("no messages")
             holder, request, response = found
+            if isinstance(response, list) and "predict_time" in (mapping(row.get("metrics")) or {}):
+                response = "".join(piece for piece in response if isinstance(piece, str))  # Replicate
             if response is None and not any(row.get(k) for k in (*names.ERROR, *names.STATUS)):
                 return context.skip("a request without its response")
             return exchange_calls(

@@ -20,6 +20,7 @@ from deputize.stages.collect.importers.base import ImportContext, Parsed, Unread
 from deputize.stages.collect.importers.conversation_turns import conversation_calls
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.stages.collect.importers.otel_attributes import (
+    ATTRIBUTE_MARKS,
     identity,
     plain_value,
     record_attributes,
@@ -43,7 +44,6 @@ _TIME_FIELDS = (
     "timeUnixNano",
     "duration",
 )
-_MARKS = ("gen_ai.", "llm.", "ai.", "traceloop.", "openinference.", "langfuse.")
 
 
 class OtelImporter:
@@ -92,8 +92,8 @@ class OtelImporter:
             )
         )
         attributes = record_attributes(row)
-        has_marks = any(name.startswith(_MARKS) for name in attributes) or any(
-            m[:-1] in attributes for m in _MARKS
+        has_marks = any(name.startswith(ATTRIBUTE_MARKS) for name in attributes) or any(
+            m[:-1] in attributes for m in ATTRIBUTE_MARKS
         )
         if "all_messages_events" in attributes or "pydantic_ai.all_messages" in attributes:
             return True

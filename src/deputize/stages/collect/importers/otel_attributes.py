@@ -8,6 +8,9 @@ from typing import Any
 from deputize.stages.collect.importers.embedded_json import structured
 from deputize.wire.json_fields import mapping
 
+ATTRIBUTE_MARKS = ("gen_ai.", "llm.", "ai.", "traceloop.", "openinference.", "langfuse.")
+"""How the names of attributes of LLM calls begin."""
+
 
 def plain_value(value: Any) -> Any:
     """A value of OTLP (`{"stringValue": "x"}` and the like) as plain JSON."""
@@ -69,6 +72,8 @@ def record_attributes(row: dict[str, Any]) -> dict[str, Any]:
         for k, v in row.items()
         if k.startswith("attributes.") and v is not None
     }
+    if not found and not columns:
+        return {k: v for k, v in row.items() if k.startswith(ATTRIBUTE_MARKS) and v is not None}
     return {**found, **columns} if columns else found
 
 

@@ -205,9 +205,10 @@ def _prompt(request: dict[str, Any], chat: dict[str, Any], settings: dict[str, A
 
 def _responses_prompt(request: dict[str, Any]) -> Prompt:
     items = structured(request.get("input"))
-    if request.get("previous_response_id") and not _has_history(items):
+    earlier = next((k for k in ("previous_response_id", "conversation") if request.get(k)), None)
+    if earlier is not None and not _has_history(items):
         raise Unreadable(
-            "only what follows an earlier response: the conversation before previous_response_id is not in the log"
+            f"only what follows an earlier response: the conversation that {earlier} names is not in the log"
         )
     if isinstance(items, list) and any(
         isinstance(i, dict) and (i.get("tool_calls") or i.get("role") == "tool") for i in items

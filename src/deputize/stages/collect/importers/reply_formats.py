@@ -29,15 +29,13 @@ _MODEL_TEXT = (
     "content",
 )
 _PLAIN = frozenset({"role", "content", "tool_calls", "refusal"})
-_REPRS = (
-    "ModelResponse(",
-    "ChatCompletion(",
-    "ChatCompletionMessage(",
-    "Message(id=",
-    "{'id':",
-    "AIMessage(",
-    "{'choices'",
+_REPRS = re.compile(
+    r"\[?[A-Z]\w*\((?:id|content|role|choices|text|message|candidates|type|name|model)=|<[\w.]+ object at 0x|"
+    r"content='.*' (?:additional_kwargs|response_metadata|id|usage_metadata)=|"
+    r"\[?\{'(?:id|choices|candidates|object|model)':",
+    re.DOTALL,
 )
+"""Objects as Python prints them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def _of_text(text: str) -> Reply:
             raise Unreadable("the response is a stream of an unknown protocol")
         begun = _CREATED.search(text)
         return _of_stream(found, begun[1] if begun else None)
-    if text.startswith(_REPRS):
+    if _REPRS.match(text):
         raise Unreadable("the response is Python's print of an object, not its content")
     value = structured(text)
     if isinstance(value, dict) and _is_reply_object(value):
@@ -213,10 +211,12 @@ def _of_object(raw: dict[str, Any]) -> Reply:
         return _of_response({**raw, "output": output})
     if isinstance(raw.get("message"), dict) and "role" not in raw:  # Ollama, and messages in an envelope
         return _in_envelope(raw, raw["message"])
-    if (
-        isinstance(raw.get("results"), list) and raw["results"] and isinstance(raw["results"][0], dict)
-    ):  # Titan
-        return _of_object(raw["results"][0])
+    for several in ("results", "outputs"):  # Titan, Mistral on Bedrock
+        held = raw.get(several)
+        if isinstance(held, list) and held and isinstance(held[0], dict):
+            return _of_object(held[0])
+    if "value" in raw and raw.keys() <= {"type", "value"}:
+        return read_reply(raw["value"])
     return _of_message(raw)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from deputize.stages.collect.containers.json_stream import decode_line
@@ -16,7 +16,20 @@ _LISTS = (
     "llms", "generations", "entries", "value", "values", "samples", "result", "responses", "conversations", "tables",
     "logEvents", "interactions", "hits", "list", "sessions", "documents",
 )  # fmt: skip
-_TEXTS = ("log", "message", "msg", "line", "_raw", "MESSAGE", "raw", "body", "textPayload", "content")
+_TEXTS = (
+    "log",
+    "value",
+    "@message",
+    "message",
+    "msg",
+    "line",
+    "_raw",
+    "MESSAGE",
+    "raw",
+    "body",
+    "textPayload",
+    "content",
+)
 """Fields in which collectors keep the line of a program that logs JSON."""
 _OBJECTS = (
     "_source",
@@ -34,6 +47,7 @@ _OBJECTS = (
     "hits",
     "data",
     "log",
+    "value",
 )
 
 
@@ -53,6 +67,9 @@ def unwrapped(row: dict[str, Any]) -> Iterator[Record]:
     for name in _LISTS:
         records = row.get(name)
         if isinstance(records, list) and records:
+            if all(isinstance(r, list) for r in records) and (table := list(_table(row, records))):
+                yield from ((record, around) for record in table)
+                return
             inner = [r for r in records if isinstance(r, dict)]
             if inner:
                 yield from ((record, around) for record in inner)
@@ -72,6 +89,35 @@ def unwrapped(row: dict[str, Any]) -> Iterator[Record]:
             if found:
                 yield from ((value, around) for value in found)
                 return
+
+
+def _table(row: dict[str, Any], records: list[list[Any]]) -> Iterator[dict[str, Any]]:
+    """Rows that stand as lists: beside the names of their columns (Log Analytics), or as fields and values (CloudWatch Insights)."""
+    columns = row.get("columns")
+    if isinstance(columns, list) and columns:
+        names = [c.get("name") if isinstance(c, dict) else c for c in columns]
+        if all(isinstance(name, str) for name in names):
+            yield from (dict(zip(names, record, strict=False)) for record in records)
+    elif all(isinstance(f, dict) and "field" in f and "value" in f for record in records for f in record):
+        yield from ({str(f["field"]): f["value"] for f in record} for record in records)
+
+
+MAX_LOOKED_AT = 20
+
+
+def unnamed_records(row: dict[str, Any], is_known: Callable[[dict[str, Any]], bool]) -> list[Record]:
+    """The records under names that nobody foresaw: in the one field, or the values of a map, of which the first ones are known."""
+    candidates = [
+        [v for v in value if isinstance(v, dict)] for value in row.values() if isinstance(value, list)
+    ]
+    values = [v for v in row.values() if isinstance(v, dict)]
+    candidates.append(values if len(values) == len(row) > 1 else [])
+    for records in candidates:
+        first = records[:MAX_LOOKED_AT]
+        # messages are a conversation only where their whole list is one
+        if any(is_known(record) for record in first) and not any("role" in record for record in first):
+            return [(record, {}) for record in records]
+    return []
 
 
 def _objects_in(text: Any) -> Iterator[dict[str, Any]]:

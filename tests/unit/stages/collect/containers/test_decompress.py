@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 
 import pytest
+import zstandard
 
 from deputize.stages.collect.containers.decompress import (
     UnreadableFile,
@@ -44,3 +46,22 @@ def test_a_head_is_read_and_given_back() -> None:
     head, stream = with_head(io.BytesIO(b"abcdef"), 3)
     assert head == b"abc" and stream.read() == b"abcdef"
     assert EOFError in damages()
+
+
+FRAMES = (
+    zstandard.compress(b"one\n") + b"\x50\x2a\x4d\x18\x02\x00\x00\x00hi" + zstandard.compress(b"two\n" * 9000)
+)
+
+
+def test_zstd_frames_follow_one_another() -> None:
+    assert decompressed(io.BytesIO(FRAMES))[1].read() == b"one\n" + b"two\n" * 9000
+
+
+@pytest.mark.parametrize("n_missing", [1, 4, 9])
+def test_a_zstd_file_that_was_cut_off_says_so(n_missing: int) -> None:
+    with pytest.raises(EOFError):
+        decompressed(io.BytesIO(FRAMES[:-n_missing]))[1].read()
+
+
+def test_lzmas_older_file_format_is_read() -> None:
+    assert decompressed(io.BytesIO(lzma.compress(b"old", lzma.FORMAT_ALONE)))[1].read() == b"old"

@@ -240,3 +240,29 @@ def test_references_in_yaml_are_bounded(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         list(read_path(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00" * 1000 + LINES,  # a log that was rotated by cutting it
+        b"\n" * 1000 + LINES,
+        b"\n".join(json.dumps(line.decode()).encode() for line in LINES.splitlines()),
+    ],
+)
+def test_padding_and_json_in_json_cost_nothing(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(data)
+    assert values(path) == TWO
+
+
+def test_a_number_of_thousands_of_digits_costs_no_other_field(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a": "b", "n": ' + b"9" * 5000 + b"}\n")
+    assert values(path) == [{**ROW, "n": None}]
+
+
+def test_yaml_that_begins_like_an_event_stream_is_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"id: 1\na: b\n---\nid: 2\n")
+    assert values(path) == [{"id": 1, "a": "b"}, {"id": 2}]

@@ -175,3 +175,34 @@ def test_blocks_of_the_same_name_from_another_framework_lose_nothing() -> None:
     assert read_messages([result]) == [
         {"role": "tool", "content": "one", "tool_call_id": "t1", "name": "find"}
     ]
+
+
+def test_the_history_of_pydantic_ai_names_its_speakers_in_its_parts() -> None:
+    history = [
+        {
+            "kind": "request",
+            "parts": [
+                {"part_kind": "system-prompt", "content": "s"},
+                {"part_kind": "user-prompt", "content": "find a"},
+            ],
+        },
+        {
+            "kind": "response",
+            "parts": [
+                {"part_kind": "tool-call", "tool_name": "find", "args": {"q": "a"}, "tool_call_id": "t1"}
+            ],
+        },
+        {
+            "kind": "request",
+            "parts": [
+                {"part_kind": "tool-return", "tool_name": "find", "content": "one", "tool_call_id": "t1"},
+                {"part_kind": "retry-prompt", "content": "again"},
+            ],
+        },
+    ]
+    wanted = [{"role": "system", "content": "s"}, *WANTED[:2], {**WANTED[2], "name": "find"}]
+    assert read_messages(history) == [*wanted, {"role": "user", "content": "again"}]
+
+
+def test_a_value_with_its_type_is_opened() -> None:
+    assert read_messages({"type": "chat_messages", "value": [ASK]}) == [ASK]

@@ -57,3 +57,28 @@ def test_a_request_without_its_response_and_a_line_without_a_reply_are_skipped()
     )
     assert importer.parse({"messages": ASK}, context) == context.skip("no messages")
     assert not importer.sniff({"messages": [*ASK, SAY], "response": SAY})
+
+
+def test_pieces_of_one_answer_are_no_choices(tmp_path: Path) -> None:
+    row = {"input": {"prompt": "hello"}, "output": ["gree", "ting"], "metrics": {"predict_time": 0.8}}
+    (call,) = calls_of(log(tmp_path / "replicate.jsonl", row))
+    assert call.response == SAY
+
+
+def test_bodies_of_gateways_and_proxies_are_found(tmp_path: Path) -> None:
+    request, response = {"messages": ASK}, {"choices": [{"message": SAY}]}
+    rows = [
+        {"http": {"request": {"body": request}, "response": {"status": 200, "body": response}}},
+        {
+            "attributes": {
+                "http.request.body": json.dumps(request),
+                "http.response.body": json.dumps(response),
+            }
+        },
+        {
+            "ai": {"proxy": {"payload": {"request": json.dumps(request), "response": json.dumps(response)}}},
+            "request": {"uri": "/", "method": "POST"},
+            "response": {"status": 200},
+        },
+    ]
+    assert [c.response["content"] for c in calls_of(log(tmp_path / "a.jsonl", *rows))] == ["greeting"] * 3

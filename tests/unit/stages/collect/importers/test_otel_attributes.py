@@ -52,3 +52,9 @@ def test_ids_and_the_service() -> None:
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "desk"}}]}
     assert service_of({"resource": resource}, {}) == "desk"
     assert service_of({}, {"resource": {"attributes": {"service.name": "unknown_service:python"}}}) == ""
+
+
+def test_attributes_may_be_the_columns_of_a_table() -> None:
+    assert record_attributes({"gen_ai.prompt.0.role": "user", "span_id": "s"}) == {
+        "gen_ai.prompt.0.role": "user"
+    }

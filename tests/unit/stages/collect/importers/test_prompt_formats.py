@@ -83,3 +83,13 @@ def test_tools_in_other_forms() -> None:
     assert read_tools([]) is None
     with pytest.raises(Unreadable, match="tools is not a list"):
         read_tools("f")
+
+
+def test_a_conversation_that_is_not_in_the_log_is_no_prompt() -> None:
+    with pytest.raises(Unreadable, match="that conversation names"):
+        read_prompt({"input": "u", "conversation": {"id": "conv_1"}})
+
+
+def test_coheres_last_message_stands_apart() -> None:
+    request = {"message": "u", "chat_history": [{"role": "CHATBOT", "message": "a"}], "preamble": "s"}
+    assert [m["role"] for m in read_prompt(request).messages] == ["system", "assistant", "user"]

@@ -100,3 +100,42 @@ def test_errors_are_failed_calls(raw: Any, status: int) -> None:
 def test_what_is_no_reply_is_named(raw: Any, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason):
         read_reply(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ChatCompletion(id='x', choices=[])",
+        "[TextBlock(text='A', type='text')]",
+        "content='A' additional_kwargs={} response_metadata={}",
+        "<openai.types.chat.ChatCompletion object at 0x7f>",
+        "{'choices': [f]}",
+    ],
+)
+def test_a_printed_object_is_not_taken_for_an_answer(text: str) -> None:
+    with pytest.raises(Unreadable, match="print of an object"):
+        read_reply(text)
+
+
+@pytest.mark.parametrize("text", ["Dear(est) friend", "{'label': 'x'}", "content is king", "<b>object</b>"])
+def test_answers_that_look_a_little_like_one_stay(text: str) -> None:
+    assert read_reply(text).message["content"] == text
+
+
+def test_a_recorded_stream_has_the_time_of_its_first_chunk() -> None:
+    chunk = {
+        "object": "chat.completion.chunk",
+        "created": 1760000000,
+        "choices": [{"delta": {"content": "hi"}}],
+    }
+    assert read_reply([chunk]).created == 1760000000
+    assert read_reply(f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n").created == "1760000000"
+
+
+def test_langchains_message_brings_its_tokens_and_model() -> None:
+    about = {
+        "usage_metadata": {"input_tokens": 9, "output_tokens": 1},
+        "response_metadata": {"model_name": "m"},
+    }
+    reply = read_reply({"type": "ai", "content": "hi", **about})
+    assert reply.usage is not None and (reply.usage.prompt_tokens, reply.model) == (9, "m")

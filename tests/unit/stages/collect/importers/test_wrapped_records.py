@@ -25,6 +25,10 @@ X = {"x": 1}
         {"resource_logs": [{"scope_logs": [{"log_records": [X]}]}]},
         {"data": {"result": [{"stream": {}, "values": [["1", '{"x": 1}']]}]}},
         {"message": '2025-01-01 INFO {"x": 1}'},
+        {"topic": "t", "offset": 1, "value": '{"x": 1}'},
+        {"topic": "t", "offset": 1, "value": X},
+        {"results": [[{"field": "@message", "value": '{"x": 1}'}]]},
+        {"tables": [{"name": "PrimaryResult", "columns": [{"name": "x"}], "rows": [[1]]}]},
     ],
 )
 def test_wrappers_are_opened_to_their_records(row: dict[str, Any]) -> None:
