@@ -41,15 +41,14 @@ def test_a_single_importer_reads_inside_wrappers_too() -> None:
 
 
 def test_records_under_a_name_that_nobody_foresaw_are_found() -> None:
-    for row in (
-        {"my_calls": [CALL, CALL], "n": 2},
-        {"c1": CALL, "c2": CALL},
-    ):
+    wrapped: list[dict[str, Any]] = [{"my_calls": [CALL, CALL], "n": 2}, {"c1": CALL, "c2": CALL}]
+    for row in wrapped:
         assert [type(one.item) for one in read(row)] == [Call, Call]
-    for row in (
+    alone: list[dict[str, Any]] = [
         {"response": {"role": "assistant", "content": "x"}},
         {"turns_of": [{"role": "user", "content": "x"}]},
-    ):
+    ]
+    for row in alone:
         assert [type(one.item) for one in read(row)] == [Skip], "messages alone are no call"
     (found,) = read({"people": [{"name": "Ann"}], "n": 1})
     assert isinstance(found.item, Skip) and found.item.keys == ["people", "n"]

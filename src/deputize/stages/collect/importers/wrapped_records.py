@@ -95,8 +95,9 @@ def _table(row: dict[str, Any], records: list[list[Any]]) -> Iterator[dict[str, 
     """Rows that stand as lists: beside the names of their columns (Log Analytics), or as fields and values (CloudWatch Insights)."""
     columns = row.get("columns")
     if isinstance(columns, list) and columns:
-        names = [c.get("name") if isinstance(c, dict) else c for c in columns]
-        if all(isinstance(name, str) for name in names):
+        given = [c.get("name") if isinstance(c, dict) else c for c in columns]
+        names = [name for name in given if isinstance(name, str)]
+        if len(names) == len(columns):
             yield from (dict(zip(names, record, strict=False)) for record in records)
     elif all(isinstance(f, dict) and "field" in f and "value" in f for record in records for f in record):
         yield from ({str(f["field"]): f["value"] for f in record} for record in records)

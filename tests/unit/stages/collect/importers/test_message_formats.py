@@ -16,7 +16,7 @@ from deputize.stages.collect.importers.message_formats import (
 
 FUNCTION = {"name": "find", "arguments": '{"q":"a"}'}
 CALLS = [{"id": "t1", "type": "function", "function": FUNCTION}]
-WANTED = [
+WANTED: list[dict[str, Any]] = [
     {"role": "user", "content": "find a"},
     {"role": "assistant", "content": None, "tool_calls": CALLS},
     {"role": "tool", "tool_call_id": "t1", "content": "one"},
@@ -178,7 +178,7 @@ def test_blocks_of_the_same_name_from_another_framework_lose_nothing() -> None:
 
 
 def test_the_history_of_pydantic_ai_names_its_speakers_in_its_parts() -> None:
-    history = [
+    history: list[dict[str, Any]] = [
         {
             "kind": "request",
             "parts": [
@@ -200,8 +200,9 @@ def test_the_history_of_pydantic_ai_names_its_speakers_in_its_parts() -> None:
             ],
         },
     ]
-    wanted = [{"role": "system", "content": "s"}, *WANTED[:2], {**WANTED[2], "name": "find"}]
-    assert read_messages(history) == [*wanted, {"role": "user", "content": "again"}]
+    system, again = {"role": "system", "content": "s"}, {"role": "user", "content": "again"}
+    tool = {**dict(WANTED[2]), "name": "find"}
+    assert read_messages(history) == [system, *WANTED[:2], tool, again]
 
 
 def test_a_value_with_its_type_is_opened() -> None:
