@@ -14,6 +14,7 @@ from deputize.http.headers import Headers, header_safe
 from deputize.upstreams import upstream_auth
 from deputize.wire import chat_request
 from deputize.wire.dialect import Dialect
+from deputize.wire.documents import is_whole_file
 from deputize.wire.freeform_tools import as_functions, freeform_names
 
 _encode = msgspec.json.Encoder().encode
@@ -117,6 +118,8 @@ def _untranslatable_kind(part: Any, role: str) -> str:
         return ""
     if kind == "image_url" and role in ("user", "tool"):
         return "" if _has_public_url(part) else "image_url of a file at the provider"
+    if kind == "file" and role in ("user", "tool"):
+        return "" if is_whole_file(part) else "file at the provider"
     return str(kind)
 
 

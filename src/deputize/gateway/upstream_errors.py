@@ -68,14 +68,15 @@ def refusal_in(body: bytes) -> UpstreamRefusal:
     """An upstream's refusal, in whichever of the usual forms its body has."""
     text = body[: 4 * _LONGEST].decode("utf-8", "replace").strip()
     if text[:1] not in ("{", "["):
-        is_page = text[:1] == "<" or (not text.isprintable() and "\x00" in text)
-        if not text or is_page:
+        if text[:1] == "<":
+            text = " ".join(_TAGS.sub(" ", text).split())
+        if not text or (not text.isprintable() and "\x00" in text):
             return UpstreamRefusal("The upstream sent an answer that cannot be read.")
         return UpstreamRefusal(text[:_LONGEST])
     value = decode_answer(body)
     if value is None:
         return UpstreamRefusal("The upstream sent an answer that cannot be read.")
-    message = _sentence(value) or "The upstream refused the request."
+    message = _sentence(value) or _longest_text(value) or "The upstream refused the request."
     if isinstance(value, list) and value:
         value = value[0]
     error = value.get("error") if isinstance(value, dict) else None
@@ -87,6 +88,20 @@ def refusal_in(body: bytes) -> UpstreamRefusal:
         kind if isinstance(kind, str) and kind else "upstream_error",
         code if isinstance(code, str) and code else None,
     )
+
+
+_TAGS = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+
+
+def _longest_text(value: Any, depth: int = 0) -> str:
+    """The longest text of several words in an error whose form nobody knows; "" where there is none."""
+    if isinstance(value, str):
+        return value[:_LONGEST] if " " in value.strip() else ""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list) or depth > 4:
+        return ""
+    return max((_longest_text(item, depth + 1) for item in value[:50]), key=len, default="")
 
 
 _SENTENCES = (

@@ -15,6 +15,7 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.wire.chat_request import plain_or_parts
+from deputize.wire.documents import block_of_part, part_of_block
 from deputize.wire.json_fields import mapping, text_field
 
 _encode = msgspec.json.Encoder().encode
@@ -125,7 +126,9 @@ def _image_part(block: dict[str, Any]) -> dict[str, Any]:
 def _part_to_chat(block: dict[str, Any]) -> dict[str, Any]:
     if block.get("type") == "text":
         return {"type": "text", "text": str(block.get("text", ""))}
-    # documents and the like keep their own form, so that nothing is lost silently
+    if block.get("type") == "document":
+        return part_of_block(block)
+    # what is of another kind keeps its own form, so that nothing is lost silently
     return _image_part(block) if block.get("type") == "image" else block
 
 
@@ -236,7 +239,10 @@ def _turns(messages: list[Message]) -> tuple[list[dict[str, Any]], list[dict[str
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role in ("system", "developer"):
-            system += [block for block in _blocks_from_chat(content) if block.get("type") == "text"]
+            texts = [block for block in _blocks_from_chat(content) if block.get("type") == "text"]
+            if texts and message.get("cache_control"):
+                texts[-1] = {**texts[-1], "cache_control": message["cache_control"]}
+            system += texts
             continue
         if role == "tool":
             role, blocks = "user", [_tool_result_block(message)]
@@ -246,6 +252,10 @@ def _turns(messages: list[Message]) -> tuple[list[dict[str, Any]], list[dict[str
             role, blocks = "user", _blocks_from_chat(content)
         if not blocks:
             continue
+        if (
+            message.get("cache_control") and message.get("role") != "tool"
+        ):  # of a message as a whole: up to its end
+            blocks[-1] = {**blocks[-1], "cache_control": message["cache_control"]}
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"].extend(blocks)
         else:
@@ -264,6 +274,8 @@ def _blocks_from_chat(content: Any) -> list[dict[str, Any]]:
         marked = {"cache_control": part["cache_control"]} if part.get("cache_control") else {}
         if kind == "image_url":
             out.append({**_image_block(part), **marked})
+        elif kind == "file":
+            out.append({**block_of_part(part), **marked})
         elif kind in ("text", "refusal"):
             text = str(part.get("text") or part.get("refusal") or "")
             if text.strip():  # text of white space alone is refused there

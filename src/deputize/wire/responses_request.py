@@ -13,6 +13,7 @@ import msgspec
 from deputize.core.errors import BadInput
 from deputize.core.records import Message
 from deputize.wire.chat_request import plain_or_parts
+from deputize.wire.documents import item_of_part, part_of_item
 from deputize.wire.events import ToolStart, call_parts, tool_call
 from deputize.wire.json_fields import mapping, text_field
 
@@ -156,7 +157,7 @@ def _part_to_chat(part: dict[str, Any]) -> dict[str, Any]:
         if part.get("detail"):
             image["detail"] = part["detail"]
         return {"type": "image_url", "image_url": image}
-    return part
+    return part_of_item(part) if kind == "input_file" else part
 
 
 def _tool_to_chat(tool: Any) -> Any:
@@ -242,7 +243,7 @@ def _content_to_items(role: str, content: Any) -> list[dict[str, Any]]:
             detail = image.get("detail", "auto") if isinstance(image, dict) else "auto"
             out.append({"type": "input_image", "image_url": url, "detail": detail})
         else:
-            out.append(part)
+            out.append(item_of_part(part) if part.get("type") == "file" else part)
     return out
 
 

@@ -401,6 +401,7 @@ async def test_tool_calls_that_interleave_come_one_after_the_other(
 # --- what cannot be carried ------------------------------------------------------------------------------------------
 
 PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+AT_PROVIDER = {"type": "document", "source": {"type": "file", "file_id": "f"}}
 PNG = "data:image/png;base64,AAAA"
 
 
@@ -411,25 +412,12 @@ def said(content: Any, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("client", "speaks", "fields", "named"),
     [
-        ("messages", "chat", said([PDF]), "document"),
+        ("messages", "chat", said([AT_PROVIDER]), "document"),
         ("messages", "chat", said([{"type": "image", "source": {"type": "file", "file_id": "f"}}]), "image"),
         (
             "messages",
             "chat",
-            said(
-                [
-                    {
-                        "type": "tool_result",
-                        "tool_use_id": "t",
-                        "content": [
-                            {
-                                "type": "document",
-                                "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"},
-                            }
-                        ],
-                    }
-                ]
-            ),
+            said([{"type": "tool_result", "tool_use_id": "t", "content": [AT_PROVIDER]}]),
             "document",
         ),
         (
@@ -542,6 +530,31 @@ async def test_images_are_carried(home: Path, upstream: LoopbackUpstream, client
         assert PNG in (image["image_url"], image["image_url"].get("url") if speaks == "chat" else None)
 
 
+@pytest.mark.parametrize(
+    ("client", "speaks"), [("messages", "chat"), ("chat", "messages"), ("responses", "messages")]
+)
+async def test_documents_are_carried(
+    home: Path, upstream: LoopbackUpstream, client: str, speaks: str
+) -> None:
+    data = "data:application/pdf;base64,AAAA"
+    part: dict[str, Any] = {
+        "messages": PDF,
+        "chat": {"type": "file", "file": {"filename": "a.pdf", "file_data": data}},
+        "responses": {"type": "input_file", "filename": "a.pdf", "file_data": data},
+    }[client]
+    asked = {"input": [{"role": "user", "content": [part]}]} if client == "responses" else said([part])
+    upstream.script = lambda seen: look(speaks, stream=False)
+    base = {k: v for k, v in ASKED[client].items() if k not in ("messages", "input")}
+    async with (
+        gateway_to(home, upstream, speaks) as base_url,
+        aiohttp.ClientSession() as session,
+        session.post(base_url + PATHS[client], json={**base, **asked}) as reply,
+    ):
+        assert reply.status == 200
+    (sent,) = upstream.seen[0].json["messages"][0]["content"]
+    assert (sent["source"] == PDF["source"]) if speaks == "messages" else (sent["file"]["file_data"] == data)
+
+
 async def test_an_image_in_a_tool_result_goes_into_a_users_message_where_only_users_may_send_some(
     home: Path, upstream: LoopbackUpstream, recorded: Recorded
 ) -> None:
@@ -616,11 +629,11 @@ async def test_a_fallback_that_cannot_take_a_request_is_passed_over(
         retry=RetryConfig(attempts=1),
     )
     async with running_gateway(home, settings=settings) as base_url, aiohttp.ClientSession() as session:
-        asked = {**ASKED["messages"], "messages": [{"role": "user", "content": [PDF]}]}
+        asked = {**ASKED["messages"], "messages": [{"role": "user", "content": [AT_PROVIDER]}]}
         async with session.post(base_url + PATHS["messages"], json=asked) as reply:
             assert reply.status == 200
     assert [s.path for s in upstream.seen] == ["/first/v1/messages", "/third/v1/messages"]
-    assert upstream.seen[1].json["messages"][0]["content"] == [PDF] and recorded(1)[0].upstream == "third"
+    assert upstream.seen[1].json["messages"][0]["content"] == [AT_PROVIDER] and recorded(1)[0].upstream == "third"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

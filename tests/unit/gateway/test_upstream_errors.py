@@ -42,3 +42,6 @@ def test_the_sentence_of_an_error() -> None:
     assert error_message(b'{"error":"No."}') == "No."
     assert error_message(b"<html>") == "The upstream sent an answer that cannot be read."
     assert error_message(b"[]") == "The upstream refused the request."
+    # forms that nobody foresaw, and pages of servers on the way
+    assert error_message(b'{"fault":{"faultstring":"Too many calls.","code":"x"}}') == "Too many calls."
+    assert error_message(b"<html><style>a b</style><h1>502 Bad Gateway</h1></html>") == "502 Bad Gateway"

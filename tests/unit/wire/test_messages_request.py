@@ -62,3 +62,15 @@ def test_requests_without_messages_are_refused() -> None:
         to_chat({"messages": []})
     assert params({"model": "m", "max_tokens": 3}) == {"max_tokens": 3}
     assert estimate_tokens({"system": "x" * 400}) > 99
+
+
+def test_a_cache_mark_of_a_whole_message_goes_to_its_last_block() -> None:
+    mark = {"type": "ephemeral"}
+    fields = from_chat(
+        asked(
+            {"role": "system", "content": "a", "cache_control": mark},
+            {"role": "user", "content": "b", "cache_control": mark},
+        )
+    )
+    assert fields["system"] == [{"type": "text", "text": "a", "cache_control": mark}]
+    assert fields["messages"][0]["content"] == [{"type": "text", "text": "b", "cache_control": mark}]
