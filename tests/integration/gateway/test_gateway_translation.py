@@ -400,8 +400,11 @@ async def test_tool_calls_that_interleave_come_one_after_the_other(
 
 # --- what cannot be carried ------------------------------------------------------------------------------------------
 
-PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
-AT_PROVIDER = {"type": "document", "source": {"type": "file", "file_id": "f"}}
+PDF: dict[str, Any] = {
+    "type": "document",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"},
+}
+AT_PROVIDER: dict[str, Any] = {"type": "document", "source": {"type": "file", "file_id": "f"}}
 PNG = "data:image/png;base64,AAAA"
 
 
@@ -537,11 +540,12 @@ async def test_documents_are_carried(
     home: Path, upstream: LoopbackUpstream, client: str, speaks: str
 ) -> None:
     data = "data:application/pdf;base64,AAAA"
-    part: dict[str, Any] = {
+    parts: dict[str, dict[str, Any]] = {
         "messages": PDF,
         "chat": {"type": "file", "file": {"filename": "a.pdf", "file_data": data}},
         "responses": {"type": "input_file", "filename": "a.pdf", "file_data": data},
-    }[client]
+    }
+    part = parts[client]
     asked = {"input": [{"role": "user", "content": [part]}]} if client == "responses" else said([part])
     upstream.script = lambda seen: look(speaks, stream=False)
     base = {k: v for k, v in ASKED[client].items() if k not in ("messages", "input")}
@@ -633,7 +637,10 @@ async def test_a_fallback_that_cannot_take_a_request_is_passed_over(
         async with session.post(base_url + PATHS["messages"], json=asked) as reply:
             assert reply.status == 200
     assert [s.path for s in upstream.seen] == ["/first/v1/messages", "/third/v1/messages"]
-    assert upstream.seen[1].json["messages"][0]["content"] == [AT_PROVIDER] and recorded(1)[0].upstream == "third"
+    assert (
+        upstream.seen[1].json["messages"][0]["content"] == [AT_PROVIDER]
+        and recorded(1)[0].upstream == "third"
+    )
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

@@ -56,7 +56,11 @@ def test_another_protocol_gets_a_translation_and_the_key_in_its_place() -> None:
         (CHAT, {"n": 2}, "'n' cannot be translated"),
         (CHAT, {"tools": [{"type": "web_search"}]}, "runs at the provider"),
         (CHAT, {"prediction": {"x": 1}}, "'prediction'"),
-        (CHAT, {"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "type 'file at the provider'"),
+        (
+            CHAT,
+            {"messages": [{"role": "user", "content": [{"type": "file"}]}]},
+            "type 'file at the provider'",
+        ),
         (RESPONSES, {"input": "q", "background": True}, "params:background"),
         (RESPONSES, {"input": "q", "previous_response_id": "resp_x"}, "pinned"),
     ],
