@@ -232,8 +232,10 @@ _IDS = ("id", "call_id", "request_id", "requestId", "uuid")
 def _usage(
     row: dict[str, Any], metadata: Sequence[dict[str, Any]], reply: Reply, known: KnownFields
 ) -> Usage | None:
-    counts = [known.usage, side.usage_in((row,)), reply.usage, side.row_usage(row), side.usage_in(metadata)]
-    return side.fullest(counts)
+    first = known.usage or side.usage_in((row,))
+    if first is not None or reply.usage is not None:
+        return side.fullest([first, reply.usage])
+    return side.row_usage(row) or side.usage_in(metadata)
 
 
 def _cost(known: KnownFields, places: Sequence[dict[str, Any]], reply: Reply) -> float | None:

@@ -5,7 +5,6 @@ Headers and network addresses are never looked at.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -66,15 +65,27 @@ _HTTP_CODE = re.compile(r"(?<!\d)([45]\d\d)(?!\d)")
 _MAX_YEAR = 4102444800  # 2100-01-01
 
 
-@functools.cache
-def _ranks(keys: tuple[str, ...]) -> dict[str, int]:
-    return {key: rank for rank, key in reversed(list(enumerate(keys)))}
+_known_keys: dict[int, tuple[Sequence[str], frozenset[str], dict[str, int]]] = {}
+"""By the identity of a row of the table: hashing sixty names for each look-up took a third of an import's time."""
+_MAX_KNOWN = 1000
 
 
-def _present(place: dict[str, Any], keys: Sequence[str]) -> list[str]:
+def _looked_up(keys: Sequence[str]) -> tuple[Sequence[str], frozenset[str], dict[str, int]]:
+    held = _known_keys.get(id(keys))
+    if held is not None and held[0] is keys:
+        return held
+    held = keys, frozenset(keys), {key: rank for rank, key in reversed(list(enumerate(keys)))}
+    if len(_known_keys) < _MAX_KNOWN:
+        _known_keys[id(keys)] = held  # which keeps the row, so that no other gets its identity
+    return held
+
+
+def _present(place: dict[str, Any], keys: Sequence[str]) -> Sequence[str]:
     """The keys that an object has, in their order."""
-    ranks = _ranks(tuple(keys))
-    found = [key for key in place if key in ranks]
+    _, known, ranks = _looked_up(keys)
+    if known.isdisjoint(place):
+        return ()
+    found = [key for key in place if key in known]
     if len(found) > 1:
         found.sort(key=ranks.__getitem__)
     return found
@@ -220,6 +231,9 @@ def cost_usd(places: Places) -> float | None:
     return None
 
 
+_SHORT_NAMES = frozenset(k for keys in names.SHORT_TOKEN_NAMES.values() for k in keys)
+
+
 def usage_of(raw: Any) -> Usage | None:
     """The tokens of a usage object; None where it holds none."""
     if not isinstance(raw, dict):
@@ -227,6 +241,8 @@ def usage_of(raw: Any) -> Usage | None:
     inner = mapping(raw.get("tokens"))
     if inner is not None and raw.keys().isdisjoint(names.PROMPT_TOKENS):
         raw = inner  # Cohere
+    if _SHORT_NAMES.isdisjoint(raw):
+        return row_usage(raw)
     short = {
         name: raw[k]
         for name, keys in names.SHORT_TOKEN_NAMES.items()
@@ -245,8 +261,8 @@ def row_usage(raw: dict[str, Any]) -> Usage | None:
     prompt, written = first_number((raw,), names.PROMPT_TOKENS), first_number((raw,), names.COMPLETION_TOKENS)
     if prompt is None and written is None:
         return None
-    details = next((d for key in names.TOKEN_DETAILS if (d := mapping(raw.get(key))) is not None), {})
-    more = next((d for key in names.WRITTEN_DETAILS if (d := mapping(raw.get(key))) is not None), {})
+    details = _first_object(raw, names.TOKEN_DETAILS)
+    more = _first_object(raw, names.WRITTEN_DETAILS)
     cached = int(first_number((raw, details), names.CACHED_TOKENS) or 0)
     wrote = int(first_number((raw, details), names.CACHE_WRITE_TOKENS) or 0)
     reasoning = int(first_number((raw, more), names.REASONING_TOKENS) or 0)
@@ -273,6 +289,10 @@ def row_usage(raw: dict[str, Any]) -> Usage | None:
         cache_write_tokens=wrote,
         reasoning_tokens=reasoning,
     )
+
+
+def _first_object(raw: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return next((held for key in _present(raw, keys) if (held := mapping(raw[key])) is not None), {})
 
 
 def fullest(counts: Sequence[Usage | None]) -> Usage | None:
