@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import anthropic
+from anthropic.types import MessageParam, ToolParam, ToolResultBlockParam
 from letters import MODEL, letter
 
 URL = os.environ.get("DEPUTIZE_URL", "http://127.0.0.1:8790")
-LOOKUP = {
+LOOKUP: ToolParam = {
     "name": "lookup_order",
     "description": "Where an order is.",
     "input_schema": {
@@ -24,7 +25,7 @@ def lookup_order(order_id: str) -> str:
 
 
 def answer(client: anthropic.Anthropic, text: str) -> str:
-    messages = [{"role": "user", "content": text}]
+    messages: list[MessageParam] = [{"role": "user", "content": text}]
     while True:
         reply = client.messages.create(
             model=MODEL,
@@ -37,8 +38,12 @@ def answer(client: anthropic.Anthropic, text: str) -> str:
         if not calls:
             return "".join(block.text for block in reply.content if block.type == "text")
         messages.append({"role": "assistant", "content": reply.content})
-        results = [
-            {"type": "tool_result", "tool_use_id": call.id, "content": lookup_order(**call.input)}
+        results: list[ToolResultBlockParam] = [
+            {
+                "type": "tool_result",
+                "tool_use_id": call.id,
+                "content": lookup_order(str(call.input["order_id"])),
+            }
             for call in calls
         ]
         messages.append({"role": "user", "content": results})

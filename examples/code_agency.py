@@ -9,20 +9,26 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import openai
 from letters import MODEL, answer, request
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from deputize import Home, Listener, convert, run_settings, running_gateway
 from deputize.testing import ScriptedUpstream, running
 
+Ask = Callable[..., Awaitable[ChatCompletion]]
 
-async def queues(client: openai.AsyncOpenAI, numbers: range, record=lambda ask: ask) -> Counter:
+
+async def queues(
+    client: openai.AsyncOpenAI, numbers: range, record: Callable[[Ask], Ask] = lambda ask: ask
+) -> Counter[str | None]:
     """Sorts letters. What to do with one is the program's business, not the model's."""
 
     @record
-    async def ask(*, model: str, messages: list) -> openai.types.chat.ChatCompletion:
+    async def ask(*, model: str, messages: list[ChatCompletionMessageParam]) -> ChatCompletion:
         return await client.chat.completions.create(model=model, messages=messages)
 
     replies = [await ask(model=MODEL, messages=request(number)) for number in numbers]

@@ -27,7 +27,7 @@ model = ChatOpenAI(
 ).bind_tools([lookup_order])
 
 
-def ask(state: MessagesState) -> dict:
+def ask(state: MessagesState) -> MessagesState:
     return {"messages": [model.invoke(state["messages"])]}
 
 

@@ -58,7 +58,7 @@ def letter(number: int) -> str:
     return " ".join([ask, order, *rng.sample(_FEELINGS, rng.randrange(1, 3))])
 
 
-def request(number: int) -> list[dict[str, Any]]:
+def request(number: int) -> list[Any]:
     """The messages that ask for the queue of a letter."""
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": letter(number)}]
 

