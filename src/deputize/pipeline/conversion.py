@@ -134,7 +134,9 @@ def _convert_one(
 
 
 def require_calls(home: Home) -> None:
-    """Raises BadInput where no calls are stored, before anything is loaded and before there is an empty run."""
+    """Raises BadInput where no calls are stored, or settings of a later stage are wrong, before anything is loaded and before
+    there is an empty run."""
+    home.engine_settings()
     if (home.keys_path / "ring.json").exists():  # a store made here would be one without an audit log
         with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
             if store.count():

@@ -16,6 +16,7 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import note
 from deputize.core.records import Call, Decision, Example
 from deputize.files import write_atomic
+from deputize.pipeline.readiness import hopeless
 from deputize.runner.registry import make_runner
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     inference = infer_sites(calls, run.config.min_origins, run.config.audience)
     if not inference.sites:
         raise BadInput("There is nothing to learn from: no call in the store was answered by an LLM.")
+    if why_hopeless := hopeless(inference.sites, run.config):
+        note(run.progress, why_hopeless)
     traffic = traffic_sample(run.calls())
     privacy = run.home.privacy()
     policy = policy_of(run.config.privacy)

@@ -203,6 +203,22 @@ def call_spend(call: Call, prices: Prices, n_cores: int) -> CallSpend:
     )
 
 
+def hopeless(sites: Iterable[Site], config: Convert) -> str:
+    """Why no task of these sites can be certified, however the calls fall into episodes, as a sentence; "" where one may be."""
+    known = list(sites)
+    n_code, n_calls = sum(s.n_code for s in known), sum(s.n_calls for s in known)
+    if not n_code:
+        return f"All {n_calls:,} replies seem to be for people: there is nothing to train (--audience code, if a program reads them)."
+    everything = Site(
+        id="", name="", agent="", n_calls=n_code, n_human=0, n_code=n_code, audience="code", evidence=""
+    )
+    found = site_readiness(everything, [(str(i), None) for i in range(n_code)], config, tenant="")
+    if found.verdict == "enough":
+        return ""
+    so = "" if config.explore else " Tasks are found; nothing is trained (--explore trains all the same)."
+    return f"No task can be certified yet: {found.verdict}.{so}"
+
+
 def site_readiness(
     site: Site, calls: list[tuple[str, float | None]], config: Convert, *, tenant: str
 ) -> SiteReadiness:

@@ -105,6 +105,15 @@ def test_nothing_to_learn_from_and_wrong_stages_are_said(tmp_path: Path) -> None
             run_stage(home, STAGES[0].step, Convert())
 
 
+def test_settings_of_a_later_stage_are_looked_at_first(tmp_path: Path) -> None:
+    with Home(tmp_path) as home:
+        home.store.append([call("a")])
+        home.config_path.write_text('[engine]\nname = "vllm"\n')
+        with pytest.raises(BadInput, match=r"\[engine\].*name"):
+            convert(home, Convert())
+        assert latest_run(home) is None
+
+
 def test_an_empty_home_is_refused_before_there_is_a_run(tmp_path: Path) -> None:
     with Home(tmp_path / "home") as home:
         for attempt in (lambda: convert(home, Convert()), lambda: run_stage(home, "curate", Convert())):

@@ -6,8 +6,9 @@ import pytest
 
 from deputize.core.config import Convert
 from deputize.core.records import Call, Decision, Usage
-from deputize.pipeline.readiness import CallCounter
+from deputize.pipeline.readiness import CallCounter, hopeless
 from deputize.scoring.costs import load_prices
+from deputize.stages.collect.audience import infer_sites
 from deputize.testing import call
 
 DAY = 86400.0
@@ -63,6 +64,15 @@ def test_few_calls_in_many_episodes_need_the_least_number_of_calls() -> None:
     found = CallCounter(Convert(epsilon=0.4), load_prices(), 2, 1e12)
     found.add(labelled(30), "default")
     assert found.counts().sites[0].verdict == "30 of 60 calls"
+
+
+def test_what_cannot_be_certified_is_said_by_the_calls_alone() -> None:
+    few, enough = (infer_sites(labelled(n)).sites for n in (20, 400))
+    assert "20 of" in hopeless(few, Convert()) and "--explore" in hopeless(few, Convert())
+    assert "--explore" not in hopeless(few, Convert(explore=True))
+    assert hopeless(enough, Convert()) == ""
+    people = infer_sites(labelled(400, audience="human")).sites
+    assert "All 400 replies seem to be for people" in hopeless(people, Convert())
 
 
 def test_today_is_counted_by_route_and_audits_cost() -> None:
