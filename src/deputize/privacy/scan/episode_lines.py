@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from sys import intern
 
 
 class EpisodeLines:
@@ -28,7 +29,7 @@ class EpisodeLines:
     def add_origin(self, origin: str) -> None:
         """Adds who asked, where the log says it."""
         if origin and origin not in self.origins:
-            self.origins = (*self.origins, origin)
+            self.origins = (*self.origins, intern(origin))
 
     def lines(self, *places: int) -> set[int]:
         """The numbers of the lines at any of these places."""

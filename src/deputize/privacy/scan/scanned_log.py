@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import lru_cache
+from sys import intern
 
 from deputize.core.records import Call
 from deputize.privacy.call_texts import call_strings, message_strings, schema_strings
@@ -51,7 +52,7 @@ class ScannedLog:
             for text in schema_strings(schemas.pop()):
                 self.sites[site].schema_lines.update(self.line_index.add(text))
         self.n_calls_of[episode] += 1
-        self.tenant_of[episode] = call.tenant
+        self.tenant_of[episode] = intern(call.tenant)
         lines = self._lines_of(episode, site, call.group or call.episode or call.id)
         lines.add_origin(call.origin)
         for message in call.messages:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from sys import intern
 
 import msgspec
 
@@ -85,14 +86,14 @@ def summarise(call: Call, site: str, reason: str) -> CallSummary:
     return CallSummary(
         id=call.id,
         site=site,
-        agent=call.agent,
+        agent=intern(call.agent),  # names that many calls have are kept once
         episode=call.episode,
         group=call.group or call.episode or call.id,
-        model=call.model,
+        model=intern(call.model),
         timestamp=call.timestamp,
         outcome=call.outcome,
         reason=reason,
-        origin=call.origin,
+        origin=intern(call.origin),
         prompt=_digest(_prompt_key(call)),
         near_prompt=_near_digest(call),
         repeat_key=_repeat_key(call),
