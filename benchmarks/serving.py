@@ -294,6 +294,8 @@ def llama_server(bench: Bench, threads: int) -> Engine:
                 (reply.get("usage") or {}).get("completion_tokens") or reply.get("tokens_predicted", 0)
             )
 
+        for number in range(adapters):
+            write(number, texts[-1])  # as for our own engine: what the prompts share is read
         return asked_at_once(texts, clients, limit_s, write)
 
     return run

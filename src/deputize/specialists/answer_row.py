@@ -5,7 +5,9 @@ Legend: V vocabulary, H width.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
@@ -18,6 +20,8 @@ from deputize.specialists.torch_runtime import torch_module
 
 Trie = dict[int, Any]
 
+RECENT = 6
+"""Values written before in which a trial is looked for: the answers of a task have words in common that no prompt holds."""
 _SURE = 30.0
 """Margin in nats where nothing else was possible."""
 
@@ -30,6 +34,8 @@ class AnswerRules:
     ) -> None:
         self.base, self.schema, self.max_slot_tokens = base, schema, max_slot_tokens
         self.write_free_slots = write_free_slots
+        self.recent: deque[list[int]] = deque(maxlen=RECENT)
+        """Tokens of values written last; nothing but what is worth a trial is read off them."""
         self._tries: dict[str, Trie] = {}
 
     def trie(self, slot: Slot) -> Trie:
@@ -73,18 +79,25 @@ class AnswerRow:
         )
 
     def trial(self, most: int) -> list[int]:
-        """Tokens that follow in the prompt where it last reads as the value does so far; none inside a decision."""
+        """Tokens that follow where the prompt, or a value written before, last reads as this one does so far; none inside a decision."""
         if most < 1 or self.choices is not None or self.slot is None or not self.ids:
             return []
-        for n in (3, 2, 1):
+        # one token alone says more of a value's form than of its content
+        for n, sources in (
+            (3, (self.prompt, *self.rules.recent)),
+            (2, (self.prompt, *self.rules.recent)),
+            (1, (*self.rules.recent, self.prompt)),
+        ):
             tail = self.ids[-n:]
-            if len(tail) < n:
-                continue
-            for at in range(len(self.prompt) - n - 1, -1, -1):
-                if self.prompt[at : at + n] == tail:
-                    follows = self.prompt[at + n : at + n + most]
-                    return [t for t in follows if t != self.rules.base.newline]
+            for source in sources if len(tail) == n else ():
+                for at in range(len(source) - n - 1, -1, -1):
+                    if source[at : at + n] == tail:
+                        return self._until_break(source[at + n : at + n + most])
         return []
+
+    def _until_break(self, follows: Sequence[int]) -> list[int]:
+        newline = self.rules.base.newline
+        return list(takewhile(lambda token: token != newline, follows))
 
     def accept(self, trial: Sequence[int], states: Sequence[tuple[Any, Any]]) -> int:
         """Decides tokens as long as the trial says the same, and the one after.
@@ -145,6 +158,8 @@ class AnswerRow:
             if len(self.ids) >= self.rules.max_slot_tokens and self.choices is None:
                 self.cut, self.slot = True, None
             return
+        if self.slot is not None and self.slot.role != "decision":
+            self.rules.recent.appendleft(self.ids)
         text = base.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
         self.builder.put(text.removeprefix(" "))
         self._next_slot()

@@ -49,3 +49,21 @@ def test_a_trial_is_kept_as_far_as_the_model_says_the_same(base: LanguageModel) 
     other = next(t for t in base.ids("rug") if t != code[3])
     assert row.accept(trial, [says(code[1]), says(code[2]), says(other), says(code[4])]) == 2
     assert row.pending == [other] and row.ids == [*code[:3], other]
+
+
+def test_a_trial_is_also_looked_for_in_values_written_before(base: LanguageModel) -> None:
+    schema = learn_schema(Contract(kind="text"), ["a b"])
+    rules = AnswerRules(base, schema, 24, write_free_slots=True)
+    size = base.lm.get_output_embeddings().weight.shape[0]
+    written = [*base.ids("policy"), *base.ids("yes"), base.newline]
+    states = [
+        (torch.zeros(base.width), torch.nn.functional.one_hot(torch.tensor(t), size) * 9.0) for t in written
+    ]
+    first = AnswerRow(rules, [1, 2])
+    for state in states:
+        assert first.trial(8) == []
+        first.accept([], [state])
+    assert first.slot is None and list(rules.recent) == [written[:-1]]
+    second = AnswerRow(rules, [3])
+    second.accept([], states[:1])
+    assert second.trial(8) == written[1:-1] and second.trial(1) == written[1:2]
