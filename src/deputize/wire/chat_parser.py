@@ -29,6 +29,7 @@ from deputize.wire.events import (
 )
 from deputize.wire.json_fields import decode_answer, integer, text_field
 from deputize.wire.sse import SseFrame
+from deputize.wire.stream_errors import named_failures
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -234,10 +235,12 @@ class ChatStreamParser:
             return self._late_calls() if self._others else []
         chunk = decode_answer(data)
         if not isinstance(chunk, dict):
-            return []
+            return named_failures(frame)
         failure = _failure(chunk)
         if failure is not None:
             return [failure]
+        if frame.event == "error":
+            return named_failures(frame)
         events: list[Event] = []
         if not self._started:
             self._started = True

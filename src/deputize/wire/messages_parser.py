@@ -29,6 +29,7 @@ from deputize.wire.events import (
 from deputize.wire.json_fields import decode_answer, integer, text_field
 from deputize.wire.messages_request import content_blocks
 from deputize.wire.sse import SseFrame
+from deputize.wire.stream_errors import error_sentence, failures_in, named_failures
 
 _encode = msgspec.json.Encoder().encode
 
@@ -90,21 +91,6 @@ _HELD = ("text", "thinking", "redacted_thinking", "tool_use")
 """Kinds of content blocks that events hold; of redacted thinking there is nothing to hold."""
 
 
-def _error_text(value: dict[str, Any]) -> str:
-    error = value.get("error")
-    if isinstance(error, dict):
-        return str(error.get("message") or error.get("type") or "error")
-    return str(error or "error")
-
-
-def failures_in(raw: bytes) -> list[Event]:
-    """The failure in bytes without a field: an error that a server sent as it is under the name of a stream."""
-    if raw.lstrip()[:1] != b"{":
-        return []
-    value = decode_answer(raw)
-    return [Failed(_error_text(value))] if isinstance(value, dict) and value.get("error") else []
-
-
 class MessagesStreamParser:
     """Reads a messages stream into events."""
 
@@ -123,7 +109,8 @@ class MessagesStreamParser:
         if not frame.data:
             return failures_in(frame.raw)
         value = decode_answer(frame.data)
-        return list(self._events(value)) if isinstance(value, dict) else []
+        events = list(self._events(value)) if isinstance(value, dict) else []
+        return events or named_failures(frame)
 
     def _events(self, value: dict[str, Any]) -> Iterator[Event]:
         kind = value.get("type")
@@ -151,7 +138,7 @@ class MessagesStreamParser:
         elif kind == "message_stop":
             self.ended = True
         elif kind == "error" or (kind is None and value.get("error")):
-            yield Failed(_error_text(value))
+            yield Failed(error_sentence(value))
 
     def _counted(self, usage: dict[str, Any]) -> UsageSeen:
         self._usage = merged_usage(self._usage, usage) if self._usage else usage
@@ -197,7 +184,7 @@ def reply_events(value: Any) -> list[Event]:
     if not isinstance(value, dict):
         return [Failed("The upstream's answer is not a JSON object.")]
     if value.get("type") == "error" or ("content" not in value and value.get("error")):
-        return [Failed(_error_text(value))]
+        return [Failed(error_sentence(value))]
     events: list[Event] = [Started(text_field(value, "id"), text_field(value, "model"))]
     n_tools = 0
     for block in content_blocks(value.get("content")):

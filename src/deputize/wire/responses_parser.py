@@ -25,8 +25,8 @@ from deputize.wire.events import (
     assemble,
 )
 from deputize.wire.json_fields import decode_answer, integer, text_field
-from deputize.wire.messages_parser import failures_in
 from deputize.wire.sse import SseFrame
+from deputize.wire.stream_errors import failures_in, named_failures
 
 
 def parse_reply(value: Any) -> Completion:
@@ -147,7 +147,8 @@ class ResponsesStreamParser:
             self.ended = True
             return []
         value = decode_answer(frame.data)
-        return list(self._events(value)) if isinstance(value, dict) else []
+        events = list(self._events(value)) if isinstance(value, dict) else []
+        return events or named_failures(frame)
 
     def _events(self, value: dict[str, Any]) -> Iterator[Event]:
         kind = str(value.get("type") or "")

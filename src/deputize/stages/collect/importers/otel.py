@@ -31,6 +31,8 @@ from deputize.stages.collect.importers.side_fields import number, status_of_erro
 from deputize.wire.json_fields import mapping
 
 _MAX_WAITING = 200_000
+_MAX_OBJECTS = 2_000
+"""Calls that are kept whole until the span around them comes, which ends right after them."""
 _MESSAGE_FIELDS = ("gen_ai.prompt.", "gen_ai.completion.", "llm.input_messages", "llm.output_messages")
 _TIME_FIELDS = (
     "startTimeUnixNano",
@@ -126,6 +128,9 @@ class _SpanJoiner:
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], _Waiting] = {}
+        self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
+        """Answer formats by the span that has them: Vercel's outer span of an object has the schema, the inner one the call."""
+        self._without_schema: dict[tuple[str, str], list[Call]] = {}
 
     def add(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:
         name = _event_name(row)
@@ -149,8 +154,31 @@ class _SpanJoiner:
                 return self._wait(row, context)
             found = dialects.read_events(events, attributes)
         if isinstance(found, str):
-            return [context.no_call(found)]
-        return [_call(row, attributes, found, context)]
+            wanted = dialects.schema_of_object(attributes)
+            held = self._add_schema(identity(row), wanted) if wanted is not None else []
+            return [*held, context.no_call(found)]
+        call = _call(row, attributes, found, context)
+        return self._held_for_schema(row, call) if dialects.lacks_schema(attributes) else [call]
+
+    def _add_schema(self, key: tuple[str, str], wanted: dict[str, Any]) -> list[Call]:
+        """The calls that waited for the answer format of a span."""
+        if len(self._schemas) < _MAX_WAITING:
+            self._schemas[key] = wanted
+        held = self._without_schema.pop(key, [])
+        return [msgspec.structs.replace(call, response_format=wanted) for call in held]
+
+    def _held_for_schema(self, row: dict[str, Any], call: Call | Skip) -> Sequence[Call | Skip]:
+        """A call with the answer format of the span around it; none yet where that has not come."""
+        parent = row.get("parentSpanId") or row.get("parent_span_id") or row.get("parent_id")
+        if isinstance(call, Skip) or not isinstance(parent, str) or not parent:
+            return [call]
+        key = identity(row)[0], parent
+        if key in self._schemas:
+            return [msgspec.structs.replace(call, response_format=self._schemas[key])]
+        if len(self._without_schema) >= _MAX_OBJECTS:
+            return [call]
+        self._without_schema.setdefault(key, []).append(call)
+        return []
 
     def _wait(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:
         key = identity(row)
@@ -179,7 +207,8 @@ class _SpanJoiner:
         return []
 
     def finish(self) -> Sequence[Call | Skip]:
-        out: list[Call | Skip] = []
+        out: list[Call | Skip] = [call for calls in self._without_schema.values() for call in calls]
+        self._without_schema = {}
         for waiting in self._waiting.values():
             span = _unpacked(waiting.span) if waiting.span else {}
             events = [_unpacked(event) for event in waiting.events]

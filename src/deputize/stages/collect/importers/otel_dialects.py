@@ -229,6 +229,19 @@ _VERCEL_SETTINGS = {
 }
 
 
+def schema_of_object(attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer format on the outer span of an object that Vercel's SDK asked for; None on any other span."""
+    operation = attributes.get("ai.operationId")
+    is_outer = operation in ("ai.generateObject", "ai.streamObject")
+    return schema_format(attributes.get("ai.schema"), "response") if is_outer else None
+
+
+def lacks_schema(attributes: dict[str, Any]) -> bool:
+    """Check for the inner span of such an object, whose schema is on the outer one."""
+    operation = attributes.get("ai.operationId")
+    return isinstance(operation, str) and "Object.do" in operation and "ai.schema" not in attributes
+
+
 def _vercel(operation: str, attributes: dict[str, Any]) -> SpanCall | str:
     """The AI SDK: the inner span of an operation is the call, the outer one says the same again."""
     if not operation.endswith((".doGenerate", ".doStream")):

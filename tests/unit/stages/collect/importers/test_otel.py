@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from deputize.core.artifacts import Skip
 from deputize.core.records import Call
 from deputize.stages.collect.containers.log_objects import LogObject
@@ -132,3 +134,36 @@ def test_jaeger_and_tempo() -> None:
         call = found.item
         assert isinstance(call, Call) and found.format == "otel"
         assert (call.id, call.episode, call.timestamp, call.latency_ms) == ("s", "t", 1760000000.0, 500.0)
+
+
+@pytest.mark.parametrize("outer_first", [True, False])
+def test_the_schema_of_vercels_objects_comes_from_the_span_around_the_call(outer_first: bool) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    times = {"traceId": "t1", "startTimeUnixNano": "1760000000000000000"}
+    outer = {
+        **times,
+        "spanId": "o",
+        "attributes": {"ai.operationId": "ai.generateObject", "ai.schema": json.dumps(schema)},
+    }
+    inner = {
+        **times,
+        "spanId": "i",
+        "parentSpanId": "o",
+        "attributes": {
+            "ai.operationId": "ai.generateObject.doGenerate",
+            "ai.prompt.messages": json.dumps([{"role": "user", "content": "U"}]),
+            "ai.response.object": '{"a": "b"}',
+        },
+    }
+    joiner, context = OtelImporter().joiner(), ImportContext("spans.jsonl", 1)
+    rows = [outer, inner] if outer_first else [inner, outer]
+    found = [item for row in rows for item in joiner.add(row, context)] + list(joiner.finish())
+    (call,) = [item for item in found if isinstance(item, Call)]
+    assert call.response_format == {
+        "type": "json_schema",
+        "json_schema": {"name": "response", "schema": schema},
+    }
+    alone = OtelImporter().joiner()
+    assert not alone.add(inner, context)
+    (call,) = [item for item in alone.finish() if isinstance(item, Call)]
+    assert call.response_format == {"type": "json_object"}
