@@ -64,3 +64,16 @@ def test_the_newest_report_is_read_or_that_of_a_run_or_tenant(tmp_path: Path) ->
     assert read_report(home, "0001-a").run_id == read_report(home, tenant="alpha").run_id == "0001-a"
     with pytest.raises(BadInput, match="no finished run of the tenant gamma"):
         read_report(home, tenant="gamma")
+
+
+def test_a_damaged_report_of_another_tenant_is_no_business_of_this_one(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name, tenant in (("0001-a", "alpha"), ("0002-b", "beta"), ("0003-c", "beta")):
+        write_report(home.runs_path / name, {**sample_report(), "run_id": name, "tenant": tenant})
+    (home.runs_path / "0003-c" / "report.json").write_text("{")
+    (home.runs_path / "0002-b" / "report.json").write_text('{"tenant": "beta"}')
+    assert read_report(home, tenant="alpha").run_id == "0001-a"
+    with pytest.raises(BadInput, match="0002-b"):
+        read_report(home, tenant="beta")
+    with pytest.raises(BadInput, match="0003-c"):
+        read_report(home)

@@ -22,8 +22,15 @@ def run_ids(home: Home) -> list[str]:
 
 def run_rows(home: Home, tenant: str = "") -> list[dict[str, Any]]:
     """The runs of one tenant ("": of all), newest first."""
-    rows = [run_row(home, id) for id in run_ids(home)]
-    return [row for row in rows if not tenant or row["tenant"] == tenant]
+    return [run_row(home, id) for id in run_ids(home) if not tenant or _is_of(home, id, tenant)]
+
+
+def _is_of(home: Home, run_id: str, tenant: str) -> bool:
+    """True for a run of a tenant; one that cannot be read is nobody's."""
+    try:
+        return read_state(home, run_id).tenant == tenant
+    except BadInput:
+        return False
 
 
 def run_row(home: Home, run_id: str) -> dict[str, Any]:
