@@ -80,6 +80,25 @@ class FineTuning:
         """How answers are given."""
         return answer_mode_of(schema)
 
+    def heads(
+        self,
+        output: AnswerMode,
+        base: LanguageModel,
+        job: TrainingJob,
+        context: TrainingContext,
+        budget_s: float,
+    ) -> list[Head]:
+        """The heads that training begins with, one per closed question.
+
+        Args:
+            output: how answers are given.
+            base: the model, with an adapter that changes nothing yet.
+            job: what is trained.
+            context: of the run.
+            budget_s: seconds for the whole job.
+        """
+        return output.heads(base)
+
     def loss(
         self, base: LanguageModel, heads: list[Head], settings: trainer.TrainingSettings, job: TrainingJob
     ) -> AnswerLoss:
@@ -138,7 +157,7 @@ class FineTuning:
     ) -> Trained:
         seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
         output = self.answer_mode(job.schema)
-        heads = output.heads(base)
+        heads = self.heads(output, base, job, context, until - context.clock())
         planted = output.plant(job.examples.train, seed)
         train = output.encode(base, [*job.examples.train, *planted.examples])
         if len(train) <= len(planted.examples):

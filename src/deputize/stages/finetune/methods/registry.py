@@ -18,6 +18,7 @@ from deputize.stages.finetune.methods.frozen import FROZEN
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
 from deputize.stages.finetune.methods.lora import LORA
+from deputize.stages.finetune.methods.lora_from_head import LORA_FROM_HEAD
 from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
 from deputize.stages.finetune.methods.qlora import QLORA
 from deputize.stages.finetune.methods.rslora import RSLORA
@@ -29,6 +30,7 @@ OURS: tuple[Method, ...] = (
     FROZEN,
     ENCODER,
     LORA,
+    LORA_FROM_HEAD,
     TOKEN_DISTILLATION,
     RSLORA,
     MINIFINETUNING,

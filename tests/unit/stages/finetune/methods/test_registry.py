@@ -14,6 +14,7 @@ def test_ours_are_in_order_of_cost() -> None:
         "frozen",
         "encoder",
         "lora",
+        "lora_from_head",
         "token_distillation",
         "rslora",
         "minifinetuning",
@@ -24,7 +25,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 3 + [True] * 8
+    assert [m.tunes_base_model for m in OURS] == [False] * 3 + [True] * 9
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
@@ -38,6 +39,6 @@ def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
 
 def test_an_unknown_one_is_named_with_those_there_are() -> None:
     with pytest.raises(
-        UsageError, match=r"'lorra'\. Known: auto, linear, frozen, encoder, lora, token_distillation, "
+        UsageError, match=r"'lorra'\. Known: auto, linear, frozen, encoder, lora, lora_from_head, "
     ):
         find_methods(["linear", "lorra"])
