@@ -195,7 +195,7 @@ class Selected(Record):
     feasibility: dict[str, Feasibility] = msgspec.field(default_factory=dict)
     """task id -> whether its groups can carry a certificate."""
     too_few_groups: list[str] = msgspec.field(default_factory=list)
-    """Tasks that are not trained for that reason alone."""
+    """Tasks that are not trained for that reason alone, or for having too few calls as well."""
     linear_settings: dict[str, tuple[int, float, bool]] = msgspec.field(default_factory=dict)
     """task id -> settings of the linear model (specialists.linear_model.LinearSettings) that cross-validation over all of train chose."""
 

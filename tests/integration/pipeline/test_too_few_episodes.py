@@ -68,6 +68,19 @@ def test_nothing_is_trained_and_the_sentence_names_the_flags_and_the_wait(
     assert "63 are needed" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_handful_of_calls_ends_in_the_same_way_and_promises_no_flag(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Home(tmp_path / "small") as small:
+        small.store.append(list(letters("email", 20)))
+    assert convert(tmp_path / "small", "--explore") == 6
+    report = json.loads(capsys.readouterr().out)
+    (task,) = report["tasks"]
+    assert "20 calls; at least 60 are needed" in task["refusal_reason"]
+    assert "No task of this log can be certified" in report["nothing_trained_reason"]
+    assert "--explore" not in report["nothing_trained_reason"]
+
+
 @pytest.mark.slow
 def test_to_explore_trains_and_certifies_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert convert(home, "--explore") == 0

@@ -212,9 +212,12 @@ def _nothing_trained(discovered: Discovered, selected: Selected) -> str:
         return ""
     nearest = min(selected.too_few_groups, key=lambda id: (selected.feasibility[id].n_more_groups, id))
     found = selected.feasibility[nearest]
+    explored = (
+        " `--explore` trains all the same." if found.sentence in selected.refused.get(nearest, "") else ""
+    )
     return (
         f"No task of this log can be certified at epsilon {found.epsilon:g} and delta {found.delta:g} yet, so nothing was "
-        f"trained. Nearest is {names.get(nearest, nearest)}: {found.sentence}. `--explore` trains all the same."
+        f"trained. Nearest is {names.get(nearest, nearest)}: {found.sentence}.{explored}"
     )
 
 

@@ -153,7 +153,7 @@ def run(
         done.linear_settings.update({task.id: settings} if settings is not None else {})
         done.plan[task.id] = [] if why else planned
         done.refused.update({task.id: why} if why else {})
-        done.too_few_groups.extend([task.id] * (why == not_certifiable(found)))
+        done.too_few_groups.extend([task.id] * _is_too_small(task, len(calls.mine), config, found, why))
         is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
         more = _probe_models(models, task, calls, config, is_tuned, n_left, until)
         done.candidates[task.id] = rows + more
@@ -287,6 +287,12 @@ def _why_not(
     given = [answer for answer in answers if answer is not None]
     why = refusal(task, n_calls, given, config.min_calls) or not_comparable(task, [e.response for e in train])
     return why or ("" if feasible.possible or config.explore else not_certifiable(feasible))
+
+
+def _is_too_small(task: Task, n_calls: int, config: Convert, found: Feasibility, why: str) -> bool:
+    """True where a task is not trained for want of groups, or of groups and calls."""
+    has_few_calls = n_calls < config.min_calls and not found.possible and not task.hidden
+    return has_few_calls or why == not_certifiable(found)
 
 
 def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> str:
