@@ -48,8 +48,8 @@ def run_options(command: F) -> F:
                 "methods",
                 multiple=True,
                 metavar="NAME",
-                help="Training method that may be used: linear, frozen, encoder, lora, lora_from_head, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, "
-                "or a package's own (may be repeated; default auto: linear, frozen and lora, as each task needs them).",
+                help="Training method that may be used: linear, listed, frozen, encoder, lora, lora_from_head, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, "
+                "or a package's own (may be repeated; default auto: linear, listed, frozen and lora, as each task needs them).",
             ),
             click.option(
                 "--epsilon",

@@ -383,6 +383,13 @@ def _discovered(terminal: Terminal, run_id: str | None) -> Discovered:
 
 def _contract(task: Task) -> str:
     contract = task.contract
+    if contract.from_request:
+        listed = (
+            "of the list in the request" if contract.kind == "tool_call" else "as the request's schema says"
+        )
+        return f"{contract.kind.replace('_', ' ')} {listed}" + (
+            " or left to the LLM" if contract.may_defer else ""
+        )
     named = {
         "label": contract.labels,
         "json": [f.name + _compared(f) for f in contract.fields],

@@ -39,6 +39,7 @@ DecisionReason: TypeAlias = Literal[
     "agent",
     "site",
     "no_text",  # the last message of the user has none
+    "listed",  # it lists a tool or a reply schema that was not in training
     "votes",  # the same request is asked several times to count the answers
     "params:temperature",
     "params:top_p",

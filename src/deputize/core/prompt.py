@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from deputize.core.contracts import fold, text_of
+from deputize.core.listed_tools import with_list
 from deputize.core.prompt_segments import MASK, line_segments, normalise
 from deputize.core.records import Message, PromptRecipe, Request
 
@@ -29,9 +30,10 @@ def prune(request: Request, recipe: PromptRecipe) -> str:
 
     slots: the segments of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first
     request, identifiers seen, names of the actions, then last call, result, agent text and user text in their order).
-    At most `recipe.max_chars` characters; what is too long loses its middle.
+    At most `recipe.max_chars` characters; what is too long loses its middle. The list of tools comes on top of that.
     """
-    return _pruner(recipe.mode, tuple(recipe.constant_lines), recipe.max_chars)(request)
+    text = _pruner(recipe.mode, tuple(recipe.constant_lines), recipe.max_chars)(request)
+    return with_list(text, request) if recipe.with_list else text
 
 
 @lru_cache(maxsize=256)

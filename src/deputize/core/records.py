@@ -52,16 +52,12 @@ def decode(data: bytes | str, kind: type[R]) -> R:
 class Usage(Record):
     """Tokens of one call as the provider counts them."""
 
-    prompt_tokens: int = 0
-    """All of the prompt, those of a cache included."""
+    prompt_tokens: int = 0  # all of the prompt, those of a cache included
     completion_tokens: int = 0
-    cached_tokens: int = 0
-    """Of the prompt's: read from the provider's cache."""
-    cache_write_tokens: int = 0
-    """Of the prompt's: written to the provider's cache."""
+    cached_tokens: int = 0  # of the prompt's: read from the provider's cache
+    cache_write_tokens: int = 0  # of the prompt's: written to the provider's cache
     reasoning_tokens: int = 0
-    estimated: bool = False
-    """True where we counted because the upstream sent none."""
+    estimated: bool = False  # true where we counted because the upstream sent none
 
 
 class Outcome(Record):
@@ -145,8 +141,7 @@ class Call(Record):
     """Sampling settings and every other request field, as sent."""
     audience: Audience = "unknown"
     """The audience that the caller declared (header or importer). The inferred one is in SiteInference."""
-    origin: str = ""
-    """HMAC pseudonym of who asked; never the raw id."""
+    origin: str = ""  # HMAC pseudonym of who asked; never the raw id
     tenant: str = DEFAULT_TENANT
     outcome: Outcome | None = None
     correction: Message | None = None
@@ -255,6 +250,8 @@ class Contract(Record):
     """A mixed site: DEFER (the LLM answers this call) is one of the answers."""
     fence: str = ""
     """kind "json": the line that opens the Markdown fence around the replies, "```json" or "```"; "": they have none."""
+    from_request: bool = False
+    """The tools (kind tool_call), or the fields (kind json), are those that each request itself lists."""
     content: str = ""
     """kind "tool_call": the text that is next to the tool calls, the same in every reply; "": none does."""
     measure: TextMeasure | None = None
@@ -275,6 +272,8 @@ class PromptRecipe(Record):
     """Normalised lines that recur in (nearly) every call of the task."""
     heads: list[str] = msgspec.field(default_factory=list)
     """`Label:` heads whose value varies: the head is shortened or kept, the value is read."""
+    with_list: bool = False
+    """The tools or the reply schema of the request come last, in compact form (core.listed_tools)."""
     max_chars: int = 4000
     version: int = RECORD_VERSION
 
@@ -313,8 +312,7 @@ class Prediction(Record):
     """The request is unlike those that the specialist was trained on."""
     n_prompt_tokens: int = 0
     """Tokens of the short prompt that the specialist read, by its own tokenizer; words and signs where it has none."""
-    n_output_tokens: int = 0
-    """Of the answer, counted in the same way."""
+    n_output_tokens: int = 0  # of the answer, counted in the same way
     latency_ms: float = 0.0
     engine: str = ""
     """What answered, with the precision of its weights (`Certificate.engine`)."""
@@ -339,6 +337,8 @@ class RequestLimits(Record):
     """Tokens of the longest answer: a higher limit changes nothing. None: answers were cut, so only `max_tokens` will do."""
     may_lack_text: bool = False
     """There were requests without text in the last message of the user, or without a message of the user."""
+    listed: list[str] | None = None
+    """Digests of listed tools and reply schemas that were in training; with another one the LLM answers. None: any will do."""
     votes: bool = False
     """Requests were asked repeatedly at a temperature, to count the answers: only at temperature 0 is one as good."""
 
@@ -398,6 +398,8 @@ class Certificate(Record):
     """Who judged the answers and how well; None: they were compared. A judged certificate is a tier of its own."""
     episodes: EpisodeBet | None = None
     """Where whole episodes were tested, how; None: one call of each."""
+    n_unseen: int = 0
+    """Units that list what was not in training, where the claim is about such requests too."""
     engine: str = ""
     """The engine that it was measured on, with the precision of its weights; on another one the LLM answers. "": any."""
     version: int = RECORD_VERSION
@@ -418,8 +420,7 @@ class Route(Record):
     card_sha256: str = ""
     """Of the specialist's card when the route was published: with another one the LLM answers. "": not pinned."""
     state: RouteState = "closed"
-    share: float = 1.0
-    """Canary share in [0, 1]; 1 when live."""
+    share: float = 1.0  # Canary share in [0, 1]; 1 when live
     shadow: ShadowPlan | None = None
     """In shadow: the limits that a person has set; None: the settings'."""
     certificate: Certificate | None = None
@@ -453,8 +454,7 @@ class TextLimits(Record):
     n_new_words: list[int | None] = msgspec.field(default_factory=list)
     """For each of these places, words of one varying segment that calls did not share; None: any number, as in free text."""
     instructions: dict[str, int] | None = None
-    """Sign of an instruction in what varies (core.instruction_signs) -> how often; one that is not in it may not stand there.
-    None: calls differ too much in them to say."""
+    """Sign of an instruction in what varies -> how often; another one may not stand there. None: calls differ too much to say."""
     n_instructions: int | None = None
     """Of those signs all together, where `instructions` is None; None: any number."""
 

@@ -15,6 +15,8 @@ import msgspec
 from deputize.core.records import Request
 
 TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+OPEN: Final = "any"
+"""Start of the signatures that say nothing of tools and reply schema."""
 _MAX_CACHED_BYTES = 256 * 1024
 """Larger tool lists are hashed again at every request."""
 
@@ -42,6 +44,22 @@ def signature(request: Request) -> str:
         digest.update(_sorted_json.encode(reply_format))
     digest.update(_role_pattern(request).encode())
     return digest.hexdigest()
+
+
+def open_signature(request: Request) -> str:
+    """The signature of a request without what its tools or its reply schema say; "" where it has neither.
+
+    It begins with "any", so that it is never one of `signature`. Requests whose lists differ from call to call share it.
+    """
+    reply_format = request.response_format
+    kind = str((reply_format or {}).get("type") or "text")
+    if not request.tools and kind != "json_schema":
+        return ""
+    digest = _new_digest()
+    digest.update(_sorted_json.encode(["tools" if request.tools else "schema", kind]))
+    digest.update(_sorted_json.encode("auto" if request.tool_choice is None else request.tool_choice))
+    digest.update(_role_pattern(request).encode())
+    return f"{OPEN}{digest.hexdigest()}"
 
 
 def has_media(request: Request) -> bool:

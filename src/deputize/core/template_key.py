@@ -23,7 +23,7 @@ from deputize.core.records import (
     PromptLimits,
     Request,
 )
-from deputize.core.signature import signature
+from deputize.core.signature import OPEN, open_signature, signature
 
 MAX_USER_CHARS = 24_000
 """Limit of the user text that is read: three quarters from its start, one quarter from its end."""
@@ -193,6 +193,7 @@ class TemplateKeys:
     def __init__(self, keyspaces: Iterable[KeySpace]) -> None:
         spaces = list(keyspaces)
         self._matchers = {space.signature: TemplateMatcher(space) for space in spaces}
+        self._has_open = any(space.signature.startswith(OPEN) for space in spaces)
         self._lines = frozenset(line for space in spaces for line in space.lines if len(line) >= _LONG_ENOUGH)
 
     def key(self, request: Request) -> str:
@@ -202,6 +203,9 @@ class TemplateKeys:
     def match(self, request: Request) -> TemplateMatch:
         """The template key of a request, and whether its prompt, tools or reply format are known ones that have changed."""
         matcher = self._matchers.get(signature(request))
+        if matcher is None and self._has_open:
+            # a list of its own comes first: only then is it a request whose list differs from call to call
+            matcher = self._matchers.get(open_signature(request))
         if matcher is not None:
             return matcher.match(request)
         first = segments(opening(request)[0][:_FIRST_CHARS])[:_FIRST_SEGMENTS] if self._lines else []

@@ -15,13 +15,14 @@ from deputize.core.config import RouteSettings
 from deputize.core.contracts import served_message
 from deputize.core.decision_reason import DecisionReason
 from deputize.core.errors import DeputizeError, UpstreamTimeout
+from deputize.core.listed_tools import digests
 from deputize.core.records import Decision, Prediction, Request, Route, RouteState, Usage
 from deputize.gateway.call_telemetry import of_route
 from deputize.gateway.exchange import Exchange, RoutingResult
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.policy import decide, in_canary, plan
-from deputize.router.request_limits import has_text, only_llm_reason, outside
+from deputize.router.request_limits import has_text, lists_unseen, only_llm_reason, outside
 from deputize.router.table import NO_MATCH
 from deputize.specialists.base import LOCAL
 from deputize.specialists.serving.base import Engine
@@ -91,7 +92,7 @@ class RoutingDecider:
         if challenger is not None:
             route, challenger = self._between(route, challenger, exchange)
             drawn = challenger is not None
-            if challenger is not None and _excluded(exchange, challenger) is not None:
+            if challenger is not None and _excluded(exchange, challenger, request) is not None:
                 challenger = None
         if route is not None:
             outcome = await self._ask(exchange, route, request)
@@ -140,7 +141,7 @@ class RoutingDecider:
         planned = plan(
             route, override=context.override, canary_key=context.canary_key, now_s=self._wall_clock_s()
         )
-        excluded = _excluded(exchange, route) if planned.ask_specialist else None
+        excluded = _excluded(exchange, route, request) if planned.ask_specialist else None
         if excluded is not None:
             # named although not asked: a later run counts such a call as traffic that this specialist did not serve
             decision = Decision(reason=excluded, route_id=route.id, specialist=route.specialist)
@@ -254,7 +255,7 @@ def _decision_without_route(reason: DecisionReason, nearest: Route | None) -> De
     return Decision(reason=reason, route_id=nearest.id, specialist=nearest.specialist)
 
 
-def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:
+def _excluded(exchange: Exchange, route: Route, request: Request) -> DecisionReason | None:
     """The reason why a route's specialist may not answer this request, whatever it would say; None where it may.
 
     An override asks for the specialist outside what was calibrated, but not for what no specialist can do.
@@ -266,8 +267,11 @@ def _excluded(exchange: Exchange, route: Route) -> DecisionReason | None:
     params = answer_params(exchange.dialect.params(exchange.fields))
     if route.certificate is None or context.override == "slm":
         return only_llm_reason(params, context.audience)
+    limits = route.certificate.limits
+    if limits.listed is not None and lists_unseen(limits, digests(request)):
+        return "listed"
     return outside(
-        route.certificate.limits,
+        limits,
         params,
         model=exchange.model,
         agent=context.agent,

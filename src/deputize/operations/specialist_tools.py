@@ -82,7 +82,7 @@ class SpecialistTool(Record):
 def tools_of(home: Home, tenant: str, *, now_s: float | None = None) -> list[SpecialistTool]:
     """The live routes of a tenant as tools, those that all tenants share included.
 
-    Routes of tasks whose prompt is a run of an agent so far are none: no argument could stand for that.
+    Routes of tasks whose prompt is a run of an agent so far, or holds a list of tools of its own, are none: no argument could stand for that.
 
     Raises:
         BadInput, Tampered: the route file or the card of a specialist cannot be read.
@@ -95,7 +95,7 @@ def tools_of(home: Home, tenant: str, *, now_s: float | None = None) -> list[Spe
         if route.certificate is None or expired(route.certificate, now_s):
             continue
         task = read_card(home.path / route.specialist).task
-        if task.recipe.mode == "dialogue":
+        if task.recipe.mode == "dialogue" or task.recipe.with_list:
             continue
         name = _name(route.task_name, [tool.name for tool in found])
         about = f"{route.task_name}. Answers where it is sure, else says that it does not. {route.certificate.claim}"

@@ -165,6 +165,7 @@ def _ask_again(
     from deputize.pipeline.example_stream import for_counting
     from deputize.scoring.costs import load_prices
     from deputize.stages.evaluate.evaluation import compare, joined
+    from deputize.stages.evaluate.listed_in_training import least_unseen
     from deputize.stages.evaluate.population import asked_request, read_population
 
     discovered = run.load("cluster", Discovered)
@@ -173,6 +174,7 @@ def _ask_again(
         for_counting(run.load_curated(), "train"),
         discovered,
         load_prices(run.home.path),
+        least_unseen=least_unseen(run.config),
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))

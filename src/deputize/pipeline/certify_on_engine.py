@@ -48,6 +48,7 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
     from deputize.scoring.costs import load_prices
     from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
     from deputize.stages.evaluate.judge import Judge
+    from deputize.stages.evaluate.listed_in_training import least_unseen
     from deputize.stages.evaluate.population import read_population
     from deputize.stages.evaluate.run import run as certify
 
@@ -56,7 +57,13 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
     settings = home.judge_settings()
     client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
     run.progress("reading the calls to calibrate on", 0)
-    population = read_population(LearnableCalls(run), curated, discovered, load_prices(home.path))
+    population = read_population(
+        LearnableCalls(run),
+        curated,
+        discovered,
+        load_prices(home.path),
+        least_unseen=least_unseen(run.config),
+    )
     with (
         contextlib.closing(client) if client is not None else contextlib.nullcontext(),
         serving_loader(home) as load,

@@ -31,6 +31,7 @@ SENTENCES: Final[dict[str, str]] = {
     "agent": "The call is of another agent than the calibration calls.",
     "site": "The call is of another site than the calibration calls.",
     "no_text": "The last message of the user has no text, as in no calibration call.",
+    "listed": "The request lists a tool, or a reply schema, that was not in training as it stands.",
     "votes": "Calibration calls asked the same several times to count the answers, and one answer is not as good.",
     "audit": "The LLM was asked to audit an answer of the specialist.",
     "audit_repeat": "The LLM was asked once more, to see how often it differs from itself.",

@@ -7,6 +7,7 @@ calibration, so that the share reported is the share served. Pure: no I/O.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -68,14 +69,17 @@ class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     """`has_text` of its messages."""
     subject: str = ""
     """Whose data it is (`Example.subject`)."""
+    listed: tuple[str, ...] = ()
+    """Digests of the tools or the reply schema that it lists, where these differ from call to call (core.listed_tools)."""
 
 
-def facts_of(call: Call, subject: str = "") -> RequestFacts:
+def facts_of(call: Call, subject: str = "", listed: tuple[str, ...] = ()) -> RequestFacts:
     """The facts of a recorded call.
 
     Args:
         call: the call.
         subject: whose data it is, where this matters.
+        listed: digests of what it lists, where lists differ from call to call.
     """
     is_imported = call.source != "gateway"
     n_tokens, is_counted = _answer_tokens(call)
@@ -96,7 +100,22 @@ def facts_of(call: Call, subject: str = "") -> RequestFacts:
         asked=asked,
         has_text=has_text(call.messages),
         subject=subject,
+        listed=listed,
     )
+
+
+def lists_unseen(limits: RequestLimits, listed: Iterable[str]) -> bool:
+    """True where a request lists a tool or a reply schema that the limits, if they name any, do not.
+
+    Args:
+        limits: of the certificate.
+        listed: `core.listed_tools.digests` of the request.
+    """
+    known = limits.listed
+    if known is None:
+        return False
+    places = ((bisect_left(known, one), one) for one in listed)
+    return not all(at < len(known) and known[at] == one for at, one in places)
 
 
 def has_text(messages: Sequence[Message]) -> bool:
@@ -182,6 +201,8 @@ _WITH_OWN_RULE: Final = frozenset({*_RANGES, "max_tokens"})
 
 def outside_of_call(limits: RequestLimits, facts: RequestFacts) -> DecisionReason | None:
     """The reason why a recorded call is outside the limits, as the gateway would find it; None where it is within."""
+    if lists_unseen(limits, facts.listed):
+        return "listed"
     if not facts.has_params:
         if (reason := only_llm_reason({}, facts.audience)) is not None:
             return reason

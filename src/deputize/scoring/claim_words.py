@@ -24,6 +24,7 @@ def claim(
     n_together: int = 0,
     labels: LabelEvidence | None = None,
     judge: JudgeEvidence | None = None,
+    n_unseen: int | None = None,
 ) -> str:
     """The words a reader may quote for the certified threshold at `index`.
 
@@ -41,6 +42,8 @@ def claim(
         n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
         labels: what is known of the right answers, where the claim is about them.
         judge: who judged the answers, where they were not compared.
+        n_unseen: units with tools or schemas that were not in training, 0 where the claim is about no such requests; None where all requests
+            list the same.
     """
     sure = percent(1 - (verdict.delta if delta is None else delta))
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])
@@ -56,7 +59,7 @@ def claim(
     if n_not_evaluated:
         basis += f", {n_not_evaluated} not evaluated within the time budget counted among them"
     together = f" for all {n_together} tasks tested at once" if n_together > 1 else ""
-    return f"With {sure} confidence{together}, {body} ({basis}; p = {verdict.p_values_L[index]:.2g}).{' ' + judge.in_words() if judge else ''}{_about_texts(measures, uncompared)}{_about_units(linked_by, n_people)}"
+    return f"With {sure} confidence{together}, {body} ({basis}; p = {verdict.p_values_L[index]:.2g}).{' ' + judge.in_words() if judge else ''}{_about_texts(measures, uncompared)}{_about_units(linked_by, n_people)}{_about_lists(n_unseen)}"
 
 
 def _body(verdict: SequenceTest, index: int, mixed: bool) -> str:
@@ -117,6 +120,15 @@ def _about_units(linked_by: str, n_people: int) -> str:
         people = "one person" if n_people == 1 else f"{n_people:,} people"
         out += f" The calls are of {people}; a new person may differ."
     return out
+
+
+def _about_lists(n_unseen: int | None) -> str:
+    """The sentence of a claim about tools and schemas that requests list themselves; "" where all list the same."""
+    if n_unseen is None:
+        return ""
+    if not n_unseen:
+        return " It is about requests all of whose tools, or whose reply schema, were in training as they stand; others go to the LLM."
+    return f" It is about tools and schemas too that were not in training: {n_unseen} of these calls had one, and the same holds of them alone."
 
 
 def percent(value: float) -> str:

@@ -33,6 +33,8 @@ def learn_schema(
         subjects: of each answer, whose it is: tools, argument names and values that too few have are not in the schema, which
             is stored in clear with the weights; it cannot express such an answer then. None: everything may be.
     """
+    if contract.from_request:
+        return AnswerSchema(kind=contract.kind)  # each request brings its own
     names = subjects.names if subjects is not None else [""] * len(answers)
     least = subjects.least if subjects is not None else 1
     given = [(a, who) for a, who in zip(answers, names, strict=True) if a is not None]

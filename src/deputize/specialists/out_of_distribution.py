@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from deputize.core.listed_tools import without_list
 from deputize.core.prompt_segments import MASK
 from deputize.core.subjects import Subjects
 from deputize.specialists.hashed_features import counts_of
@@ -179,9 +180,10 @@ class OutOfDistributionDetector:
 def masked(text: str) -> str:
     """A text with its values (addresses, links, numbers, ids) masked.
 
-    They say nothing of what kind of request it is; and those of a live request are not like the surrogates of train.
+    They say nothing of what kind of request it is; and those of a live request are not like the surrogates of train. Of a request that lists its
+    own tools these are left out: an unseen one is the certificate's matter.
     """
-    return _VALUE.sub(MASK, text)
+    return _VALUE.sub(MASK, without_list(text))
 
 
 def _parts(counts_QF: Any, idf_F: Floats) -> Iterator[tuple[npt.NDArray[np.int32], Floats]]:

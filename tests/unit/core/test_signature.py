@@ -7,7 +7,7 @@ from typing import Any
 
 from deputize.core import signature as module
 from deputize.core.records import Message, Request
-from deputize.core.signature import has_media, signature
+from deputize.core.signature import OPEN, has_media, open_signature, signature
 
 SYSTEM = "You sort letters.\nToday is 2024-05-15.\nAnswer with one word: yes or no"
 
@@ -81,3 +81,21 @@ class TestSignature:
         large = tool("a", "x" * 300_000)
         assert signature(request(tools=[large, tool("b")])) == signature(request(tools=[tool("b"), large]))
         assert module._cached_sorted_digest.cache_info().currsize == 0
+
+
+def test_an_open_signature_says_nothing_of_what_is_listed() -> None:
+    def request(**more: Any) -> Request:
+        return Request(messages=[{"role": "user", "content": "x"}], **more)
+
+    a, b = ({"type": "function", "function": {"name": name}} for name in "ab")
+    schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
+    assert open_signature(request()) == "" == open_signature(request(response_format={"type": "json_object"}))
+    tools = open_signature(request(tools=[a]))
+    assert tools.startswith(OPEN) and tools == open_signature(request(tools=[a, b]))
+    others = [
+        open_signature(request(tools=[a], tool_choice="required")),
+        open_signature(request(response_format=schema)),
+        open_signature(request(tools=[a], response_format=schema)),
+        open_signature(Request(messages=[{"role": "system", "content": "s"}], tools=[a])),
+    ]
+    assert len({tools, *others}) == 5 and not signature(request(tools=[a])).startswith(OPEN)

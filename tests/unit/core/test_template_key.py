@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deputize.core.prompt_limits import RecognisedSegments, VaryingText
 from deputize.core.prompt_segments import segments
 from deputize.core.records import BranchClassifier, KeySpace, Message, PromptLimits, Request, TextLimits
-from deputize.core.signature import signature
+from deputize.core.signature import open_signature, signature
 from deputize.core.template_key import (
     TemplateKeys,
     TemplateMatcher,
@@ -177,3 +177,17 @@ def test_a_second_look_at_an_opening_says_the_same_and_another_text_its_own() ->
     for n in range(300):  # more than are remembered
         matcher.match(ask(f"Sort the letter.\nDear number {n}"))
     assert matcher.match(ask("Sort the letter.\nDear all")) == first
+
+
+def test_a_list_of_its_own_comes_before_the_space_of_lists_that_vary() -> None:
+    find, book = ({"type": "function", "function": {"name": name}} for name in ("find", "book"))
+    fixed, other = request(tools=[find]), request(tools=[find, book])
+    open_space = KeySpace(signature=open_signature(fixed), lines=["You sort letters."])
+    both = TemplateKeys([open_space, space(fixed, ["You sort letters."])])
+    alone = TemplateKeys([open_space])
+    assert (
+        both.key(fixed) == TemplateKeys([space(fixed, ["You sort letters."])]).key(fixed) != both.key(other)
+    )
+    assert alone.key(fixed) == alone.key(other) == both.key(other) != ""
+    assert alone.key(request()) == "", "without tools it is another kind of request"
+    assert TemplateKeys([space(fixed, ["You sort letters."])]).key(other) == ""

@@ -13,6 +13,7 @@ from tests.unit.gateway.stubs import context, exchange, live_route
 
 from deputize.core.config import RouteSettings
 from deputize.core.errors import DeputizeError
+from deputize.core.listed_tools import digests
 from deputize.core.records import (
     Certificate,
     KeySpace,
@@ -454,3 +455,28 @@ async def test_a_shadow_is_asked_within_the_limits_a_person_has_set() -> None:
 
 def test_ids_of_tool_calls_are_fresh() -> None:
     assert new_tool_call_id() != new_tool_call_id() and new_tool_call_id().startswith("call_")
+
+
+async def test_a_request_that_lists_what_was_not_in_training_goes_to_the_llm() -> None:
+    known: dict[str, Any] = {"type": "function", "function": {"name": "find"}}
+    other: dict[str, Any] = {"type": "function", "function": {"name": "book"}}
+    table = OneRoute()
+    certificate = table.route.certificate
+    assert certificate is not None
+    listed = sorted(digests(Request(messages=[], tools=[known])))
+
+    async def reason(limits: RequestLimits, tools: list[dict[str, Any]], **came: Any) -> str:
+        limited = structs.replace(certificate, limits=limits)
+        table.route = structs.replace(table.route, certificate=limited)
+        fields = {**BODY, "tools": tools}
+        given = context(**{"agent": "desk", "site": "triage", **came})
+        outcome = await decider(table, RAIN).route(exchange(fields, context=given, model=fields["model"]))
+        return outcome.decision.reason
+
+    seen_only = structs.replace(LIMITS, listed=listed)
+    assert await reason(seen_only, [known]) == "live"
+    assert await reason(seen_only, [known, other]) == "listed"
+    changed = {**known, "function": {**known["function"], "description": "Now faster."}}
+    assert await reason(seen_only, [changed]) == "listed"
+    assert await reason(LIMITS, [other]) == "live", "a certificate about unseen tools too"
+    assert await reason(seen_only, [other], override="slm") == "override"

@@ -15,6 +15,7 @@ from deputize.router.request_limits import (
     facts_of,
     has_text,
     limits_of,
+    lists_unseen,
     only_llm_reason,
     outside,
     outside_of_call,
@@ -288,3 +289,13 @@ def _seconds(work: Any, n: int = 2000) -> float:
     for _ in range(n):
         work()
     return (time.perf_counter() - began) / n
+
+
+def test_a_request_that_lists_what_was_not_in_training_is_outside() -> None:
+    limits = structs.replace(LIMITS, listed=["a", "c", "e"])
+    assert not lists_unseen(limits, ["c", "a"]) and not lists_unseen(limits, [])
+    assert lists_unseen(limits, ["a", "b"]) and lists_unseen(limits, ["f"])
+    assert not lists_unseen(LIMITS, ["b"]), "any will do"
+    assert outside_of_call(limits, structs.replace(call(), listed=("a", "b"))) == "listed"
+    assert outside_of_call(limits, structs.replace(call(), listed=("a",))) is None
+    assert lists_unseen(structs.replace(LIMITS, listed=[]), ["a"])

@@ -87,3 +87,11 @@ def test_a_claim_about_right_answers_says_what_is_known_of_them() -> None:
     assert "the LLM alone on 7; a difference without a label counts against the specialist" in words
     drawn = LabelEvidence(n_labelled=90, n_served=80, at_random=True)
     assert "labelled calls were declared to be drawn at random" in claim(verdict, 0, labels=drawn)
+
+
+def test_a_claim_about_lists_says_which_of_both_it_is_about() -> None:
+    verdict = c.certify("not_worse_than_llm", np.full(100, 0.9), np.zeros(100), [0.5], 0.05, 0.05)
+    plain = claim(verdict, 0)
+    seen, both = claim(verdict, 0, n_unseen=0), claim(verdict, 0, n_unseen=70)
+    assert seen.startswith(plain) and "were in training as they stand; others go to the LLM." in seen
+    assert both.startswith(plain) and "70 of these calls had one, and the same holds of them alone." in both

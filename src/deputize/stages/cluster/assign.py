@@ -12,7 +12,7 @@ import msgspec
 
 from deputize.core.progress import Progress
 from deputize.core.records import Example, KeySpace, Request
-from deputize.core.signature import has_media, signature
+from deputize.core.signature import has_media, open_signature, signature
 from deputize.core.template_key import TemplateKeys
 from deputize.runner.base import NoWorkers, Runner, map_shards
 
@@ -110,6 +110,6 @@ def _why_no_key(request: Request, known: frozenset[str]) -> str:
     """The reason why a request has no template key."""
     if has_media(request):
         return "images or sound"
-    if signature(request) not in known:
+    if signature(request) not in known and open_signature(request) not in known:
         return VARYING_TOOLS
     return "its prompt has unknown lines or fits no branch clearly"

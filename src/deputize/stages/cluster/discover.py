@@ -11,7 +11,7 @@ import msgspec
 
 from deputize.core.progress import Progress, silent
 from deputize.core.records import DEFAULT_TENANT, BranchClassifier, Example, KeySpace
-from deputize.core.signature import has_media, signature
+from deputize.core.signature import OPEN, has_media, signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
 from deputize.stages.cluster.merge import FIXED_SHARE, Fragment, merge
@@ -26,6 +26,7 @@ from deputize.stages.cluster.recurring_lines import (
 )
 from deputize.stages.cluster.reply_profiles import profile, read_reply, same_kind
 from deputize.stages.cluster.semantic_split import is_heterogeneous, split_by_meaning
+from deputize.stages.cluster.varying_lists import pool_varying_lists
 
 CONFLICT = 0.02
 """From this share on, calls of another task under one template key count as a conflict."""
@@ -46,6 +47,8 @@ class FoundTask:
     """False for calls whose tools differ from call to call: no fixed signature leads to them."""
     split: bool = False
     """True for a part of a semantic split: a branch classifier leads to it."""
+    from_request: bool = False
+    """True where each request lists its own tools or reply schema, and they differ from call to call."""
 
 
 def find_tasks(
@@ -77,6 +80,7 @@ def find_tasks(
                 prompt_call(i, example, read_reply(example.response), splitter)
             )
         progress("reading prompts", i + 1, len(examples))
+    groups, pools = pool_varying_lists(groups)
     groups, varied = _separate_varying_tools(groups)
     found: list[FoundTask] = []
     keyspaces: list[KeySpace] = []
@@ -84,6 +88,13 @@ def find_tasks(
         progress("finding tasks", n, len(groups))
         empty = KeySpace(signature=sign, tenant=tenant)
         tasks, space = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
+        found.extend(tasks)
+        keyspaces.append(space)
+    for sign, calls in pools.items():
+        empty = KeySpace(signature=sign, tenant=tenant)
+        tasks, space = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
+        for task in tasks:
+            task.from_request = True
         found.extend(tasks)
         keyspaces.append(space)
     for sign, calls in varied.items():
@@ -138,7 +149,7 @@ def _tasks_of_signature(
     classifiers: dict[str, BranchClassifier] = {}
     for task in tasks:
         fragment = _as_fragment(task, space)
-        if not is_heterogeneous(fragment):
+        if empty.signature.startswith(OPEN) or not is_heterogeneous(fragment):
             out.append(task)
             continue
         parts, classifier = split_by_meaning(

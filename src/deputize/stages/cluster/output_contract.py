@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from deputize.core.contracts import (
     closed_labels,
     fence_of,
@@ -38,7 +40,11 @@ MOST_COPIED_PROSE = 0.1
 
 
 def infer_contract(
-    examples: Sequence[Example], min_origins: int = 1, *, log: Sequence[Example] | None = None
+    examples: Sequence[Example],
+    min_origins: int = 1,
+    *,
+    log: Sequence[Example] | None = None,
+    from_request: bool = False,
 ) -> Contract:
     """The output contract of the examples of one task.
 
@@ -49,26 +55,29 @@ def infer_contract(
         min_origins: labels, fields and tools that the replies to fewer data subjects have are left out: such a reply breaks
             the contract and is the LLM's to give.
         log: examples of all tasks, which show whether code uses what a field says; None: those of the task alone.
+        from_request: each request lists its own tools or reply schema, so that neither is part of the contract.
     """
     seen = _learnable(examples)
     called = [tool_calls_of(e.response) for e in seen]
     n_tool = sum(1 for calls in called if calls)
     if n_tool >= max(1.0, TOOL_SHARE * len(seen)):
-        return _tool_contract(seen, called, min_origins)
+        found = _tool_contract(seen, called, min_origins)
+        return structs.replace(found, tools=[], from_request=True) if from_request else found
     # what is said to a person at a site that otherwise speaks to code is left to the LLM
     code = [e for e in seen if e.audience != "human"] or seen
     may_defer = len(code) < len(seen)
     texts = [text_of(e.response) for e in code]
     objects = [parse_json_object(text) for text in texts]
-    found = [(e, value) for e, value in zip(code, objects, strict=True) if value is not None]
-    if found and len(found) >= JSON_SHARE * len(code):
+    pairs = [(e, value) for e, value in zip(code, objects, strict=True) if value is not None]
+    if pairs and len(pairs) >= JSON_SHARE * len(code):
         fences = Counter(
             fence_of(text) for text, value in zip(texts, objects, strict=True) if value is not None
         )
         episodes = EpisodeTexts(_learnable(log if log is not None else examples))
         return Contract(
             kind="json",
-            fields=_fields(found, min_origins, episodes),
+            fields=[] if from_request else _fields(pairs, min_origins, episodes),
+            from_request=from_request,
             may_defer=may_defer,
             fence=fences.most_common(1)[0][0],
         )

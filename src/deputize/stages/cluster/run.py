@@ -201,12 +201,13 @@ def _tasks(
         made = Task(
             id=task_id,
             name="",
-            contract=infer_contract(training, min_origins, log=seen),
+            contract=infer_contract(training, min_origins, log=seen, from_request=task.from_request),
             recipe=recipe_of(
                 training,
                 [task.variant[call.index] for call in task.members],
                 sorted(heads & set(fixed)),
                 min_origins,
+                with_list=task.from_request,
             ),
             keys=sorted(task.keys),
             site=sites[site].name if site in sites else site,

@@ -318,6 +318,10 @@ def _site_words(site: str) -> str:
 
 def answer_words(contract: Contract) -> str:
     """The answers of a task as a phrase that begins with a verb."""
+    if contract.from_request:
+        return (
+            "call a tool from the list given" if contract.kind == "tool_call" else "fill in the schema given"
+        )
     match contract.kind:
         case "label":
             return f"answer {_either(contract.labels)}" if _are_few(contract.labels) else _of_many(contract)

@@ -55,7 +55,12 @@ _DATED = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}:\d\d|\b(?:19|20)\d\d\b")
 
 
 def recipe_of(
-    examples: Sequence[Example], variants: Sequence[str], heads: Sequence[str], min_origins: int = 1
+    examples: Sequence[Example],
+    variants: Sequence[str],
+    heads: Sequence[str],
+    min_origins: int = 1,
+    *,
+    with_list: bool = False,
 ) -> PromptRecipe:
     """The recipe of a task's short prompt: its constant lines and its mode.
 
@@ -65,6 +70,7 @@ def recipe_of(
             is left out too.
         heads: the task's `Label:` heads.
         min_origins: a line that fewer data subjects have stays in the short prompt, however constant it is.
+        with_list: the tools or the reply schema of each request are a slot of its prompt.
     """
     step = max(1, len(examples) // SAMPLE)
     sample, keys = examples[::step], variants[::step]
@@ -100,6 +106,7 @@ def recipe_of(
         mode=mode,
         constant_lines=sorted(constant | {d for d in dated if len(_LETTERS.findall(d)) >= 3}),
         heads=sorted(heads),
+        with_list=with_list,
         max_chars=DIALOGUE_CHARS if mode == "dialogue" else PromptRecipe().max_chars,
     )
 

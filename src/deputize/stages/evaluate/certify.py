@@ -39,6 +39,7 @@ from deputize.stages.evaluate.claimed_loss import (
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
 from deputize.stages.evaluate.task_calls import TaskCalls
+from deputize.stages.evaluate.unseen_lists import OF_UNSEEN, of_unseen, passing_both
 from deputize.stages.evaluate.whole_episodes import WholeEpisodes
 
 MIN_SHARE = 0.05
@@ -77,6 +78,13 @@ class CalibrationResult:
     def units(self) -> Evaluation:
         """The units that were evaluated."""
         return self.evaluation.take(np.arange(self.n_units - self.n_not_evaluated))
+
+    @property
+    def unseen(self) -> CalibrationResult | None:
+        """The units alone that list what was not in training; None where there are none."""
+        units = of_unseen(self.units)
+        n_units = self.n_not_evaluated + (0 if units is None else len(units))
+        return None if units is None else replace(self, evaluation=units, n_units=n_units, whole=None)
 
 
 def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None = None) -> NDArray[np.int64]:
@@ -169,6 +177,8 @@ class CertificateAttempt:
     """Units for which the LLM was asked more than once."""
     labels: LabelEvidence | None = None
     """What is known of the right answers, where the claim is about them and was certified."""
+    n_unseen: int = 0
+    """Units with tools or schemas that were not in training, where the claim is about these too and was certified."""
 
     @property
     def threshold(self) -> float | None:
@@ -201,19 +211,22 @@ def attempt(
         served_limit: the loss to be claimed among the served calls; None: nothing is claimed of them.
         reference: the answers that the claim is about.
     """
-    calibration = result.evaluation
+    calibration, not_random = result.evaluation, reference.not_random
     n_repeated = int(np.isfinite(result.units.repeat_loss_N).sum())
     sequence = _test(result, grid_L, epsilon, delta, served_limit, reference)
+    part = result.unseen
+    alone = _test(part, grid_L, epsilon, delta, served_limit, reference) if part is not None else None
     share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
     if sequence.kind == "not_worse_than_repeats":  # an audit of such a route takes two answers of the LLM
         costs = replace(costs, audit_share=2 * costs.audit_share)
+    if alone is not None:
+        if alone.n_passed == 0:
+            reason = f"{OF_UNSEEN}: {words.refusal(alone)}{result.shortfall}"
+            return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
+        share_L = passing_both(sequence, alone, share_L)
     index = cert.cheapest(sequence, share_L, costs)
     if index is None or sequence.n_units == 0:
-        reason = (
-            words.refusal(sequence)
-            + result.shortfall
-            + (reference.not_random and f"; {reference.not_random}")
-        )
+        reason = words.refusal(sequence) + result.shortfall + (not_random and f"; {not_random}")
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
     if share_L[index] < MIN_SHARE:
         # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
@@ -232,10 +245,10 @@ def attempt(
     labels = None
     if sequence.kind == "not_worse_on_labels":
         threshold = float(sequence.thresholds_L[index])
-        labels = label_evidence(
-            result.units, threshold, at_random=reference.at_random, not_random=reference.not_random
-        )
-    return CertificateAttempt(sequence, index, share_L[index], "", n_repeated, labels)
+        at_random = reference.at_random
+        labels = label_evidence(result.units, threshold, at_random=at_random, not_random=not_random)
+    n_unseen = 0 if alone is None else alone.n_units
+    return CertificateAttempt(sequence, index, share_L[index], "", n_repeated, labels, n_unseen)
 
 
 def _costs_more(share: float, errors: float, route_usd: float, costs: CallCosts) -> str:
@@ -291,10 +304,8 @@ def _test(
 ) -> cert.SequenceTest:
     """The test of the grid on the units."""
     n_not_evaluated, units = result.n_not_evaluated, result.units
-    kind = kind_of(
-        units, by_labels=reference.by_labels, at_random=reference.at_random, judged=reference.judged
-    )
-    whole = result.whole
+    labels, random, judged = reference.by_labels, reference.at_random, reference.judged
+    kind, whole = kind_of(units, by_labels=labels, at_random=random, judged=judged), result.whole
     if whole is not None and epsilon in whole.bets and kind == "not_worse_than_llm":
         return whole.test(result.evaluation, epsilon, delta, served_limit)
     # what was to be tested and was not evaluated counts as served and wrong
@@ -367,9 +378,8 @@ def certificate_of(
         n_together: tasks whose claims hold at once; 0 where each holds by itself.
         judge: who judged the answers; None: they were compared.
     """
-    uncompared, units = specialist.contract.uncompared, units or UnitFacts()
-    sequence, index, threshold, p_value = made.sequence, made.index, made.threshold, made.p_value
-    if index is None or threshold is None or p_value is None:
+    units, sequence, index, threshold = units or UnitFacts(), made.sequence, made.index, made.threshold
+    if index is None or threshold is None or (p_value := made.p_value) is None:
         return None
     return Certificate(
         id=_id(sequence, specialist, config, threshold),
@@ -393,7 +403,7 @@ def certificate_of(
         ),
         n_served=int(sequence.n_served_L[index]),
         n_errors=int(sequence.n_errors_L[index]),
-        uncompared=uncompared,
+        uncompared=specialist.contract.uncompared,
         served_limit=sequence.served_limit,
         linked_by=units.linked_by,
         n_people=units.n_people,
@@ -401,6 +411,7 @@ def certificate_of(
         labels=made.labels,
         judge=judge,
         episodes=calibration.episode_bet(sequence),
+        n_unseen=made.n_unseen,
     )
 
 
@@ -412,6 +423,7 @@ class _ClaimFacts(UnitWords):
     uncompared: list[str]
     measures: list[str]
     labels: LabelEvidence | None
+    n_unseen: int | None
 
 
 def _claim_facts(
@@ -424,6 +436,7 @@ def _claim_facts(
         "uncompared": specialist.contract.uncompared,
         "measures": measures_of(specialist.contract),
         "labels": made.labels,
+        "n_unseen": made.n_unseen if specialist.contract.from_request else None,
     }
 
 

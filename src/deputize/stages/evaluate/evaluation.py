@@ -57,6 +57,8 @@ class Evaluation:
     """True where the call has a label, also one that cannot be read; an outcome is none. By default where the difference is known."""
     unjudged_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """True where a judge would have to compare the answers and did not; such an answer counts as wrong."""
+    unseen_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    """True for a call with a tool or a reply schema that was not in training, where the certificate is to be about such calls too."""
     call_ids: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """Digests of the answers; "" where there is none."""
@@ -66,8 +68,9 @@ class Evaluation:
             object.__setattr__(self, "label_difference_N", np.full(len(self.groups), np.nan))
         if self.has_label_N.size != len(self.groups):
             object.__setattr__(self, "has_label_N", np.isfinite(self.label_difference_N))
-        if self.unjudged_N.size != len(self.groups):
-            object.__setattr__(self, "unjudged_N", np.zeros(len(self.groups), dtype=bool))
+        for name in ("unjudged_N", "unseen_N"):
+            if getattr(self, name).size != len(self.groups):
+                object.__setattr__(self, name, np.zeros(len(self.groups), dtype=bool))
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -106,6 +109,7 @@ class Evaluation:
             label_difference_N=self.label_difference_N[positions],
             has_label_N=self.has_label_N[positions],
             unjudged_N=self.unjudged_N[positions],
+            unseen_N=self.unseen_N[positions],
             call_ids=[self.call_ids[i] for i in positions] if self.call_ids else [],
             answers=[self.answers[i] for i in positions] if self.answers else [],
         )
@@ -189,6 +193,7 @@ def compare(
         ),
         has_label_N=np.array([c.label is not None for c in calls], dtype=bool),
         unjudged_N=np.array([verdict is None for verdict in verdicts], dtype=bool),
+        unseen_N=np.array([c.is_unseen for c in calls], dtype=bool),
         call_ids=[c.call_id for c in calls],
         answers=[digest(answer) if answer is not None else "" for answer in answers],
     )

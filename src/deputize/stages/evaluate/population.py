@@ -29,8 +29,16 @@ from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.contracts import agree, answer_of, commonest_answer
 from deputize.core.records import Answer, Call, Example, Message, Request, RequestLimits, Split, Task
 from deputize.core.template_key import TemplateKeys
-from deputize.router.request_limits import RequestFacts, facts_of, limits_of, only_llm_reason, outside_of_call
+from deputize.router.request_limits import (
+    RequestFacts,
+    facts_of,
+    limits_of,
+    lists_unseen,
+    only_llm_reason,
+    outside_of_call,
+)
 from deputize.scoring.costs import Prices, Spend, spend_of
+from deputize.stages.evaluate.listed_in_training import ListedInTraining, is_about_unseen
 from deputize.stages.evaluate.unrouted_calls import UnroutedCalls
 from deputize.wire.chat_request import pinned_reason, request_of
 
@@ -67,6 +75,8 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     """What the LLM was cheaper by thanks to its provider's cache."""
     label: Message | None = None
     """The right answer where it is known."""
+    is_unseen: bool = False
+    """It lists a tool or a reply schema that was not in training, and its task's certificate is about such calls too."""
     is_llm_wrong: bool = False
     """It is known that the LLM's answer was wrong: the episode failed, and it has no other call."""
 
@@ -126,7 +136,9 @@ def asked_request(call: Call) -> Request | None:
     return request_of(chat, agent=call.agent, site=call.site)
 
 
-def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, prices: Prices) -> Population:
+def read_population(
+    raw: RawCalls, curated: Curated, discovered: Discovered, prices: Prices, *, least_unseen: int = 63
+) -> Population:
     """The population of every task, by one pass over the raw calls.
 
     Args:
@@ -134,8 +146,11 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         curated: their splits, those of withheld calls included.
         discovered: tasks, key spaces, and the calls filed by their de-identified request.
         prices: of the LLM's calls.
+        least_unseen: calibration groups from which a certificate is about tools and schemas too that were not in training
+            (listed_in_training).
     """
     places = _places(curated)
+    training = ListedInTraining(curated, discovered)
     tasks = {task.id: task for task in discovered.tasks}
     task_of_key = {key: task.id for task in discovered.tasks for key in task.keys}
     keys = TemplateKeys(discovered.keyspaces)
@@ -147,6 +162,7 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
     n_seen = 0
     for call in raw:
         unrouted.see(call)
+        training.see(call, asked_request)
         place = places.get(call.id)
         if place is None:
             continue
@@ -160,7 +176,8 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         if task is None:
             continue
         unrouted.belongs(call, task_id)
-        facts[task_id].append(facts_of(call, call.origin or place.group or place.episode or call.id))
+        subject = call.origin or place.group or place.episode or call.id
+        facts[task_id].append(facts_of(call, subject, training.listed(task_id, request)))
         is_commonest = agree(commonest[task_id], answer_of(call.response, task.contract), task.contract)
         calls_of[task_id].append(
             _population_call(
@@ -172,6 +189,8 @@ def read_population(raw: RawCalls, curated: Curated, discovered: Discovered, pri
         stays = [call.call_id not in beyond for call in calls]
         calls_of[id], facts[id] = list(compress(calls, stays)), list(compress(facts[id], stays))
     limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
+    for id, calls in calls_of.items():
+        limits[id], calls_of[id] = _by_lists(calls, facts[id], training.limited(id, limits[id]), least_unseen)
     within = {
         id: _judged_alone(_within(calls, facts[id], limits[id]), n_of_episode)
         for id, calls in calls_of.items()
@@ -186,6 +205,23 @@ def _limits(
         one for call, one in zip(calls, facts, strict=True) if call.is_asked and call.split == "calibration"
     ]
     return limits_of(calibration, min_origins)
+
+
+def _by_lists(
+    calls: list[PopulationCall], facts: Sequence[RequestFacts], limits: RequestLimits, least_unseen: int
+) -> tuple[RequestLimits, list[PopulationCall]]:
+    """(the limits, the calls with whether they list what was not in training), where the certificate is to be about such calls too."""
+    if limits.listed is None:
+        return limits, calls
+    unseen = [lists_unseen(limits, one.listed) for one in facts]
+    calibration = [
+        (c.group, u) for c, u in zip(calls, unseen, strict=True) if c.is_asked and c.split == "calibration"
+    ]
+    n_groups, n_unseen = len({g for g, _ in calibration}), len({g for g, u in calibration if u})
+    if not is_about_unseen(n_groups, n_unseen, least_unseen):
+        return limits, calls
+    flagged = [msgspec.structs.replace(c, is_unseen=u) for c, u in zip(calls, unseen, strict=True)]
+    return msgspec.structs.replace(limits, listed=None), flagged
 
 
 def _within(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -47,6 +47,7 @@ ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
 RACE_SHARE = 0.1
 """Part of the time budget for a race of several models, where one is held."""
+_NO_PROBE = TaskProbe(epsilon=0.0, linear_fits=False)
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
 
@@ -63,6 +64,14 @@ class PlannedMethod(Protocol):
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
         """Decides whether it is worth training for a task."""
         ...
+
+
+@runtime_checkable
+class ReadsLists(Protocol):
+    """A method for tasks whose requests list their own tools or reply schema; the others know one list only, that of training."""
+
+    @property
+    def reads_lists(self) -> bool: ...
 
 
 class Tuner(Protocol):
@@ -340,6 +349,9 @@ def _baselines(
         rows.append(_row("majority answer", "majority", most_common))
     if not methods:
         return rows, [], None
+    if contract.from_request:
+        able = [m for m in methods if isinstance(m, ReadsLists) and m.plan(task, _NO_PROBE).train]
+        return rows, [m.name for m in able], None
     schema = probe.schema_of(contract, pairs, least)
     fit_until = until.part(LINEAR_PART)
     found = (

@@ -7,8 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests import tiny_tasks
+from tests.simulated_lists import CONTRACT, RECIPE, TOOLS, call_of, example_of
 
-from deputize.core.artifacts import Selected
+from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
@@ -222,3 +223,18 @@ def test_a_race_decides_between_several_models_and_says_why_each_lost(
     by_probe = select_with(None)
     notes = {c.model: c.note for c in by_probe.candidates["label"]}
     assert all(notes[name] for name in config.models if name != by_probe.base_model)
+
+
+def test_a_task_whose_requests_list_their_own_tools_is_for_methods_that_read_lists(tiny: Tiny) -> None:
+    made = [example_of(call_of(i, TOOLS[:12]), "train" if i % 4 else "validation") for i in range(80)]
+    task = Task(id="t", name="call a tool", contract=CONTRACT, recipe=RECIPE, keys=["k"])
+    curated = Curated(examples=made, sites=[], n_calls=80, n_episodes=80, n_code_calls=80)
+    discovered = Discovered(tasks=[task], keyspaces=[], assignment={e.call_id: "t" for e in made})
+    config = Convert(models=(tiny[1],), minutes=2, explore=True)
+    found = stage.run(
+        curated, discovered, config, methods=find_methods(["auto"]), models_dir=tiny[0], progress=silent
+    )
+    assert found.plan["t"] == ["listed"] and found.refused == {}
+    others = find_methods(["linear", "lora"])
+    without = stage.run(curated, discovered, config, methods=others, models_dir=tiny[0], progress=silent)
+    assert without.plan["t"] == []

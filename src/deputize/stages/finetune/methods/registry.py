@@ -17,6 +17,7 @@ from deputize.stages.finetune.methods.encoder import ENCODER
 from deputize.stages.finetune.methods.frozen import FROZEN
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
+from deputize.stages.finetune.methods.listed import LISTED
 from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.methods.lora_from_head import LORA_FROM_HEAD
 from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
@@ -27,6 +28,7 @@ from deputize.stages.finetune.methods.token_distillation import TOKEN_DISTILLATI
 GROUP = "deputize.methods"
 OURS: tuple[Method, ...] = (
     LINEAR,
+    LISTED,
     FROZEN,
     ENCODER,
     LORA,
@@ -39,7 +41,7 @@ OURS: tuple[Method, ...] = (
     QLORA,
     FULL,
 )
-AUTO, AUTO_METHODS = "auto", ("linear", "frozen", "lora")
+AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora")
 """The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it has, that a cheaper one
 does not make unnecessary, and that the time allows; the report says why another was not. The others take longer, or need something that few
 logs hold."""

@@ -11,6 +11,7 @@ from deputize.stages.finetune.methods.registry import OURS, find_method, find_me
 def test_ours_are_in_order_of_cost() -> None:
     names = [
         "linear",
+        "listed",
         "frozen",
         "encoder",
         "lora",
@@ -25,7 +26,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 3 + [True] * 9
+    assert [m.tunes_base_model for m in OURS] == [False] * 4 + [True] * 9
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
@@ -33,12 +34,12 @@ def test_ours_are_in_order_of_cost() -> None:
 
 def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
     chosen = find_methods(["auto"])
-    assert [m.name for m in chosen] == ["linear", "frozen", "lora"]
+    assert [m.name for m in chosen] == ["linear", "listed", "frozen", "lora"]
     assert find_methods(["auto", "dora"]) == [*chosen, find_method("dora")]
 
 
 def test_an_unknown_one_is_named_with_those_there_are() -> None:
     with pytest.raises(
-        UsageError, match=r"'lorra'\. Known: auto, linear, frozen, encoder, lora, lora_from_head, "
+        UsageError, match=r"'lorra'\. Known: auto, linear, listed, frozen, encoder, lora, lora_from_head, "
     ):
         find_methods(["linear", "lorra"])
