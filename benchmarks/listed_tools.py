@@ -31,7 +31,7 @@ from deputize.pipeline.run import Run, newest_state
 def prepare(log: Path, out: Path, by: str, model: str, trials: int) -> int:
     """Writes the calls of a model's first trials, grouped by a field; how many there are.
 
-    A text that is asked with several lists is kept with the first of them: the log repeats some texts with dozens of lists, and all calls with one text
+    A text that is asked with several lists is kept with the first of them: the log repeats some texts with several lists, and all calls with one text
     count as one group, by whose size the calibration units would be thinned out.
     """
     n = 0
