@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from deputize.cli.settings_in_force import SettingInForce
 
 
 @click.group()
@@ -16,9 +21,17 @@ def config() -> None:
 
 
 @config.command()
+@click.option("--all", "with_defaults", is_flag=True, help="Settings that have their default too.")
 @pass_terminal
-def show(terminal: Terminal, /) -> None:
-    """Say whether config.toml is the one in force, since when and by whom, and which settings have changed."""
+def show(terminal: Terminal, /, with_defaults: bool) -> None:
+    """List the settings of config.toml, and say whether they are in force, since when and by whom, and which have changed.
+
+    Sensitive terms are counted, not shown. --json gives the defaults as well.
+    """
+    from deputize.cli.settings_in_force import settings_in_force
+    from deputize.files import read_toml
+
+    rows = settings_in_force(read_toml(terminal.home.config_path))
     settings = terminal.home.accepted_config
     digest, entry, in_force = settings.state()
     changed = () if in_force else settings.changed()
@@ -28,9 +41,17 @@ def show(terminal: Terminal, /) -> None:
         "since": entry.at if entry is not None else None,
         "by": entry.actor if entry is not None else None,
         "changed": list(changed),
+        "settings": [row._asdict() for row in rows],
     }
 
     def say() -> None:
+        shown = [row for row in rows if row.is_set or with_defaults]
+        if shown:
+            terminal.table(("setting", "value", ""), [_row(row) for row in shown])
+        else:
+            terminal.say(
+                f"{terminal.home.config_path} sets nothing: every setting has its default (--all lists them)."
+            )
         if entry is None:
             terminal.say("The settings have not been used yet.")
             return
@@ -41,6 +62,11 @@ def show(terminal: Terminal, /) -> None:
             terminal.say(f"The settings differ from those in force since {since}: {', '.join(changed)}.")
 
     terminal.result(document, say)
+
+
+def _row(row: SettingInForce) -> tuple[str, str, str]:
+    value = json.dumps(row.value, ensure_ascii=False)
+    return f"[{row.table}] {row.name}", value, "" if row.is_set else "default"
 
 
 @config.command()

@@ -9,12 +9,11 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from deputize.cli.settings_reference import TABLES
+from deputize.cli.settings_in_force import ALL_TABLES
 from deputize.core.errors import BadInput, DeputizeError
-from deputize.gateway.settings import GatewaySettings
 from deputize.home import Home
 
-_CHECKED: dict[str, type[BaseModel]] = {**TABLES, "gateway": GatewaySettings}
+_CHECKED = ALL_TABLES
 _OTHERS = ("audience", "retention", "processing")
 """Tables without a class of settings: lines of names that the user chooses, or of facts."""
 
