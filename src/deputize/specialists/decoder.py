@@ -24,6 +24,10 @@ from deputize.specialists.tuned_model import load_tuned_model, release_tuned_mod
 
 log = logging.getLogger("deputize.engine")
 
+DECODER_VERSION = 2
+"""Of the arithmetic from a prompt to an answer and its confidence (layers, attention, scores of tokens). It is raised with every change after
+which a bit of them may be another: certificates name it, and one of another version is refused like that of another engine."""
+
 
 class DecoderPredictor:
     """Predicts answers by decoding."""
@@ -66,7 +70,9 @@ class DecoderPredictor:
 
     @property
     def engine(self) -> str:
-        return self.base.engine
+        """The precision, the version of the decoder and whose layers read, as certificates name them."""
+        layers = "own layers" if self._is_stacked else "transformers"
+        return f"{self.base.engine}, decoder {DECODER_VERSION}, {layers}"
 
     @property
     def depends_on_batch(self) -> bool:

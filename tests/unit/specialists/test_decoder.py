@@ -16,7 +16,7 @@ from deputize.core.contracts import DEFER, agree, answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Contract, Field
 from deputize.locations import models_path
-from deputize.specialists import catalogue
+from deputize.specialists import catalogue, decoder
 from deputize.specialists.answer_schema import Slot
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.language_model import LanguageModel
@@ -71,6 +71,19 @@ def test_trials_and_company_change_nothing(base: LanguageModel, kind: str) -> No
         assert one.n_output_tokens == two.n_output_tokens == three.n_output_tokens
         assert one.raw_confidence.log_p == pytest.approx(two.raw_confidence.log_p, abs=1e-3)
         assert one.raw_confidence.log_p == pytest.approx(three.raw_confidence.log_p, abs=1e-3)
+
+
+def test_a_certificate_of_other_arithmetic_is_one_of_another_engine(
+    base: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = DecoderPredictor(base, "", form_of("line"), 256, 24)  # type: ignore[arg-type]
+    assert one.engine == f"local fp32 on cpu, decoder {decoder.DECODER_VERSION}, own layers"
+    monkeypatch.setattr(base.lm.config, "model_type", "gemma3_text")
+    other = DecoderPredictor(base, "", form_of("line"), 256, 24)  # type: ignore[arg-type]
+    assert other.engine == f"local fp32 on cpu, decoder {decoder.DECODER_VERSION}, transformers"
+    assert len({one.engine, other.engine, base.engine}) == 3, "a model's other specialists name no decoder"
+    monkeypatch.setattr(decoder, "DECODER_VERSION", decoder.DECODER_VERSION + 1)
+    assert other.engine.startswith(f"local fp32 on cpu, decoder {decoder.DECODER_VERSION}, ")
 
 
 def test_a_value_that_does_not_end_is_no_answer(base: LanguageModel) -> None:
