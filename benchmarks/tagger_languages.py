@@ -2,8 +2,9 @@
 
 For each language: the share of the characters of people's names that the standard detectors mask at level `standard`, without the
 default tagger, by the tagger alone, and together; the share of what they call a person that is one; and how many names stay wholly in
-clear. Other types that `covers` names are counted by the share of their characters that is masked. Lines of licences that weights may
-not learn from are measured too. Utterances of CLINC150 tell what is touched for nothing.
+clear. Other types that `covers` names are counted by the share of their characters that is masked; "numbers without a label" is the share
+of the replaced numbers of people's papers, files and cases that touch no label. Lines of licences that weights may not learn from are
+measured too. Utterances of CLINC150 tell what is touched for nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ from deputize.privacy.tagger.default.default_tagger import load_default_tagger
 POLICY = policy_of("standard")
 TYPES = {"PERSON": "PERSON", "ADDRESS": "STREET_ADDRESS", "ID": "NATIONAL_ID"}
 """Types of direct identifiers of the corpora, by the entity type that names them."""
+NUMBERS = frozenset(
+    [
+        "NATIONAL_ID",
+        "TAX_ID",
+        "PASSPORT",
+        "HEALTH_ID",
+        "MEDICAL_RECORD",
+        "POLICY_NUMBER",
+        "LICENSE_NUMBER",
+        "CASE_NUMBER",
+    ]
+)
+"""Entity types that a label ID stands for."""
 BATCH = 64
 
 
@@ -57,6 +71,7 @@ class LanguageCounts:
         self.gold: Counter[str] = Counter()
         self.masked: Counter[str] = Counter()
         self.called = self.right = self.names = self.in_clear = self.clean = self.touched = 0
+        self.numbers = self.no_numbers = 0
 
     def add(self, line: CorpusLine, found: Sequence[Span]) -> None:
         """Counts one line."""
@@ -70,6 +85,11 @@ class LanguageCounts:
                     called = {i for s in found if s.type == kind for i in range(s.start, s.end)}
                     self.called += len(called)
                     self.right += len(called & gold)
+        if "ID" in line.covers:
+            labelled = {i for s in line.sample.spans for i in range(s.start, s.end)}
+            numbers = [s for s in found if s.type in NUMBERS]
+            self.numbers += len(numbers)
+            self.no_numbers += sum(labelled.isdisjoint(range(s.start, s.end)) for s in numbers)
         names = [s for s in line.sample.spans if s.type == "PERSON"]
         self.names += len(names)
         self.in_clear += sum(hidden.isdisjoint(range(s.start, s.end)) for s in names)
@@ -86,6 +106,7 @@ class LanguageCounts:
             "clean lines touched": (self.touched, self.clean),
             "addresses": (self.masked["ADDRESS"], self.gold["ADDRESS"]),
             "ids": (self.masked["ID"], self.gold["ID"]),
+            "numbers without a label": (self.no_numbers, self.numbers),
         }
         return {name: round(part / whole, 4) for name, (part, whole) in shares.items() if whole}
 
@@ -106,13 +127,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ner"))
     parser.add_argument("--clean", type=Path, help="folder with CLINC150, for what is touched for nothing")
     parser.add_argument("--part", default="held out", choices=["held out", "validation"])
+    parser.add_argument("--languages", nargs="*", help="only these")
     parser.add_argument("--lines", type=int, default=600, help="of each language")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--card", action="store_true", help="write the figures into the card of the tagger")
     args = parser.parse_args(arguments)
     by_language: dict[str, list[CorpusLine]] = {}
     for line in read_corpus(args.data):
-        if line.part == args.part and "PERSON" in line.covers:
+        if (
+            line.part == args.part
+            and "PERSON" in line.covers
+            and line.language in (args.languages or [line.language])
+        ):
             by_language.setdefault(line.language, []).append(line)
     result: dict[str, dict[str, dict[str, float]]] = {}
     for name, scan in systems().items():

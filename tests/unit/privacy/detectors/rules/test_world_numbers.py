@@ -57,3 +57,70 @@ def test_found(text: str, value: tuple[str, str]) -> None:
 )
 def test_left(text: str) -> None:
     assert not {kind for kind, _ in found(text)} - {"DATE_TIME"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("NHC: 7904553.", ("MEDICAL_RECORD", "7904553")),
+        ("N.º de historia: 48/20931-B, alta", ("MEDICAL_RECORD", "48/20931-B")),
+        ("Nº historia clínica HC-2031-447 de hoy", ("MEDICAL_RECORD", "HC-2031-447")),
+        ("NASS: 31 40288173 05.", ("NATIONAL_ID", "31 40288173 05")),
+        ("CIPA: nhc-903517.", ("HEALTH_ID", "nhc-903517")),
+        ("Episodio: 6602918.", ("MEDICAL_RECORD", "6602918")),
+        ("Médico: A. B.  NºCol: 50 50 11873.", ("LICENSE_NUMBER", "50 50 11873")),
+        ("n.º de colegiado 28-28-60412", ("LICENSE_NUMBER", "28-28-60412")),
+        ("demanda (no 30112/07) contra", ("CASE_NUMBER", "30112/07")),
+        ("medical record no. 55-20-31", ("MEDICAL_RECORD", "55-20-31")),
+        ("patient ID: PT 440192", ("MEDICAL_RECORD", "PT 440192")),
+        ('{"nhc": "7904553"}', ("MEDICAL_RECORD", "7904553")),
+        ("application nos. 30112/07, 30119/07", ("CASE_NUMBER", "30119/07")),
+        ("Patientennummer: 0044-7719", ("MEDICAL_RECORD", "0044-7719")),
+        ("Versichertennummer: B481920375", ("HEALTH_ID", "B481920375")),
+        ("Aktenzeichen: 12 C 345/20", ("CASE_NUMBER", "12 C 345/20")),
+        ("Az. und Geschäftszeichen III ZR 88/21 vom", ("CASE_NUMBER", "III ZR 88/21")),
+        ("numéro de dossier : 2023/66104", ("MEDICAL_RECORD", "2023/66104")),
+        ("n° d'assuré 7718-2209", ("HEALTH_ID", "7718-2209")),
+        ("requête no 30112/07", ("CASE_NUMBER", "30112/07")),
+        ("número do prontuário: 883104", ("MEDICAL_RECORD", "883104")),
+        ("Processo nº 0001234-56.2020.8.26.0100", ("CASE_NUMBER", "0001234-56.2020.8.26.0100")),
+        ("numer ewidencyjny: 4471/2022", ("MEDICAL_RECORD", "4471/2022")),
+        ("nr polisy: 908 114 22", ("HEALTH_ID", "908 114 22")),
+        ("sygn. akt II CSK 413/18", ("CASE_NUMBER", "II CSK 413/18")),
+        ("Hasta dosya no: 2024-55103", ("MEDICAL_RECORD", "2024-55103")),
+        ("Dosya numarası: 771940", ("MEDICAL_RECORD", "771940")),
+        ("رقم الملف: 481920", ("MEDICAL_RECORD", "481920")),
+        ("رقم التأمين: 77-481920", ("HEALTH_ID", "77-481920")),
+        ("रोगी संख्या: 481920", ("MEDICAL_RECORD", "481920")),
+        ("बीमा संख्या: 77-481920", ("HEALTH_ID", "77-481920")),
+        ("病历号：0048192，患者", ("MEDICAL_RECORD", "0048192")),
+        ("住院号 ZY481920", ("MEDICAL_RECORD", "ZY481920")),
+        ("診察券番号：48-1920", ("MEDICAL_RECORD", "48-1920")),
+        ("被保険者番号は48192033", ("HEALTH_ID", "48192033")),
+    ],
+)
+def test_numbers_of_a_persons_files_are_found(text: str, value: tuple[str, str]) -> None:
+    assert value in found(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ticket no. 482193 is open",
+        "case number: 482193",
+        "booking reference: K7QX42",
+        "order id 4481920 and invoice no. 10023/24, 10024/24",
+        "numéro de commande : 2023/66104",
+        "número de pedido: 883104",
+        "historia de 25 años, episodio de 2019",
+        "numer zamówienia: 4471/2022",
+        "Sipariş no: 2024-55103",
+        "订单号：0048192",
+        "注文番号：48-1920",
+        "रसीद संख्या: 481920",
+        "application version 3.20/21",
+        "the patient took 1500 mg twice",
+    ],
+)
+def test_numbers_of_the_applications_own_are_left(text: str) -> None:
+    assert not {kind for kind, _ in found(text)} - {"DATE_TIME", "URL", "AGE"}
