@@ -56,6 +56,31 @@ def pack_adapter(layers: Sequence[Any], name: str) -> AdapterPack:
     )
 
 
+def random_pack(layers: Sequence[Any], rank: int, seed: int) -> AdapterPack:
+    """An adapter of small random weights for all projections, to try the arithmetic with; rank is that of a group."""
+    torch = torch_module()
+    random = torch.Generator().manual_seed(seed)
+
+    def weights(like_OI: Any, *shape: int) -> Any:
+        return (0.05 * torch.randn(1, *shape, generator=random)).to(
+            device=like_OI.device, dtype=like_OI.dtype
+        )
+
+    packed: list[dict[str, tuple[Any, Any] | None]] = []
+    for layer in layers:
+        groups: dict[str, tuple[Any, Any] | None] = {}
+        for group, paths in GROUPS.items():
+            modules = [layer.get_submodule(path) for path in paths]
+            bases = [getattr(module, "base_layer", module).weight for module in modules]
+            n_outputs = sum(base_OI.shape[0] for base_OI in bases)
+            groups[group] = (
+                weights(bases[0], bases[0].shape[1], rank),
+                weights(bases[0], rank, n_outputs),
+            )
+        packed.append(groups)
+    return AdapterPack(packed)
+
+
 def _packed(layer: Any, paths: Sequence[str], name: str) -> tuple[Any, Any] | None:
     """The projections of a group side by side: ranks one after the other, each with outputs of its own."""
     torch = torch_module()

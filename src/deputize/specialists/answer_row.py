@@ -80,6 +80,7 @@ class AnswerRow:
 
     def trial(self, most: int) -> list[int]:
         """Tokens that follow where the prompt, or a value written before, last reads as this one does so far; none inside a decision."""
+        most = min(most, self._room)
         if most < 1 or self.choices is not None or self.slot is None or not self.ids:
             return []
         # one token alone says more of a value's form than of its content
@@ -94,6 +95,11 @@ class AnswerRow:
                     if source[at : at + n] == tail:
                         return self._until_break(source[at + n : at + n + most])
         return []
+
+    @property
+    def _room(self) -> int:
+        """Tokens that the model can read beyond those of the prompt and of the answer so far."""
+        return max(0, self.rules.base.context - len(self.prompt) - self.n_out)
 
     def _until_break(self, follows: Sequence[int]) -> list[int]:
         newline = self.rules.base.newline
@@ -155,14 +161,16 @@ class AnswerRow:
         if token != base.newline:
             self.ids.append(token)
             self.choices = self.choices[token] if self.choices is not None else None
-            if len(self.ids) >= self.rules.max_slot_tokens and self.choices is None:
-                self.cut, self.slot = True, None
-            return
-        if self.slot is not None and self.slot.role != "decision":
-            self.rules.recent.appendleft(self.ids)
-        text = base.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
-        self.builder.put(text.removeprefix(" "))
-        self._next_slot()
+            is_too_long = len(self.ids) >= self.rules.max_slot_tokens and self.choices is None
+        else:
+            if self.slot is not None and self.slot.role != "decision":
+                self.rules.recent.appendleft(self.ids)
+            text = base.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
+            self.builder.put(text.removeprefix(" "))
+            self._next_slot()
+            is_too_long = False
+        if self.slot is not None and (is_too_long or self._room == 0):
+            self.cut, self.slot = True, None
 
     def _next_slot(self) -> None:
         self.slot, self.ids = self.builder.slot(), []

@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from deputize.specialists.adapter_pack import AdapterPack, AdapterPlaces, joined, pack_adapter, why_no_pack
+from deputize.specialists.adapter_pack import (
+    AdapterPack,
+    AdapterPlaces,
+    joined,
+    pack_adapter,
+    random_pack,
+    why_no_pack,
+)
 from deputize.specialists.torch_runtime import torch_module
 
 BLOCK = 64
@@ -187,23 +194,48 @@ class LlamaStack:
 
     @cached_property
     def is_the_same_in_company(self) -> bool:
-        """True where a trial on this machine gives the same bits for tokens alone, in company, and after a prefix that is in the cache."""
+        """True where a trial on this machine gives the same bits for tokens alone, in company, and after a prefix that is in the cache:
+        with and without adapters, on one thread and on as many as are set now, which the worker changes between."""
         torch = torch_module()
         random = torch.Generator().manual_seed(0)
         rows = [
             torch.randint(0, self.lm.config.vocab_size, (n,), generator=random).tolist()
             for n in (3, 17, 40, 5, 23, 9)
         ]
+        one, two = (random_pack(self.layers, rank, rank) for rank in (8, 24))
+        most = torch.get_num_threads()
+        try:
+            return all(
+                self._is_same(rows, packs, sorted({1, most})) for packs in ([None] * 6, [one, two] * 3)
+            )
+        finally:
+            torch.set_num_threads(most)
+
+    def _is_same(
+        self, rows: Sequence[list[int]], packs: Sequence[AdapterPack | None], threads: Sequence[int]
+    ) -> bool:
+        torch = torch_module()
+        head = self.lm.get_output_embeddings().weight
         with torch.inference_mode():
-            alone = [self.read([row], KeyValueCache(self), [None]) for row in rows]
-            cache = KeyValueCache(self)
-            together = self.read(rows, cache, [None] * len(rows)).split([len(row) for row in rows])
-            cache.lengths = [len(row) - 2 for row in rows]
-            after = self.read([row[-2:] for row in rows], cache, [None] * len(rows)).split(2)
-        return all(
-            torch.equal(one, two) and torch.equal(one[-2:], three)
-            for one, two, three in zip(alone, together, after, strict=True)
-        )
+            torch.set_num_threads(threads[0])
+            alone = [
+                self.read([row], KeyValueCache(self), [pack]) for row, pack in zip(rows, packs, strict=True)
+            ]
+            lasts_BH = torch.stack([one[-1] for one in alone])
+            scores_1V = linear(lasts_BH[:1], head)
+            for n_threads in threads:
+                torch.set_num_threads(n_threads)
+                cache = KeyValueCache(self)
+                together = self.read(rows, cache, packs)
+                cache.lengths = [len(row) - 2 for row in rows]
+                after = self.read([row[-2:] for row in rows], cache, packs)
+                if not (
+                    torch.equal(together, torch.cat(alone))
+                    and torch.equal(after, torch.cat([one[-2:] for one in alone]))
+                    and torch.equal(linear(lasts_BH, head)[:1], scores_1V)
+                ):
+                    return False
+        return True
 
 
 class _Pass:

@@ -67,3 +67,19 @@ def test_a_trial_is_also_looked_for_in_values_written_before(base: LanguageModel
     second = AnswerRow(rules, [3])
     second.accept([], states[:1])
     assert second.trial(8) == written[1:-1] and second.trial(1) == written[1:2]
+
+
+def test_an_answer_ends_where_the_model_can_read_no_further(
+    base: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema = learn_schema(Contract(kind="text"), ["a b"])
+    code = base.ids("LH-12345")
+    prompt = [7, *code]
+    monkeypatch.setattr(base, "context", len(prompt) + 3)
+    row = AnswerRow(AnswerRules(base, schema, 24, write_free_slots=True), prompt)
+    row._append(code[0])
+    assert row.trial(8) == code[1:3], "nothing beyond the last place is tried"
+    row._append(code[1])
+    assert row.slot is not None
+    row._append(code[2])
+    assert row.slot is None and row.prediction().answer is None

@@ -12,6 +12,8 @@ from deputize.specialists.serving.frames import PredictReply, PredictRequest
 WINDOW_S = 0.003
 """How long the first request of a batch waits for company."""
 MAX_BATCH = 32
+MAX_WAITING = 4096
+"""Requests that wait at once; a further one is refused, so that the LLM answers at once instead of after a time limit."""
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Batcher:
     """Requests waiting for the model thread; the oldest decides which specialist is next."""
 
     max_batch: int = MAX_BATCH
+    max_waiting: int = MAX_WAITING
     window_s: float = WINDOW_S
     clock: Callable[[], float] = time.monotonic
     _waiting: list[Pending] = field(default_factory=list)
@@ -38,10 +41,15 @@ class Batcher:
     _closed: bool = False
 
     def put(self, pending: Pending) -> None:
-        """Adds a request."""
+        """Adds a request; refuses it where too many wait."""
         with self._changed:
-            self._waiting.append(pending)
-            self._changed.notify()
+            if len(self._waiting) >= self.max_waiting:
+                self._drop_overdue()
+            if len(self._waiting) < self.max_waiting:
+                self._waiting.append(pending)
+                self._changed.notify()
+                return
+        pending.reply(PredictReply(id=pending.ask.id, error="too many requests wait for specialists"))
 
     def close(self) -> None:
         """Lets `take` return [] once nothing waits."""
@@ -67,8 +75,7 @@ class Batcher:
                 end = self.clock() + self.window_s
                 while len(self._waiting) < self.max_batch and (left := end - self.clock()) > 0:
                     self._changed.wait(left)
-            now = self.clock()
-            self._waiting = [p for p in self._waiting if p.due > now]
+            self._drop_overdue()
             if not self._waiting:
                 return []
             name = self._waiting[0].ask.specialist
@@ -80,13 +87,19 @@ class Batcher:
     def next_name(self) -> str:
         """The specialist that the oldest waiting request is for; "" where none waits."""
         with self._changed:
+            self._drop_overdue()
             return self._waiting[0].ask.specialist if self._waiting else ""
 
     def take_next(self, name: str, most: int) -> list[Pending]:
         """The oldest requests as far as they are all for one specialist, at most so many; [] where the next is for another."""
         with self._changed:
+            self._drop_overdue()
             n = 0
             while n < min(most, len(self._waiting)) and self._waiting[n].ask.specialist == name:
                 n += 1
             batch, self._waiting = self._waiting[:n], self._waiting[n:]
             return batch
+
+    def _drop_overdue(self) -> None:
+        now = self.clock()
+        self._waiting = [p for p in self._waiting if p.due > now]

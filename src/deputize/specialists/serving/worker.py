@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -88,7 +90,7 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
         if len(batch) > 1 and isinstance(specialist, AnswersOneByOne) and specialist.one_by_one:
             # none waits for those behind it, and what nobody waits for any more is not computed
             for pending in batch:
-                if pending.due > time.monotonic():
+                if _is_waited_for(pending):
                     answer([pending], cache)
             return
         predictions = specialist.predict([p.ask.request for p in batch])
@@ -125,8 +127,11 @@ def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batc
         while more or len(writing):
             if more:
                 open_ |= {id(pending): pending for pending in more}
-                writing.add([_joining(pending, cache, open_) for pending in more])
+                joining = (_joining(pending, cache, open_) for pending in more)
+                writing.add([one for one in joining if one is not None])
             writing.step()
+            for key in [key for key, pending in open_.items() if not _is_waited_for(pending)]:
+                del open_[key]
             name = queue.next_name()
             joins = name and _base_of(name, cache)[0] is base
             more = queue.take_next(name, queue.max_batch - len(writing)) if joins else []
@@ -134,7 +139,12 @@ def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batc
         # the edge of the worker: each request is tried alone
         log.exception("%d answers of %s failed together", len(open_), batch[0].ask.specialist)
         for pending in list(open_.values()):
-            answer([pending], cache)
+            if _is_waited_for(pending):
+                answer([pending], cache)
+
+
+def _is_waited_for(pending: Pending) -> bool:
+    return pending.due > time.monotonic()
 
 
 def _base_of(name: str, cache: SpecialistCache) -> tuple[object | None, WritesJointly | None]:
@@ -149,16 +159,23 @@ def _base_of(name: str, cache: SpecialistCache) -> tuple[object | None, WritesJo
     return base, specialist if base is not None else None
 
 
-def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]) -> object:
-    """The answer to a request, as it joins others; its reply is sent once it is complete."""
-    specialist = cache.get(pending.ask.specialist)
-    assert isinstance(specialist, WritesJointly)
+def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]) -> object | None:
+    """The answer to a request, as it joins others; its reply is sent once it is complete. None: it was answered alone."""
 
     def told(prediction: Prediction) -> None:
-        del open_[id(pending)]
+        open_.pop(id(pending), None)
         pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
 
-    return specialist.to_write(pending.ask.request, told, lambda: pending.due > time.monotonic())
+    try:
+        specialist = cache.get(pending.ask.specialist)
+        assert isinstance(specialist, WritesJointly)
+        return specialist.to_write(pending.ask.request, told, lambda: _is_waited_for(pending))
+    except Exception:
+        # a prompt that cannot be read must not cost the others what is written of theirs; it is tried alone
+        log.exception("a request for %s cannot join others", pending.ask.specialist)
+        open_.pop(id(pending), None)
+        answer([pending], cache)
+        return None
 
 
 def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
@@ -295,15 +312,20 @@ async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> No
         def reply(one: PredictReply) -> None:
             loop.call_soon_threadsafe(send, one)
 
+        # those that were answered, or are overdue and dropped, leave it by themselves
+        asked: WeakValueDictionary[int, Pending] = WeakValueDictionary()
         try:
             while (ask := await read(reader, PredictRequest)) is not None:
                 if not ask.specialist:
                     send(PredictReply(id=ask.id, error="it is there"))
                     continue
-                queues.put(Pending(ask, time.monotonic() + ask.within_s, reply))
+                asked[ask.id] = pending = Pending(ask, time.monotonic() + ask.within_s, reply)
+                queues.put(pending)
         except BadInput as error:
             log.error("a connection is closed: %s", error)
         finally:
+            for pending in list(asked.values()):
+                pending.due = -math.inf  # who asked is gone
             writer.close()
 
     socket.unlink(missing_ok=True)

@@ -57,3 +57,18 @@ def test_the_next_requests_are_taken_as_far_as_they_are_for_one_specialist() -> 
     assert [p.ask.id for p in batcher.take_next("a", 1)] == [0]
     assert [[p.ask.id for p in batcher.take_next(name, 9)] for name in ("a", "b", "a")] == [[1], [2], [3]]
     assert batcher.next_name() == ""
+
+
+def test_who_joins_later_is_waited_for_and_what_waits_is_bounded() -> None:
+    clock, told = Clock(), list[PredictReply]()
+    batcher = Batcher(window_s=0, max_waiting=2, clock=clock)
+    for number, due in enumerate((5, 50, 50)):
+        batcher.put(pending(number, "a", told, due=due))
+    assert [(one.id, one.prediction) for one in told] == [(2, None)] and "too many" in told[0].error
+    clock.now = 10
+    batcher.put(pending(3, "a", told, due=50))
+    assert len(told) == 1, "the first is overdue: its place is free"
+    clock.now = 40
+    batcher.put(pending(4, "a", told, due=50))
+    clock.now = 60
+    assert batcher.next_name() == "" and batcher.take_next("a", 9) == []

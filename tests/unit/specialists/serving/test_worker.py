@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
 from deputize.specialists.predictor import load, unload
 from deputize.specialists.serving.batcher import Batcher, Pending
-from deputize.specialists.serving.frames import PredictReply, PredictRequest
+from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack
 from deputize.specialists.serving.worker import (
     RequestQueues,
     SpecialistCache,
@@ -24,6 +25,7 @@ from deputize.specialists.serving.worker import (
     answer_jointly,
     routed,
     run_models,
+    serve,
 )
 
 
@@ -155,6 +157,23 @@ def test_an_unreadable_route_file_preloads_nothing(tmp_path: Path, text: str) ->
     assert routed(tmp_path) == []
 
 
+async def test_nothing_is_answered_for_a_connection_that_is_gone(tmp_path: Path) -> None:
+    queues, ended, told = RequestQueues(home_with(tmp_path, "s")), asyncio.Event(), list[PredictReply]()
+    serving = asyncio.create_task(serve(tmp_path / "w.sock", queues, ended))
+    while not (tmp_path / "w.sock").exists():
+        await asyncio.sleep(0.01)
+    _, writer = await asyncio.open_unix_connection(str(tmp_path / "w.sock"))
+    writer.write(pack(pending(1, "s", told).ask))
+    async with asyncio.timeout(5):
+        while queues.slow.next_name() != "s":
+            await asyncio.sleep(0.01)
+        writer.close()
+        while queues.slow.next_name() == "s":
+            await asyncio.sleep(0.01)
+    ended.set()
+    await serving
+
+
 class Halves(Echo):
     """Answers even ones at once."""
 
@@ -241,3 +260,24 @@ def test_answers_of_two_specialists_are_written_together_and_latecomers_join(
     for reply in told:
         assert reply.prediction is not None and reply.prediction.answer == alone[reply.id].answer
         assert reply.prediction.confidence == pytest.approx(alone[reply.id].confidence, abs=1e-4)
+
+
+def test_one_prompt_that_cannot_be_read_costs_no_other_its_place(
+    tiny: tuple[Path, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny_specialist.make(tiny, tmp_path / "values", "decoder", "values")
+    cache = SpecialistCache(tmp_path, lambda folder: load(folder, tiny[0]), unload)
+    requests = tiny_specialist.requests(3, "values")
+    bad = Request(messages=[{"role": "user", "content": "half a pair \ud800"}], site="x")
+    one = cache.get("values")
+    alone = [found.answer for request in requests for found in one.predict([request])]
+    told = list[PredictReply]()
+    batch = [
+        Pending(PredictRequest(id=n, specialist="values", request=request), math.inf, told.append)
+        for n, request in enumerate([requests[0], bad, *requests[1:]])
+    ]
+    answer_jointly(batch, cache, Batcher(window_s=0))
+    assert "failed together" not in caplog.text
+    by_id = {reply.id: reply for reply in told}
+    assert len(told) == 4 and by_id[1].prediction is None and "failed" in by_id[1].error
+    assert [by_id[n].prediction.answer for n in (0, 2, 3)] == alone  # type: ignore[union-attr]
