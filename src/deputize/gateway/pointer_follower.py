@@ -75,9 +75,14 @@ class PointerFollower:
             await self._look(published)
 
     async def _look(self, published: PublishedHome) -> None:
-        await self._take_over(published)
+        try:
+            await self._take_over(published)
+            self._metrics.set("deputize_pointer_version", await asyncio.to_thread(lambda: published.version))
+        except (
+            Exception
+        ):  # whatever it is, a gateway that looks no more would refuse API keys until it is started again
+            log.exception("what was published could not be taken up")
         self._metrics.set("deputize_pointer_age", self.age_s)
-        self._metrics.set("deputize_pointer_version", published.version)
 
     async def _take_over(self, published: PublishedHome) -> None:
         began = self._clock_s()
@@ -85,9 +90,6 @@ class PointerFollower:
             is_new = await asyncio.to_thread(published.look)
         except DeputizeError as error:
             self._say(str(error))
-            return
-        except Exception:
-            log.exception("the pointer could not be read")
             return
         self._read_at = began
         if self._said:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from tests.unit.gateway.stubs import live_route
@@ -60,5 +61,38 @@ async def test_what_cannot_be_read_for_too_long_is_not_known(tmp_path: Path) -> 
     (tmp_path / "away").rename(tmp_path / "shared")
     async with asyncio.timeout(10):
         while not follower.knows_keys():
+            await asyncio.sleep(0.01)
+    await follower.stop()
+
+
+async def test_a_gateway_goes_on_looking_whatever_goes_wrong(tmp_path: Path) -> None:
+    taken_up = asyncio.Event()
+
+    async def on_news() -> None:
+        if not taken_up.is_set():
+            taken_up.set()
+            raise OSError(24, "Too many open files")
+
+    home = Home(tmp_path / "home", environ={})
+    home.path.mkdir()
+    home.config_path.write_text(f'[objects]\nurl = "file://{tmp_path}/shared"\n')
+    write_routes(home.routes_path, RouteFile(run_id="1", routes=[live_route()]), home.routes_seal)
+    home.path.rename(tmp_path / "first")
+    joins = Home(tmp_path / "joins", environ={})
+    shutil.copytree(tmp_path / "first" / "keys", joins.keys_path)
+    shutil.copy(tmp_path / "first" / "config.toml", joins.config_path)
+    settings, metrics = ObjectsSettings(url="file://x", poll_s=0.01, max_age_s=0.5), Metrics()
+    follower = PointerFollower(joins.published, settings, on_news, metrics)
+    await follower.start()
+    assert taken_up.is_set()
+    log = joins.path / "audit.log"
+    log.rename(tmp_path / "kept")
+    log.mkdir()  # it cannot be read
+    async with asyncio.timeout(10):
+        while follower.knows_routes():
+            await asyncio.sleep(0.01)
+        log.rmdir()
+        (tmp_path / "kept").rename(log)
+        while not follower.knows_routes():
             await asyncio.sleep(0.01)
     await follower.stop()

@@ -142,8 +142,7 @@ class PublishedHome:
         blob = self.bucket.read(pointer_name(version)) if version else None
         if blob is not None and digest(blob) == sha256:
             return opened_pointer(blob, version, self._keyring), sha256
-        names = [name for name in self.bucket.names(POINTERS) if name.isdecimal()]
-        newest = int(names[-1]) if names else 0
+        newest = max(self._versions(), default=0)
         if not version and not newest:
             raise StoreError(
                 f"Nothing is published in {self.bucket.address} yet: `deputize publish` does so on the home with the routes."
@@ -152,24 +151,35 @@ class PublishedHome:
             there = f"its newest version is {newest}" if blob is None else f"version {version} is another one"
             raise Tampered(
                 f"The pointer in {self.bucket.address} was rolled back: {there}, and this home knows {version}. Nothing of it is "
-                "used. Put the newest pointers back, or publish to a new address."
+                "used. Put the newest pointers back, or begin again from the home that knows the newest version: "
+                "deputize publish --begin-again"
             )
-        blob = self.bucket.read(pointer_name(newest))
+        return self._opened(newest)
+
+    def _opened(self, version: int) -> tuple[VersionPointer, str]:
+        blob = self.bucket.read(pointer_name(version))
         if blob is None:
             raise StoreError(f"{self.bucket.address} is changing; try again.")
-        return opened_pointer(blob, newest, self._keyring), digest(blob)
+        return opened_pointer(blob, version, self._keyring), digest(blob)
+
+    def _versions(self) -> list[int]:
+        return [int(name) for name in self.bucket.names(POINTERS) if name.isdecimal()]
 
     def _catch_up(self) -> bool:
         """Takes over the newest version, inside the lock; True where it changed anything here."""
         known = self._noted()
+        pointer, sha256 = self._newest(known)
         for _ in range(_ATTEMPTS):
-            pointer, sha256 = self._newest(known)
             found = get_state(pointer.state, self.bucket, self._keyring)
             if found is not None:
                 state = found
                 break
+            # either a newer version came meanwhile, or this pointer was left over and those after it are deleted
+            pointer, sha256 = self._opened(max(self._versions(), default=0))
         else:
             raise StoreError(f"The state of version {pointer.version} in {self.bucket.address} is gone.")
+        if pointer.version < known[0]:
+            raise StoreError(f"{self.bucket.address} is changing; try again.")
         self._base, self._state = pointer, state
         is_new = pointer.version > known[0]
         changed = self._install(state, is_first=not known[0])
@@ -260,16 +270,21 @@ class PublishedHome:
 
     # --- publishing ---
 
-    def change(self, work: Callable[[], T]) -> T:
+    def change(self, work: Callable[[], T], *, begins_again: bool = False) -> T:
         """Does `work`, which publishes once and writes here afterwards, on top of the newest version; again where another home
         was faster.
+
+        Args:
+            work: the change.
+            begins_again: where no version is there, this home's own files are what it is made on top of, although there
+                were versions before.
 
         Raises:
             StoreError, Tampered: as `look`, or from `work`; what it was to change is unchanged.
         """
         with locked(self._home / "published"):
             for _ in range(_ATTEMPTS):
-                self._catch_up_or_begin()
+                self._catch_up_or_begin(begins_again)
                 self._published = None
                 try:
                     done = work()
@@ -282,18 +297,22 @@ class PublishedHome:
                 return done
         raise StoreError(f"Other homes publish to {self.bucket.address} all the time; try again.")
 
-    def _catch_up_or_begin(self) -> None:
-        if not self.version and not self.bucket.names(POINTERS):
-            self._base = VersionPointer()
+    def _catch_up_or_begin(self, begins_again: bool) -> None:
+        if (begins_again or not self.version) and not self._versions():
+            # numbers go on, and the next pointer names the last one known: homes that know as much follow without a word
+            self._base = VersionPointer(version=self.version)
             self._state = PublishedState(
                 routes=_bytes_of(self._routes_path) or b"", keys=_bytes_of(self._keys_path) or b""
             )
             return
         self._catch_up()
 
-    def publish_missing(self) -> int:
+    def publish_missing(self, *, begins_again: bool = False) -> int:
         """Publishes what this home has and the newest version lacks: everything for the first time, else specialists whose files
-        were not there when their routes were published.
+        were not there when their routes were published, or whose objects are gone.
+
+        Args:
+            begins_again: everything also where an object store that had versions has none any more, or the address is another.
 
         Returns:
             The newest version.
@@ -303,10 +322,18 @@ class PublishedHome:
         """
 
         def work() -> int:
-            is_missing = self._folders(self._state).keys() - self._state.folders.keys()
-            return self.publish() if is_missing or not self._base.version else self._base.version
+            there = {f"{OBJECTS}/{name}" for name in self.bucket.names(OBJECTS)}
+            whole = {
+                name: files
+                for name, files in self._state.folders.items()
+                if all(found.name in there for found in files.values())
+                or _bytes_of(self._home / name / CARD) is None
+            }
+            self._state = msgspec.structs.replace(self._state, folders=whole)
+            is_missing = self._folders(self._state).keys() - whole.keys()
+            return self.publish() if is_missing or not self._base.state.name else self._base.version
 
-        return self.change(work)
+        return self.change(work, begins_again=begins_again)
 
     def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
         """Publishes the next version, inside `change`; what is not given stays as it is.
@@ -380,8 +407,10 @@ class PublishedHome:
         there = {f"{OBJECTS}/{name}" for name in self.bucket.names(OBJECTS)}
         for name in dropped | {name for name in there - wanted if age_s(name) > _ORPHAN_S}:
             self.bucket.remove(name)
-        if pointer.version > KEPT_POINTERS:
-            self.bucket.remove(pointer_name(pointer.version - KEPT_POINTERS))
+        # all of them, for a publisher that was killed before it came here has left one
+        for version in self._versions():
+            if version <= pointer.version - KEPT_POINTERS:
+                self.bucket.remove(pointer_name(version))
 
 
 def specialists_of(file: RouteFile) -> list[str]:

@@ -16,6 +16,7 @@ def test_a_folder_keeps_objects_and_writes_a_name_once(tmp_path: Path) -> None:
     assert bucket.address == f"file://{tmp_path}/a b"
     assert bucket.read("p/1") is None and bucket.names("p") == []
     assert bucket.create("p/1", b"one") and not bucket.create("p/1", b"two")
+    assert bucket.create("p/1", b"one"), "its own write, whose answer was lost"
     assert bucket.read("p/1") == b"one"
     (tmp_path / "file").write_bytes(b"three")
     bucket.put_file(tmp_path / "file", "p/2")

@@ -199,6 +199,64 @@ def test_a_history_that_was_begun_again_is_refused(tmp_path: Path) -> None:
         look(other)
 
 
+def test_a_history_goes_on_at_a_new_address_where_a_person_says_so(tmp_path: Path) -> None:
+    one, other, third = homes(tmp_path, 3)
+    a_specialist(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and look(third)
+    close(one)
+    assert look(other), "the third is one version behind"
+    for n in range(3):
+        (tmp_path / f"home{n}" / "config.toml").write_text(f'[objects]\nurl = "file://{tmp_path}/new"\n')
+    one, other, third = (Home(tmp_path / f"home{n}", environ={}) for n in range(3))
+    assert one.published is not None and other.published is not None
+    with pytest.raises(Tampered, match="deputize publish --begin-again"):
+        one.published.publish_missing()
+    assert one.published.publish_missing(begins_again=True) == 3
+    assert look(other) and look(third) and states(third) == ["closed"]
+    assert other.published.fetch() == [live_route().specialist], "everything was sent again"
+    assert one.published.publish_missing(begins_again=True) == 3, "what is there is never begun again"
+
+
+def test_objects_that_are_gone_are_sent_again(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    folder = a_specialist(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and one.published is not None and other.published is not None
+    assert one.published.publish_missing() == 1
+    objects = tmp_path / "shared" / "objects"
+    before = set(objects.iterdir())
+    close(one)
+    for kept in before & set(objects.iterdir()):  # all but the state
+        kept.unlink()
+    assert look(other)
+    with pytest.raises(StoreError, match="does not hold objects/"):
+        other.published.fetch()
+    assert other.published.publish_missing() == 2, "who has no copy changes nothing"
+    assert one.published.publish_missing() == 3 and look(other)
+    assert other.published.fetch() == [live_route().specialist]
+    assert (other.path / folder.relative_to(one.path) / CARD).exists()
+
+
+def test_a_pointer_that_was_left_over_leads_nobody_astray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other)
+    for _ in range(4):
+        close(one)
+    pointers = tmp_path / "shared" / "pointers"
+    left_over = (pointers / "000000000002").read_bytes()
+    for version in (3, 4):
+        (pointers / f"{version:012d}").unlink()
+    assert look(other) and other.published is not None and other.published.version == 5
+    monkeypatch.setattr(published_home, "KEPT_POINTERS", 3)
+    (pointers / "000000000002").write_bytes(left_over)
+    close(one)
+    assert sorted(p.name for p in pointers.iterdir()) == ["000000000005", "000000000006"]
+
+
 def test_a_home_that_was_away_for_long_reads_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
