@@ -4,6 +4,7 @@
 --only simulated   the same over simulated logs whose truth is known
 --only labels      the same where the right answers of some calls are known
 --only episodes    the same where episodes have several calls, beside the test of one call of each
+--only border      tests of whole episodes and of one call of each where the true loss is just what may not be reached
 --only repeated    the same over five tasks at once, and over ten runs of a growing log
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
@@ -17,13 +18,24 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from benchmarks import changed_prompts, decision, detector, repeated_tests, signals, table, validity, watching
+from benchmarks import (
+    changed_prompts,
+    decision,
+    detector,
+    episode_border,
+    repeated_tests,
+    signals,
+    table,
+    validity,
+    watching,
+)
 
 PARTS = (
     "recorded",
     "simulated",
     "labels",
     "episodes",
+    "border",
     "repeated",
     "watching",
     "decision",
@@ -54,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         table.show(
             "Long episodes: what is certified, and false certificates (allowed: delta)", out["episodes"]
         )
+    if "border" in parts:
+        out["border"] = episode_border.rows(given.draws, given.seed)
+        table.show("A true loss of epsilon: false certificates (allowed: .05)", out["border"])
     if "repeated" in parts:
         out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
         out["growing"] = repeated_tests.growing_rows(validity.CONFIG, max(1, given.draws // 2), given.seed)

@@ -249,7 +249,9 @@ def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> 
     n_not_evaluated = result.evaluation.n_calibration_not_evaluated
     if certificate.episodes is not None:
         n_not_evaluated = len(certificate.episodes.not_evaluated)
-    level = result.delta_spending.test_level if result.delta_spending is not None else delta
+    # the claim's own level, which is a part of the ledger's where those of all tasks hold at once
+    spent = result.delta_spending.test_level if result.delta_spending is not None else delta
+    level = certificate.test_level or spent
     sequence = _tested_again(certificate, recent, n_not_evaluated, level)
     grid_L = sequence.thresholds_L
     stricter_L = grid_L[grid_L >= certificate.threshold]

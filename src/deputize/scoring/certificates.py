@@ -59,6 +59,9 @@ class SequenceTest:
     n_episodes: int = 0
     """Episodes that were tested whole (scoring.episode_bets); then the units are all their calls. 0: each unit is independent."""
 
+    largest_episode: int = 0
+    """Calls of the largest group of the log, where episodes were tested whole: nothing is known of longer ones."""
+
     @property
     def n_independent(self) -> int:
         """Independent units, or episodes."""

@@ -50,7 +50,7 @@ def claim(
     body = _body(verdict, index, mixed)
     among = f"{verdict.n_units} independent calibration calls"
     if verdict.n_episodes:
-        among = f"the {verdict.n_units} calls of {verdict.n_episodes} independent episodes"
+        among = f"the {verdict.n_units} calls of {verdict.n_episodes} independent episodes of at most {verdict.largest_episode} calls"
     basis = f"{errors} of the {served} served among {among} {'were worse, or not judged' if judge else 'differed'}"
     if verdict.kind == "not_worse_than_repeats":
         basis += f"; {n_repeated} of them had a second answer of the LLM"

@@ -8,6 +8,9 @@ p = 1 / capital (Markov), whatever the order of the episodes. The stake, and whe
 validation. Where calls of an episode err together, or few episodes are there, the exact test is the stronger one, which is what
 `choose_bet` decides.
 
+`largest` is the size of the largest group that the log shows, so it holds no promise for episodes that are longer than any of these: no test does,
+since one such episode in a thousand may have most of the errors, and most logs do not show it.
+
 Pure. Shape letters: N calls, G episodes, L thresholds, R draws.
 
 References:
@@ -102,6 +105,7 @@ def certify_episodes(
         n_passed=fixed_sequence(p_L, delta),
         served_limit=served_limit,
         n_episodes=int((size_G > 0).sum()),
+        largest_episode=bet.largest,
     )
 
 
@@ -168,6 +172,9 @@ def choose_bet(
         delta: the level of the test.
         served_limit: the loss to be claimed among the served calls.
         seed: of the draws.
+
+    Raises:
+        ValueError: a validation episode with more calls than `largest`.
     """
     confidence, wrong = np.asarray(confidence_N, dtype=float), np.asarray(wrong_N, dtype=bool)
     grid_L = threshold_grid(confidence, N_COMPARED)
@@ -176,6 +183,10 @@ def choose_bet(
         return None
     served_NL = confidence[:, None] >= grid_L[None, :]
     size_G = np.bincount(group_N, minlength=names.size).astype(float)
+    if size_G.max() > largest:
+        raise ValueError(
+            f"a validation episode has {size_G.max():g} calls, more than the largest ({largest})"
+        )
     sums = (np.zeros((names.size, grid_L.size)), np.zeros((names.size, grid_L.size)))
     for sum_GL, value_NL in zip(sums, (served_NL, served_NL & wrong[:, None]), strict=True):
         np.add.at(sum_GL, group_N, value_NL)

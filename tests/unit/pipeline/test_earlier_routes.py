@@ -227,6 +227,9 @@ def test_its_calls_are_counted_once_a_group_and_at_the_level_of_the_test() -> No
     assert settled(drifted, calibrated(audits(70), delta_spending=level))[0].certificate
     spent = replace(level, test_level=0.008)  # which takes 95 calls without an error
     assert settled(drifted, calibrated(audits(70), delta_spending=spent))[0].certificate is None
+    five_at_once = replace(CERTIFICATE, test_level=0.008, n_together=5)
+    among_five = replace(calibrated(audits(70), delta_spending=level), certificate=five_at_once)
+    assert settled(drifted, among_five)[0].certificate is None, "its part of the level, not that of all tasks"
 
 
 def test_a_judged_route_is_kept_while_the_same_model_judges() -> None:

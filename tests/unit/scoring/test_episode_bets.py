@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -99,6 +101,19 @@ def test_a_bet_is_chosen_where_it_serves_more_and_not_where_calls_of_an_episode_
     assert chosen(1.0, 8) is None, "an episode is one answer, which the exact test reads better"
     assert chosen(0.0, 1) is None, "one call of each is all there is"
     assert chosen(0.0, 8, n_calibration=20) is None, "too few for either test"
+
+
+def test_a_validation_episode_longer_than_the_largest_is_refused() -> None:
+    names = [f"g{i // 4}" for i in range(80)]
+    given: dict[str, Any] = {
+        "n_calibration": 100,
+        "largest": 3,
+        "epsilon": 0.1,
+        "delta": 0.04,
+        "served_limit": 0.3,
+    }
+    with pytest.raises(ValueError, match="validation episode has 4 calls"):
+        choose_bet([0.9] * 80, [False] * 80, names, **given, seed=0)
 
 
 def test_mapie_gives_the_same_exact_p_values_and_the_same_sequence() -> None:

@@ -7,7 +7,6 @@ References:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -99,9 +98,7 @@ def calibration_units(calls: TaskCalls, seed: int, within: frozenset[str] | None
     known = {g for g in set(groups) if within is None or digests([g])[0] in within}
     allowed = [at for at, g in enumerate(groups) if g in known]
     seed = cert.seed_of(seed, "units", calls.task.id)
-    # sizes are no labels: were larger groups than before taken for smaller ones, their calls would count too little
-    largest = max([calls.largest_group, *Counter(groups[at] for at in allowed).values()])
-    drawn = cert.draw_calls([groups[at] for at in allowed], largest, seed)
+    drawn = cert.draw_calls([groups[at] for at in allowed], calls.largest, seed)
     return np.asarray(allowed, dtype=np.int64)[drawn]
 
 
@@ -145,7 +142,7 @@ def evaluate_calibration(
         order += np.random.default_rng(len(calibration)).permutation(others).tolist()
     shortfall = ""
     whole = None
-    if planned >= len(calibration) and method.calls.largest_group > 1:
+    if planned >= len(calibration) and method.calls.largest > 1:
         whole = WholeEpisodes.of([calibration[i].group for i in order], within, bets or {})
     if n_units < len(units):
         allowed = "time" if judge is None else "time, or the budget of the judge,"
@@ -266,7 +263,7 @@ CONTRADICTED = 0.01
 """Level of the test on held-out calls that blocks a certificate: it costs a sound route one time in a hundred."""
 
 
-def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: int, seed: int) -> str:
+def contradiction(shown: Evaluation, made: CertificateAttempt, largest: int, seed: int) -> str:
     """Why held-out calls contradict a certificate, for a reader; "" where they do not, or there is none.
 
     Held-out calls never admit a route, they only refuse one: so the claim stays valid.
@@ -274,12 +271,12 @@ def contradiction(shown: Evaluation, made: CertificateAttempt, largest_group: in
     Args:
         shown: the held-out calls.
         made: the certificate's test.
-        largest_group: calls of the task in its largest group.
+        largest: calls of the task in its largest group.
         seed: of the draw of units.
     """
     if made.threshold is None:
         return ""
-    units = shown.take(cert.draw_calls(shown.groups, largest_group, seed))
+    units = shown.take(cert.draw_calls(shown.groups, largest, seed))
     served_N = units.confidence_N >= made.threshold
     # what may differ without being wrong contradicts nothing: only labelled calls do then
     counted = np.isfinite(units.label_difference_N) | (made.sequence.kind != "not_worse_on_labels")

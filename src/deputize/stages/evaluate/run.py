@@ -315,7 +315,7 @@ class TaskEvaluation:
             reference=decision.reference,
         )
         seed, judge = cert.seed_of(self.config.seed, "held out", self.calls.task.id), decision.judge
-        blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest_group, seed)
+        blocked = certify.contradiction(decision.chosen.on_test(), made, self.calls.largest, seed)
         blocked = judge.no_use or blocked if judge is not None else blocked
         return replace(made, index=None, share_served=0.0, reason=blocked) if blocked else made
 
@@ -460,7 +460,7 @@ class TaskEvaluation:
             n_validation=decision.n_validation,
             n_calibration_calls=len(calibration.evaluation),
             n_calibration_groups=made.sequence.n_independent,
-            n_calibration_not_evaluated=calibration.n_not_evaluated,
+            n_calibration_not_evaluated=calibration.n_missing(made.sequence),
             units_needed=self.units_needed,
             n_repeated=made.n_repeated,
             seconds_per_call=whole.seconds_per_call if whole else decision.chosen.timed.seconds_per_call,

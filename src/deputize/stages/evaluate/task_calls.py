@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -23,13 +24,21 @@ class TaskCalls:
     seed: int
     """Of the run: the order of each split follows from it."""
     largest_group: int = 1
-    """Calls of the task in its largest group of curated calls; withheld ones may make a larger one."""
+    """Calls of the task in its largest group of curated calls, train included; `largest` has withheld ones too."""
     _ordered: dict[Split, list[PopulationCall]] = field(default_factory=dict)
 
     @property
     def all(self) -> Sequence[PopulationCall]:
         """The calls of all these splits."""
         return self.population.of(self.task.id)
+
+    @cached_property
+    def largest(self) -> int:
+        """Calls of the task in its largest group, at least 1: of all splits, withheld calls included. Sizes are no labels.
+
+        Were a group larger than this one, its calls would count too little among units drawn by size, and a bet on it could go broke.
+        """
+        return max([self.largest_group, *Counter(call.group for call in self.all).values()])
 
     @property
     def contract(self) -> Contract:

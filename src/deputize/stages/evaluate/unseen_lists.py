@@ -21,6 +21,10 @@ def of_unseen(units: Evaluation) -> Evaluation | None:
 
 
 def passing_both(sequence: SequenceTest, alone: SequenceTest, share_L: Sequence[float]) -> list[float]:
-    """The shares served at the thresholds of a test, 0 where the other test, which passed some, does not pass them."""
-    least = alone.thresholds_L[alone.n_passed - 1]
-    return [s if t >= least else 0.0 for s, t in zip(share_L, sequence.thresholds_L, strict=True)]
+    """The shares served at the thresholds of a test, 0 where the other test, which passed some, does not pass them.
+
+    Between two of its own thresholds the other test serves the same calls, so it has passed what lies between those that it passed. What is
+    stricter than its first it has not tested: its walk may begin lower.
+    """
+    first, least = alone.thresholds_L[0], alone.thresholds_L[alone.n_passed - 1]
+    return [s if least <= t <= first else 0.0 for s, t in zip(share_L, sequence.thresholds_L, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,16 +36,15 @@ def bets_by_epsilon(
         level: of the test.
         within: digests of the groups that may be tested; None: all.
     """
-    sizes = Counter(call.group for call in calls.split("calibration"))
-    allowed = {g: n for g, n in sizes.items() if within is None or digests([g])[0] in within}
-    largest = max([calls.largest_group, *allowed.values()])
+    groups = {call.group for call in calls.split("calibration")}
+    allowed = [g for g in groups if within is None or digests([g])[0] in within]
     found = {
         epsilon: choose_bet(
             validation.confidence_N,
             ~validation.right_N,
             validation.groups,
             n_calibration=len(allowed),
-            largest=largest,
+            largest=calls.largest,
             epsilon=epsilon,
             delta=level,
             served_limit=config.served_limit_at(epsilon),

@@ -18,6 +18,8 @@ from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.population import Population
+from deputize.stages.evaluate.task_calls import TaskCalls
 
 PRICES = load_prices()
 COSTS = CallCosts(llm_usd=1.0, specialist_usd=0.0)
@@ -236,12 +238,12 @@ def test_only_groups_that_may_be_drawn_on_are(world: Callable[..., Any]) -> None
 
 def test_groups_larger_than_any_before_weigh_as_much_as_their_calls(world: Callable[..., Any]) -> None:
     """Episodes of one call until calibration, some of ten calls from then on: these are drawn ten times as often."""
-    calls = world(methods={"lora": 0.0}, n_calls=3000).calls()
-    split = calls.split("calibration")
+    one = world(methods={"lora": 0.0}, n_calls=3000)
+    of_one, split = one.calls(), one.calls().split("calibration")
     long = {c.call_id: f"long{at // 10}" for at, c in enumerate(split[:300])}
-    calls._ordered["calibration"] = [
-        msgspec.structs.replace(c, group=long.get(c.call_id, c.group)) for c in split
-    ]
+    regrouped = [msgspec.structs.replace(c, group=long.get(c.call_id, c.group)) for c in of_one.all]
+    population = Population({of_one.task.id: regrouped}, one.population)
+    calls = TaskCalls(of_one.task, population, 0, of_one.largest_group)
     drawn = [calls.split("calibration")[at] for at in certify.calibration_units(calls, 0)]
     assert sum(c.call_id in long for c in drawn) == 30
     n_short = len(split) - 300

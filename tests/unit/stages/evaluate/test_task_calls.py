@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from deputize.stages.evaluate.population import PopulationCall
+from deputize.stages.evaluate.population import Population, PopulationCall
 from deputize.stages.evaluate.task_calls import TaskCalls
 
 
@@ -33,6 +33,18 @@ def test_a_split_holds_its_calls_group_by_group(world: Callable[..., Any]) -> No
         assert len(runs) == len(set(runs)), "a group is in one piece"
         assert calls.n(name) == len(split)
     assert calls.n_calibration_groups == len({e.group for e in calls.split("calibration")})
+
+
+def test_the_largest_group_is_that_of_all_splits_and_of_the_log(world: Callable[..., Any]) -> None:
+    w = world(n_calls=600, per_group=3)
+    assert calls_of(w).largest == 3
+    longer = {split: next(c for c in calls_of(w).all if c.split == split) for split in ("validation", "test")}
+    for more, call in enumerate(longer.values(), start=2):
+        found = calls_of(w)
+        withheld = [msgspec.structs.replace(call, call_id=f"withheld {i}") for i in range(more)]
+        of_task = {found.task.id: [*found.all, *withheld]}
+        assert TaskCalls(found.task, Population(of_task, w.population), 0).largest == 3 + more
+        assert TaskCalls(found.task, Population(of_task, w.population), 0, 40).largest == 40, "one in train"
 
 
 def test_the_order_follows_from_the_seed_alone(world: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from tests.unit.stages.evaluate.test_certify import COSTS, GRID, changed, outcomes, reading
 
 from deputize.stages.evaluate import certify
+from deputize.stages.evaluate.unseen_lists import passing_both
 
 
 def test_a_claim_about_unseen_tools_is_tested_on_them_alone_as_well() -> None:
@@ -26,6 +27,19 @@ def test_a_claim_about_unseen_tools_is_tested_on_them_alone_as_well() -> None:
         certify.attempt(reading(changed(bad, unseen_N=~rare & rare)), GRID, 0.1, 0.05, COSTS).index
         is not None
     )
+
+
+def test_what_the_test_of_the_unseen_did_not_reach_is_not_passed() -> None:
+    """The walk over the unseen begins at .7: a stricter threshold was tested on all calls only."""
+    confidence = np.linspace(0.5, 1.0, 2000)
+    rare = (np.arange(2000) % 10 == 0) & (confidence < 0.75)
+    of = changed(outcomes(2000), confidence_N=confidence, right_N=np.ones(2000, dtype=bool))
+    whole = certify.attempt(reading(of), GRID, 0.1, 0.05, COSTS, served_limit=0.3).sequence
+    part = of.take(np.flatnonzero(rare))
+    alone = certify.attempt(reading(part), GRID, 0.1, 0.05, COSTS, served_limit=0.3).sequence
+    shares = np.array(passing_both(whole, alone, [of.share_served(t) for t in whole.thresholds_L]))
+    assert 0 < alone.thresholds_L[0] < 0.75 and alone.n_passed
+    assert not shares[whole.thresholds_L > alone.thresholds_L[0]].any() and shares[-20:].any()
 
 
 def test_the_threshold_is_the_stricter_one_of_both_tests() -> None:

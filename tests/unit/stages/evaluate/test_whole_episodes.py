@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from tests.unit.stages.evaluate.conftest import Clock
 from tests.unit.stages.evaluate.test_certify import COSTS, GRID, PRICES, outcomes
 
@@ -16,6 +17,8 @@ from deputize.core.progress import silent
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext
+from deputize.stages.evaluate.population import Population
+from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.whole_episodes import WholeEpisodes, bets_by_epsilon
 
 BET = EpisodeBet(stake=0.9, start=0.9, largest=4)
@@ -43,7 +46,10 @@ def test_a_task_of_long_episodes_is_tested_whole_and_says_so(world: Callable[...
     assert found is not None and found.episodes is not None
     n_calls = sum(c.split == "calibration" for c in one.population.of(result.task_id))
     assert found.n_calibration == n_calls == 6 * found.episodes.n_episodes
-    assert f"among the {n_calls} calls of {found.episodes.n_episodes} independent episodes" in found.claim
+    assert (
+        f"among the {n_calls} calls of {found.episodes.n_episodes} independent episodes of at most 6 calls"
+        in found.claim
+    )
     assert all(call.is_unit and call.episode is not None for call in result.calibration)
     assert result.evaluation.n_calibration_groups == found.episodes.n_episodes
 
@@ -56,7 +62,17 @@ def test_numbers_alone_decide_which_calls_are_asked(world: Callable[..., Any]) -
     method.evaluate_validation(Deadline.after(None, clock))
     validation, config = method.on_validation(), Convert(epsilon=0.05)
     bets = bets_by_epsilon(validation, calls, [0.05], config, 0.04, None)
+    few = bets_by_epsilon(validation, calls, [0.05], config, 0.04, frozenset())
+    assert few == {}, "no group of calibration is left"
     assert set(bets) == {0.05} and bets[0.05].largest == 6
+    # a validation group that withheld calls make longer than any group of curated calls
+    first = validation.groups[0]
+    more = [replace(c, call_id=f"withheld {c.call_id}") for c in calls.all if c.group == first]
+    population = Population({calls.task.id: [*calls.all, *more]}, one.population)
+    longer = TaskCalls(calls.task, population, 0, calls.largest_group)
+    with_more = validation.take(np.array([*range(len(validation)), *range(len(more))]))
+    found = bets_by_epsilon(with_more, longer, [0.05], config, 0.04, None)
+    assert longer.largest == 12 and all(bet.largest == 12 for bet in found.values())
     some = frozenset(digests({c.group for c in calls.split("calibration")[:180]}))
     units = certify.calibration_units(calls, 0, some)
     made = certify.evaluate_calibration(
