@@ -162,6 +162,7 @@ def import_logs(
     audience: Audience = "unknown",
     field_paths: Mapping[str, str] | None = None,
     progress: Progress = silent,
+    unpack_all: bool = False,
 ) -> Imported:
     """Appends the calls of logs to the home's store, encrypted; importing the same log again adds nothing.
 
@@ -173,9 +174,10 @@ def import_logs(
         audience: who reads the replies that declare nothing: "code", "human" or "unknown".
         field_paths: fields of a call -> where a format of your own has them, such as {"messages": "payload.input"}.
         progress: told how many calls have been read.
+        unpack_all: unpack files however far they expand; else at most to 100 times their size (bz2, xz, zstd: 200), 32 MiB being free.
 
     Raises:
-        BadInput: a path cannot be read, or there is not one call in all of them.
+        BadInput: a path cannot be read, a packed file expands too far, or there is not one call in all of them.
         UsageError: there is no such format.
     """
     from deputize.stages.collect.import_logs import import_paths
@@ -190,6 +192,7 @@ def import_logs(
         field_paths=field_paths,
         audience=audience,
         recording=home.recording(),
+        unpack_all=unpack_all,
     )
 
 

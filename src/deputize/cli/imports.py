@@ -87,6 +87,11 @@ def _list_formats(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     is_flag=True,
     help="Store nothing: show the first call as it would be stored, and what would be left out.",
 )
+@click.option(
+    "--unpack-all",
+    is_flag=True,
+    help="Read packed files also where they unpack to more than 32 MiB and 100 times their size (200 for bz2, xz and zst), which no log does.",
+)
 @click.option("--partial", is_flag=True, help="Exit 0 also where more records could not be read than could.")
 @pass_terminal
 def import_(
@@ -98,6 +103,7 @@ def import_(
     audience: Literal["code", "human"] | None,
     mapped: tuple[str, ...],
     look: bool,
+    unpack_all: bool,
     partial: bool,
 ) -> None:
     """Read logs of LLM calls into the encrypted store.
@@ -109,7 +115,7 @@ def import_(
 
     field_paths = parse_field_paths(list(mapped))
     if look:
-        _look(terminal, paths, log_format, agent, field_paths)
+        _look(terminal, paths, log_format, agent, field_paths, unpack_all=unpack_all)
         return
     from deputize.library import import_logs
 
@@ -123,6 +129,7 @@ def import_(
             audience=audience or "unknown",
             field_paths=field_paths,
             progress=progress,
+            unpack_all=unpack_all,
         )
     n_stored = home.store.count()
     note_files(terminal, done)
@@ -159,11 +166,17 @@ def _document(done: Imported) -> dict[str, Any]:
 
 
 def _look(
-    terminal: Terminal, paths: tuple[str, ...], log_format: str, agent: str, field_paths: dict[str, str]
+    terminal: Terminal,
+    paths: tuple[str, ...],
+    log_format: str,
+    agent: str,
+    field_paths: dict[str, str],
+    *,
+    unpack_all: bool,
 ) -> None:
     from deputize.stages.collect.import_logs import look_at_paths
 
-    looked = look_at_paths(list(paths), log_format, agent, field_paths=field_paths)
+    looked = look_at_paths(list(paths), log_format, agent, field_paths=field_paths, unpack_all=unpack_all)
     note_files(terminal, looked.summary)
     call = msgspec.to_builtins(looked.first)
     shown = msgspec.json.format(msgspec.json.encode(call), indent=2).decode()

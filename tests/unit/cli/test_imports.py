@@ -137,6 +137,23 @@ def test_a_two_megabyte_prompt_is_imported_whole(tmp_path: Path, home: Path) -> 
     store.close()
 
 
+def test_a_log_that_unpacks_too_far_is_refused_after_what_was_read(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deputize.stages.collect.containers.decompress.FREE_BYTES", 500_000)
+    rows = [line(i, messages=[{"role": "user", "content": f"{i} " + "1" * 20_000}]) for i in range(200)]
+    path = write(tmp_path / "log.jsonl.gz", rows, gzip.open)
+    assert run(["--home", str(home), "import", path]) == 3
+    err = capsys.readouterr().err
+    assert "log.jsonl.gz unpacks to more than 100 times its size" in err and "--unpack-all" in err
+    store = Home(home).open_store()
+    assert 0 < store.count() < 200
+    store.close()
+    assert run(["--home", str(home), "import", "--look", path]) == 3
+    assert run(["--home", str(home), "import", "--unpack-all", path]) == 0
+    assert "the store holds 200." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", ["", "\n\n", "{broken\n", "\x00\x01\x02"])
 def test_a_log_without_a_call_is_bad_input(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], content: str

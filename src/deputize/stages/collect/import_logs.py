@@ -87,6 +87,7 @@ def import_paths(
     field_paths: Mapping[str, str] | None = None,
     audience: Audience = "unknown",
     recording: Recording = EVERYTHING,
+    unpack_all: bool = False,
 ) -> Imported:
     """Appends the calls of every log to the store; importing the same log again adds nothing.
 
@@ -102,9 +103,11 @@ def import_paths(
         field_paths: fields of a call -> where the user's own format has them; replaces the importers.
         audience: of calls that declare none.
         recording: what is kept of calls, by their tenant and site.
+        unpack_all: unpack files however far they expand.
 
     Raises:
-        BadInput: a path cannot be read, or there is not one call in all of them.
+        BadInput: a path cannot be read, a packed file expands too far, or there is not one call in all of them. What was
+            read before is stored.
         UsageError: there is no such format.
     """
     importers = importers_for(format) if not field_paths else (MappedImporter(field_paths),)
@@ -114,14 +117,18 @@ def import_paths(
         check_readable(file)
     appender = _Appender(store, progress)
     summary = _Summary()
-    for item in _items(found.files, reader, summary):
-        summary.add(item)
-        if isinstance(item.item, Call):
-            call = item.item
-            is_silent = call.audience == "unknown" and audience != "unknown"
-            call = structs.replace(call, audience=audience) if is_silent else call
-            level = recording.level(tenant=call.tenant, agent=call.agent, site=call.site)
-            appender.add(recorded_part(call, level))
+    try:
+        for item in _items(found.files, reader, summary, unpack_all=unpack_all):
+            summary.add(item)
+            if isinstance(item.item, Call):
+                call = item.item
+                is_silent = call.audience == "unknown" and audience != "unknown"
+                call = structs.replace(call, audience=audience) if is_silent else call
+                level = recording.level(tenant=call.tenant, agent=call.agent, site=call.site)
+                appender.add(recorded_part(call, level))
+    except BadInput:
+        appender.flush()
+        raise
     appender.flush()
     progress("importing", appender.n_read, appender.n_read)
     if appender.n_read + appender.n_not_kept == 0:
@@ -145,6 +152,7 @@ def look_at_paths(
     agent: str = "",
     *,
     field_paths: Mapping[str, str] | None = None,
+    unpack_all: bool = False,
 ) -> ImportPreview:
     """The first call of logs and a summary of the rest; nothing is stored.
 
@@ -160,7 +168,7 @@ def look_at_paths(
     summary = _Summary()
     first: Call | None = None
     n_calls = 0
-    for item in _items(found.files, reader, summary):
+    for item in _items(found.files, reader, summary, unpack_all=unpack_all):
         summary.add(item)
         if isinstance(item.item, Call):
             n_calls += 1
@@ -170,10 +178,12 @@ def look_at_paths(
     return ImportPreview(first, n_calls, summary.result(n_calls, n_calls, found.hidden))
 
 
-def _items(files: Sequence[LogFile], reader: LogReader, summary: _Summary) -> Iterator[ReadItem]:
+def _items(
+    files: Sequence[LogFile], reader: LogReader, summary: _Summary, *, unpack_all: bool
+) -> Iterator[ReadItem]:
     for file in files:
         n_before = summary.n_items
-        for found in read_objects(file):
+        for found in read_objects(file, unpack_all=unpack_all):
             yield from reader.read(found)
         if summary.n_items == n_before and not reader.is_gathering:
             yield ReadItem(Skip(file=file.name, line=0, reason="the file is empty"), file=file.name)

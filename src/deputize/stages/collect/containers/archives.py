@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from deputize.stages.collect.containers.decompress import Counted, UnreadableFile, buffered
+from deputize.stages.collect.containers.decompress import Counted, Expansion, UnreadableFile, buffered
 
 MAX_ZIP_IN_MEMORY = 256 * 2**20
 """A zip that cannot be sought in (from a pipe, or inside another archive) is read whole up to this size."""
@@ -23,18 +23,21 @@ def archive_of(head: bytes) -> str:
     return "tar" if head[257:262] == b"ustar" else ""
 
 
-def members(kind: str, stream: BinaryIO, seekable: BinaryIO | None) -> Iterator[tuple[str, BinaryIO]]:
+def members(
+    kind: str, stream: BinaryIO, seekable: BinaryIO | None, expansion: Expansion
+) -> Iterator[tuple[str, BinaryIO]]:
     """(name, stream) of each file in an archive; a stream has to be read before the next member is asked for.
 
     Args:
         kind: zip or tar.
         stream: the archive.
         seekable: the same archive where it can be sought in, None where it cannot.
+        expansion: told what is unpacked of a zip.
 
     Raises:
         UnreadableFile: the archive is damaged, encrypted, too large, or a document of an office program.
     """
-    yield from _tar_members(stream) if kind == "tar" else _zip_members(stream, seekable)
+    yield from _tar_members(stream) if kind == "tar" else _zip_members(stream, seekable, expansion)
 
 
 def _tar_members(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
@@ -49,7 +52,9 @@ def _tar_members(stream: BinaryIO) -> Iterator[tuple[str, BinaryIO]]:
         raise UnreadableFile("the tar archive is damaged or cut off here") from None
 
 
-def _zip_members(stream: BinaryIO, seekable: BinaryIO | None) -> Iterator[tuple[str, BinaryIO]]:
+def _zip_members(
+    stream: BinaryIO, seekable: BinaryIO | None, expansion: Expansion
+) -> Iterator[tuple[str, BinaryIO]]:
     if seekable is None:
         data = stream.read(MAX_ZIP_IN_MEMORY + 1)
         if len(data) > MAX_ZIP_IN_MEMORY:
@@ -74,9 +79,7 @@ def _zip_members(stream: BinaryIO, seekable: BinaryIO | None) -> Iterator[tuple[
                 raise UnreadableFile(
                     "the zip archive is damaged, or packed in a way that is not known"
                 ) from None
-            packed = Counted(io.BytesIO())
-            packed.n_read = member.compress_size
-            yield member.filename, buffered(Counted(cast(BinaryIO, opened), packed))
+            yield member.filename, buffered(Counted(cast(BinaryIO, opened), expansion.unpacked))
 
 
 def _is_no_log(name: str) -> bool:

@@ -14,10 +14,12 @@ from deputize.core.errors import MissingExtra
 
 HEAD_BYTES = 512
 MAX_NESTING = 4
-FREE_BYTES = 512 * 2**20
+FREE_BYTES = 32 * 2**20
 """A file may always expand to this much."""
-MAX_RATIO = 500
-"""Beyond it: to this many times the bytes that were read of it."""
+MAX_RATIO = 100
+"""Beyond it: to this many times its own bytes. Logs that repeat their prompts were seen at up to 52 with gzip."""
+FAR_MAX_RATIO = 200
+"""The same for bz2, xz and zstd, which find repeats that lie far apart: the same logs were seen at up to 137 with xz."""
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -30,6 +32,38 @@ _MAGIC = {
 
 class UnreadableFile(Exception):
     """The reason why the rest of a file cannot be read; holds nothing of the file."""
+
+
+class ExpandsTooFar(UnreadableFile):
+    """A file expands to far more than logs do; nothing further of it is read."""
+
+
+class Expansion:
+    """How far one file has expanded: the bytes of all its members and of all layers of compression, against its own bytes."""
+
+    def __init__(self, n_packed: int = 0, *, is_bounded: bool = True) -> None:
+        """
+        Args:
+            n_packed: the size of the file in bytes; 0 where it is not known before it is read, and `read` is told.
+            is_bounded: False: expand without a bound.
+        """
+        self._n_packed, self._n_unpacked, self._is_bounded = n_packed, 0, is_bounded
+        self._max_ratio = MAX_RATIO
+
+    def enter(self, compression: str) -> None:
+        """Sets the bound by a compression that was met."""
+        if compression != "gzip":
+            self._max_ratio = FAR_MAX_RATIO
+
+    def read(self, n_bytes: int) -> None:
+        """Counts bytes read of the file itself."""
+        self._n_packed += n_bytes
+
+    def unpacked(self, n_bytes: int) -> None:
+        """Counts bytes unpacked from it. Raises ExpandsTooFar where they are too many."""
+        self._n_unpacked += n_bytes
+        if self._is_bounded and self._n_unpacked > max(FREE_BYTES, self._max_ratio * self._n_packed):
+            raise ExpandsTooFar(f"unpacks to more than {self._max_ratio} times its size, as no log does")
 
 
 def compression_of(head: bytes) -> str:
@@ -48,11 +82,10 @@ def read_some(stream: BinaryIO, n_bytes: int) -> bytes:
 
 
 class Counted(io.RawIOBase):
-    """A stream that counts the bytes read from it and stops where they are too many for what they came from."""
+    """A stream that tells how many bytes are read from it."""
 
-    def __init__(self, inner: BinaryIO, source: Counted | None = None) -> None:
-        self._inner, self._source = inner, source
-        self.n_read = 0
+    def __init__(self, inner: BinaryIO, count: Callable[[int], None]) -> None:
+        self._inner, self._count = inner, count
 
     def readable(self) -> bool:
         return True
@@ -60,11 +93,7 @@ class Counted(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = read_some(self._inner, len(buffer))
         buffer[: len(data)] = data
-        self.n_read += len(data)
-        if self._source is not None and self.n_read > max(FREE_BYTES, MAX_RATIO * self._source.n_read):
-            raise UnreadableFile(
-                f"expands to more than {MAX_RATIO} times its size, as no log does; the rest is not read"
-            )
+        self._count(len(data))
         return len(data)
 
 
@@ -99,21 +128,25 @@ def with_head(stream: BinaryIO, n_bytes: int = HEAD_BYTES) -> tuple[bytes, Binar
     return head, buffered(_After(head, stream))
 
 
-def decompressed(stream: BinaryIO) -> tuple[bytes, BinaryIO, bool]:
+def decompressed(stream: BinaryIO, expansion: Expansion) -> tuple[bytes, BinaryIO, bool]:
     """(first bytes, stream, whether it was compressed) after all layers of compression are taken off.
 
+    Args:
+        stream: a file, or a member of one.
+        expansion: told what is unpacked.
+
     Raises:
-        UnreadableFile: packed too often.
+        UnreadableFile: packed too often, or, here or when the stream is read, expanded too far.
         MissingExtra: zstandard is not installed.
     """
-    source = Counted(stream)
-    head, inner = with_head(buffered(source))
+    head, inner = with_head(stream)
     for depth in range(MAX_NESTING + 1):
         kind = compression_of(head)
         if not kind:
             return head, inner, depth > 0
+        expansion.enter(kind)
         if depth < MAX_NESTING:
-            head, inner = with_head(buffered(Counted(_opened(kind, inner), source)))
+            head, inner = with_head(buffered(Counted(_opened(kind, inner), expansion.unpacked)))
     raise UnreadableFile(f"compressed more than {MAX_NESTING} times")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,16 @@ from typing import Any, BinaryIO
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
 from deputize.stages.collect.containers.archives import archive_of, members
-from deputize.stages.collect.containers.decompress import MAX_NESTING, UnreadableFile, damages, decompressed
+from deputize.stages.collect.containers.decompress import (
+    MAX_NESTING,
+    Counted,
+    ExpandsTooFar,
+    Expansion,
+    UnreadableFile,
+    buffered,
+    damages,
+    decompressed,
+)
 from deputize.stages.collect.containers.json_stream import Oversize, decode_line, decode_value, split_values
 from deputize.stages.collect.containers.large_document import large_document_records
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files, open_log, shown_name
@@ -40,7 +50,9 @@ def read_path(path: Path, *, max_value_bytes: int = MAX_VALUE_BYTES) -> Iterator
         yield from read_objects(file, max_value_bytes=max_value_bytes)
 
 
-def read_objects(file: LogFile, *, max_value_bytes: int = MAX_VALUE_BYTES) -> Iterator[LogObject]:
+def read_objects(
+    file: LogFile, *, max_value_bytes: int = MAX_VALUE_BYTES, unpack_all: bool = False
+) -> Iterator[LogObject]:
     """The objects of a file: of lines, arrays, documents, tables and the members of archives.
 
     Read as a stream: memory holds one object at a time, of a table one batch.
@@ -48,15 +60,24 @@ def read_objects(file: LogFile, *, max_value_bytes: int = MAX_VALUE_BYTES) -> It
     Args:
         file: the file.
         max_value_bytes: a larger object is skipped.
+        unpack_all: unpack a file however far it expands.
 
     Raises:
-        BadInput: the file cannot be opened or read.
+        BadInput: the file cannot be opened or read, or it expands too far (decompress.Expansion).
         MissingExtra: a package that its form needs is not installed.
     """
-    reader = _Reader(max_value_bytes)
     with open_log(file) as stream:
+        is_seekable = stream.seekable()
+        expansion = Expansion(_size(stream) if is_seekable else 0, is_bounded=not unpack_all)
+        reader = _Reader(max_value_bytes, expansion)
         try:
-            yield from reader.read(file.name, stream, stream if stream.seekable() else None)
+            whole = stream if is_seekable else buffered(Counted(stream, expansion.read))
+            yield from reader.read(file.name, whole, stream if is_seekable else None)
+        except ExpandsTooFar as why:
+            raise BadInput(
+                f"{shown_name(file.address)} {why}; it was read to line {reader.line} of {reader.file}. "
+                "Where it is an honest log, `deputize import --unpack-all` reads it whole."
+            ) from None
         except UnreadableFile as why:
             # a file of another kind in a folder of logs is left out, one that was named could not be read
             is_other = not file.named and reader.line == 0
@@ -77,8 +98,8 @@ def read_objects(file: LogFile, *, max_value_bytes: int = MAX_VALUE_BYTES) -> It
 class _Reader:
     """Reads one file, and remembers how far it came."""
 
-    def __init__(self, max_value_bytes: int) -> None:
-        self._max = max_value_bytes
+    def __init__(self, max_value_bytes: int, expansion: Expansion) -> None:
+        self._max, self._expansion = max_value_bytes, expansion
         self.file, self.line = "", 0
 
     def read(
@@ -87,13 +108,13 @@ class _Reader:
         self.file, self.line = name, 0
         if depth > MAX_NESTING:
             raise UnreadableFile(f"archives packed in each other more than {MAX_NESTING} times")
-        head, stream, compressed = decompressed(stream)
+        head, stream, compressed = decompressed(stream, self._expansion)
         if compressed:
             seekable = None
         if kind := archive_of(head):
             if kind == "zip" and seekable is not None:
                 seekable.seek(0)
-            for member, inner in members(kind, stream, seekable):
+            for member, inner in members(kind, stream, seekable, self._expansion):
                 yield from self._read_member(f"{name}!{shown_name(member)}", inner, depth)
             return
         if is_otlp_name(name):
@@ -120,6 +141,8 @@ class _Reader:
         """The objects of a member; one that cannot be read costs no other."""
         try:
             yield from self.read(name, stream, None, depth + 1)
+        except ExpandsTooFar:
+            raise
         except UnreadableFile as why:
             yield self._skip(str(why))
 
@@ -161,6 +184,12 @@ class _Reader:
                 yield LogObject(name, self.line, item)
         else:
             yield self._skip("not a JSON object")
+
+
+def _size(stream: BinaryIO) -> int:
+    n_bytes = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    return n_bytes
 
 
 def _in_words(n_bytes: int) -> str:

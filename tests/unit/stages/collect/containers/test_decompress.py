@@ -10,6 +10,10 @@ import pytest
 import zstandard
 
 from deputize.stages.collect.containers.decompress import (
+    FREE_BYTES,
+    MAX_RATIO,
+    ExpandsTooFar,
+    Expansion,
     UnreadableFile,
     compression_of,
     damages,
@@ -36,10 +40,10 @@ def test_all_layers_are_taken_off_but_not_endlessly() -> None:
     data = b"plain"
     for _ in range(4):
         data = gzip.compress(data)
-    head, stream, packed = decompressed(io.BytesIO(data))
+    head, stream, packed = decompressed(io.BytesIO(data), Expansion())
     assert (head, stream.read(), packed) == (b"plain", b"plain", True)
     with pytest.raises(UnreadableFile, match="more than 4 times"):
-        decompressed(io.BytesIO(gzip.compress(data)))
+        decompressed(io.BytesIO(gzip.compress(data)), Expansion())
 
 
 def test_a_head_is_read_and_given_back() -> None:
@@ -54,14 +58,30 @@ FRAMES = (
 
 
 def test_zstd_frames_follow_one_another() -> None:
-    assert decompressed(io.BytesIO(FRAMES))[1].read() == b"one\n" + b"two\n" * 9000
+    assert decompressed(io.BytesIO(FRAMES), Expansion())[1].read() == b"one\n" + b"two\n" * 9000
 
 
 @pytest.mark.parametrize("n_missing", [1, 4, 9])
 def test_a_zstd_file_that_was_cut_off_says_so(n_missing: int) -> None:
     with pytest.raises(EOFError):
-        decompressed(io.BytesIO(FRAMES[:-n_missing]))[1].read()
+        decompressed(io.BytesIO(FRAMES[:-n_missing]), Expansion())[1].read()
 
 
 def test_lzmas_older_file_format_is_read() -> None:
-    assert decompressed(io.BytesIO(lzma.compress(b"old", lzma.FORMAT_ALONE)))[1].read() == b"old"
+    assert decompressed(io.BytesIO(lzma.compress(b"old", lzma.FORMAT_ALONE)), Expansion())[1].read() == b"old"
+
+
+def test_a_file_may_expand_to_a_share_of_its_size() -> None:
+    expansion = Expansion(FREE_BYTES)
+    expansion.unpacked(MAX_RATIO * FREE_BYTES)
+    with pytest.raises(ExpandsTooFar, match=f"more than {MAX_RATIO} times its size"):
+        expansion.unpacked(1)
+    expansion.read(1)
+    expansion.unpacked(1)
+    Expansion().unpacked(FREE_BYTES)
+    with pytest.raises(ExpandsTooFar):
+        Expansion().unpacked(FREE_BYTES + 1)
+    wider = Expansion(FREE_BYTES)
+    wider.enter("xz")
+    wider.unpacked(MAX_RATIO * FREE_BYTES + 1)
+    Expansion(is_bounded=False).unpacked(10 * FREE_BYTES)

@@ -18,7 +18,8 @@ import zstandard
 
 from deputize.core.artifacts import Skip
 from deputize.core.errors import BadInput
-from deputize.stages.collect.containers.log_objects import read_path
+from deputize.stages.collect.containers.log_files import LogFile, find_log_files
+from deputize.stages.collect.containers.log_objects import read_objects, read_path
 
 ROW = {"a": "b"}
 LINES = b'{"n": 1}\n{"n": 2}\n'
@@ -219,13 +220,66 @@ def test_what_is_no_log_is_named(data: bytes, reason: str, tmp_path: Path) -> No
     assert isinstance(found, Skip) and reason in found.reason
 
 
-def test_a_bomb_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deputize.stages.collect.containers.decompress.FREE_BYTES", 100_000)
-    path = tmp_path / "x.gz"
-    # long records: the limit is on bytes, and each record before it is parsed
-    path.write_bytes(gzip.compress(b'{"n": "%s"}\n' % (b"1" * 10_000) * 2000))
-    found = values(path)
-    assert isinstance(found[-1], Skip) and "expands to more than 500 times" in found[-1].reason
+RECORDS = b'{"n": "%s"}\n' % (b"1" * 10_000) * 600
+"""Long records: the bound is on bytes, and each record before it is parsed."""
+
+
+def _zipped(*members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, data in enumerate(members):
+            archive.writestr(f"{number}.jsonl", data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(RECORDS),
+        zstandard.compress(RECORDS),
+        bz2.compress(RECORDS),
+        lzma.compress(RECORDS),
+        _zipped(RECORDS),
+        # none of these members goes too far by itself
+        _zipped(*[RECORDS[:500_100]] * 8),
+        _zipped(gzip.compress(RECORDS)),
+    ],
+    ids=["gz", "zst", "bz2", "xz", "zip", "zip of many", "gz in zip"],
+)
+@pytest.mark.parametrize("is_pipe", [False, True])
+def test_a_bomb_is_refused(
+    data: bytes, is_pipe: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deputize.stages.collect.containers.decompress.FREE_BYTES", 1_000_000)
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    file = (
+        LogFile("x", lambda: _pipe(data), address=str(path)) if is_pipe else find_log_files([path]).files[0]
+    )
+    n_read = 0
+    with pytest.raises(BadInput, match=r"unpacks to more than [12]00 times its size.*--unpack-all"):
+        for _ in read_objects(file):
+            n_read += 1
+    assert 0 < n_read < 600
+    n_all = sum(1 for _ in read_objects(file, unpack_all=True))
+    assert n_all >= 400 and n_all > n_read
+
+
+class _Pipe(io.RawIOBase):
+    """Bytes that cannot be sought in."""
+
+    def __init__(self, data: bytes) -> None:
+        self._inner = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        return self._inner.readinto(buffer)
+
+
+def _pipe(data: bytes) -> io.BufferedReader:
+    return io.BufferedReader(_Pipe(data))
 
 
 def test_references_in_yaml_are_bounded(tmp_path: Path) -> None:
