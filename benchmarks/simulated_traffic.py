@@ -394,6 +394,24 @@ def corrected(rng: Generator, n: int) -> Traffic:
     return labelled(rng, n, 0.5, rates=(0.85, 0.1), only_corrections=True)
 
 
+def one_sided_labels(rng: Generator, n: int) -> Traffic:
+    """Four calls in ten have a label, whether the two answers differ or not; where they do, the LLM is right on .6 of the calls, and those have a
+    label less often (.3) than those on which the specialist is (.55)."""
+    confidence, wrong = _specialist(rng, np.full(n, 1.2))
+    llm_is_right = rng.random(n) < 0.6
+    has_label = rng.random(n) < np.where(wrong, np.where(llm_is_right, 0.3, 0.55), 0.4)
+    right = np.where(wrong & ~llm_is_right, "wrong", "right")
+    calls = [
+        msgspec.structs.replace(
+            _call(i, f"c{i}", episode=f"e{i}"),
+            correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
+        )
+        for i in range(n)
+    ]
+    of = _loss([1.2], [1.0])
+    return Traffic(calls, confidence, wrong, lambda threshold: (0.6 - 0.4) * of(threshold))
+
+
 def one_label_an_episode(rng: Generator, n: int) -> Traffic:
     """Episodes of one or of ten calls, each with one label: in the long ones the LLM is nearly always right where the two differ, in the
     short ones the specialist."""

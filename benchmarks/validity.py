@@ -144,8 +144,13 @@ LABELLED: dict[str, tuple[Any, int, dict[str, Any]]] = {
         700,
         {"reference": "labels", "labels_at_random": True},
     ),
+    "fewer where the LLM is right, wrongly declared random": (
+        simulated_traffic.one_sided_labels,
+        2500,
+        {"reference": "labels", "labels_at_random": True},
+    ),
 }
-"""Traffic with right answers -> (simulation, its size, settings). The last two are declared what they are not."""
+"""Traffic with right answers -> (simulation, its size, settings). The last three are declared what they are not."""
 
 
 def labelled_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
