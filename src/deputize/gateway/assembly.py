@@ -26,6 +26,7 @@ from deputize.gateway.metrics_files import MetricsFiles
 from deputize.gateway.model_calls import ModelCallHandler
 from deputize.gateway.page_process import PageProcess
 from deputize.gateway.pointer_follower import PointerFollower
+from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.rollback import RouteMonitor
 from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.routing import RoutingDecider
@@ -200,7 +201,7 @@ class RunningGateway:
         settings = self._settings
         max_answer_bytes = int(settings.max_answer_mb * 1024 * 1024)
         routing = RoutingDecider(
-            lambda: self._routes.table if self._pointer.knows_routes() else None,
+            self._table_in_force,
             self._specialists,
             self.metrics,
             timeout_s=settings.specialist_timeout_s,
@@ -245,6 +246,10 @@ class RunningGateway:
             max_answer_bytes=max_answer_bytes,
             clock_s=perf_counter,
         )
+
+    def _table_in_force(self) -> RouteLookup | None:
+        is_known = self._pointer.knows_routes() and not self._monitor.must_wait()
+        return self._routes.table if is_known else None
 
     def _price(self, model: str, usage: Usage | None, specialist_ms: float) -> float:
         """US dollars of a call to the LLM, or of a specialist's time on all cores."""
@@ -298,6 +303,7 @@ class RunningGateway:
             await self._pages.stop()
         await self._pointer.stop()
         await self._routes.stop()
+        self._monitor.stop()
         if self._specialists is not None:
             await self._specialists.stop()
         for transport in self._transports.values():

@@ -58,6 +58,9 @@ _MOST_SILENCE = 2.0
 """Where few calls are compared an episode may be silent so many times as long: until it has ended it is counted as if its other
 calls were good, so waiting longer would hide a route that goes bad."""
 
+AGAIN_S = 30.0
+"""Until a rollback that could not be done is tried again; each try leaves an entry in the audit log."""
+
 
 class DueAudit(Record):
     """An audit that was due."""
@@ -183,8 +186,15 @@ class RouteMonitor:
         self._evidence_seal = evidence_seal
         self._clock = clock
         self._waiting: list[DueAudit] = []
+        self._not_closed: set[EvidenceKey] = set()
+        self._trying_again: asyncio.TimerHandle | None = None
+        self._trial: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._said: set[str] = set()
+
+    def must_wait(self) -> bool:
+        """True while a route that was to be rolled back could not be closed: no specialist may answer then."""
+        return bool(self._not_closed)
 
     async def observe(self, outcome: DueAudit) -> None:
         """Counts one audit; it is in the file, and a rollback that follows is done, when this returns.
@@ -213,8 +223,26 @@ class RouteMonitor:
             file, known = await asyncio.to_thread(self._of_present_routes)
         except (DeputizeError, OSError) as error:
             log.error("the evidence of audits could not be looked at: %s", error)
+            self._try_again()
             return
-        await self._act(known, [*file.routes, *file.challengers])
+        routes = [*file.routes, *file.challengers]
+        self._not_closed &= {(r.id, r.specialist) for r in routes if r.state in OPEN}
+        await self._act(known, routes)
+
+    def _try_again(self) -> None:
+        """Looks again in a while, where a route waits to be closed: without specialists no audit will come that does."""
+
+        def look() -> None:
+            self._trial = asyncio.ensure_future(self.check_routes())
+
+        if self._not_closed:
+            self.stop()
+            self._trying_again = asyncio.get_running_loop().call_later(AGAIN_S, look)
+
+    def stop(self) -> None:
+        """Tries no more."""
+        if self._trying_again is not None:
+            self._trying_again.cancel()
 
     async def _act(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
         """Rolls back what the evidence shows to be bad, promotes what it carries, and says which routes are not watched."""
@@ -222,7 +250,8 @@ class RouteMonitor:
             await asyncio.to_thread(self._roll_back, known, routes)
             await asyncio.to_thread(self._promote, known, routes)
         except DeputizeError as error:
-            log.error("a route could not be changed, the next audit tries again: %s", error)
+            log.error("a route could not be changed, it is tried again: %s", error)
+            self._try_again()
         for route in routes:
             why = unwatched(route, known.get((route.id, route.specialist)), audit_share=self._audit_share)
             labels = of_route(route.id, route.task_name, route.tenant)
@@ -326,6 +355,7 @@ class RouteMonitor:
         }
         if not bad:
             return
+        self._not_closed |= bad.keys()
         done = roll_back_routes(self._home, self._audit, bad, actor="gateway", seal=self._seal)
         for route in done:
             detail = bad[(route.id, route.specialist)]
@@ -341,3 +371,4 @@ class RouteMonitor:
             )
         if done:
             self._on_change()
+        self._not_closed -= bad.keys()

@@ -60,13 +60,17 @@ class RouteWatcher:
             return False
         stamp = stamp_of(self._path)
         self._cards = []
+        is_readable = True
         try:
             file = self._pinned(read_routes(self._path, self._seal)) if stamp is not None else None
         except DeputizeError as error:
             log.error("route file not loaded, the former one stays in force: %s", error)
+            # what could not be read, for example for want of file descriptors, may be whole: it is looked at again
+            is_readable = not isinstance(error.__cause__, OSError)
             return False
         finally:
-            self._seen = None if stamp is None else (stamp, *map(stamp_of, self._cards))
+            known = stamp is not None and is_readable
+            self._seen = (stamp, *map(stamp_of, self._cards)) if known else None
         has_routes = file is not None and (file.routes or file.challengers)
         self.table = RouteTable.build(file) if file is not None and has_routes else None
         states: Counter[str] = Counter(r.state for r in file.routes) if file is not None else Counter()

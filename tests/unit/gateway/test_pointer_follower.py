@@ -10,6 +10,7 @@ from tests.unit.gateway.stubs import live_route
 
 from deputize.core.config import ObjectsSettings
 from deputize.core.records import RouteFile
+from deputize.files import locked
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.pointer_follower import PointerFollower
 from deputize.home import Home
@@ -95,4 +96,23 @@ async def test_a_gateway_goes_on_looking_whatever_goes_wrong(tmp_path: Path) -> 
         (tmp_path / "kept").rename(log)
         while not follower.knows_routes():
             await asyncio.sleep(0.01)
+    await follower.stop()
+
+
+async def test_age_counts_from_the_beginning_of_a_look(tmp_path: Path) -> None:
+    home, now = Home(tmp_path / "home", environ={}), [100.0]
+    home.path.mkdir()
+    home.config_path.write_text(f'[objects]\nurl = "file://{tmp_path}/shared"\n')
+    write_routes(home.routes_path, RouteFile(run_id="1", routes=[live_route()]), home.routes_seal)
+    joins = Home(tmp_path / "joins", environ={})
+    shutil.copytree(home.keys_path, joins.keys_path)
+    shutil.copy(home.config_path, joins.config_path)
+    settings = ObjectsSettings(url="file://x", poll_s=1, max_age_s=10)
+    follower = PointerFollower(joins.published, settings, nothing, Metrics(), clock_s=lambda: now[0])
+    with locked(joins.path / "published"):  # its news must wait
+        starting = asyncio.create_task(follower.start())
+        await asyncio.sleep(0.2)
+        now[0] += 7
+    await starting
+    assert follower.age_s == 7, "a route may have been closed since the look began"
     await follower.stop()

@@ -18,6 +18,7 @@ from tests.unit.gateway.stubs import live_route, publish_route
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import Route, RouteState
+from deputize.gateway import rollback
 from deputize.gateway.evidence_file import EVIDENCE_FILE, forget_evidence, read_evidence
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.rollback import DueAudit, RouteMonitor, roll_back_routes
@@ -344,3 +345,22 @@ async def test_evidence_of_specialists_that_no_route_has_is_forgotten(home: Path
     (home / "routes.json").unlink()
     await monitor(home, audit).check_routes()
     assert set(read_evidence(home, None)) == {KEY}, "a file that is not there says nothing"
+
+
+async def test_no_specialist_answers_while_a_bad_route_cannot_be_closed(
+    home: Path, audit: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollback, "AGAIN_S", 0.05)
+    one, lock = monitor(home, audit), home / "routes.json.lock"
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # the file can be read, and not be written
+    await observe(one, "." * 20 + "s" * 14)
+    assert state(home) == "live" and one.must_wait()
+    await observe(one, "x", live_route(id="another"))
+    assert one.must_wait(), "what happens to other routes is no reason to go on"
+    lock.rmdir()
+    async with asyncio.timeout(10):
+        while one.must_wait():
+            await asyncio.sleep(0.02)
+    assert state(home) == "rolled_back", "no further audit was needed"
+    one.stop()

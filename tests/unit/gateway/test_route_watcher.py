@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 from pathlib import Path
 
 from tests.unit.gateway.stubs import live_route, publish_route
@@ -84,3 +85,16 @@ def test_a_route_with_another_card_than_it_was_published_with_is_left_out(tmp_pa
     assert watcher.load() and watcher.table is None
     card.unlink()
     assert watcher.table is None
+
+
+def test_a_file_that_could_not_be_opened_for_a_moment_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "routes.json"
+    publish_route(path)
+    watcher = RouteWatcher(path, Metrics(), poll_s=60)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # no further file descriptor
+    try:
+        assert not watcher.load()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert watcher.load() and watcher.table is not None

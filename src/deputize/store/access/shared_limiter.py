@@ -40,6 +40,10 @@ _WAIT_FOR_CALLS_S = 5.0
 _EPSILON = 1e-12
 
 
+class CommitUnknown(StoreError):
+    """The server went away while it committed: what was asked of it may have been done."""
+
+
 class _Share:
     """The part of a key's limits that this process has."""
 
@@ -91,6 +95,7 @@ class SharedLimiter:
         self._shares: dict[str, _Share] = {}
         self._away_until, self._is_away = float("-inf"), False
         self._keeper: asyncio.Task[None] | None = None
+        self._taking: set[asyncio.Future[None]] = set()
 
     # --- what a call asks ---
 
@@ -100,9 +105,11 @@ class SharedLimiter:
         share.used_at = self._monotonic()
         if not self._lacks(share, key, usd):
             return
-        async with share.asking:  # whoever had the turn before may have taken enough for this one
-            if self._lacks(share, key, usd):
-                await self._take(share, key, usd)
+        # a caller that hangs up must not take along what the server gives
+        taking = asyncio.ensure_future(self._take_in_turn(share, key, usd))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taking.discard)
+        await asyncio.shield(taking)
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name="limits of keys")
 
@@ -191,6 +198,11 @@ class SharedLimiter:
             and now >= share.no_usd_until
         )
 
+    async def _take_in_turn(self, share: _Share, key: ApiKey, usd: float) -> None:
+        async with share.asking:  # whoever had the turn before may have taken enough for this one
+            if self._lacks(share, key, usd):
+                await self._take(share, key, usd)
+
     async def _take(self, share: _Share, key: ApiKey, usd: float) -> None:
         try:
             if key.requests_per_minute is not None and share.turns < 1:
@@ -229,15 +241,29 @@ class SharedLimiter:
         try:
             asked = {"key": share.key.id, "month": share.month, "usd": usd}
             await asyncio.to_thread(self._ask, "return_usd", asked)
-        except BaseException:
-            share.free_usd += usd
+        except StoreError as error:
+            # given back perhaps, it may be another process's by now; what is owed is rather paid twice
+            if usd < 0 or not isinstance(error, CommitUnknown):
+                share.free_usd += usd
             raise
 
     def _ask(self, name: str, asked: Mapping[str, Any]) -> tuple[Any, ...]:
-        with server_errors_in_words(self._server, _WAIT_S), self._pool.connection() as db, db.transaction():
-            db.execute(f"SET LOCAL statement_timeout = {int(1000 * _WAIT_S)}".encode())
-            cursor = db.execute(_SQL[name], asked)
-            return (cursor.fetchone() or ()) if cursor.description is not None else ()
+        is_done = False
+        try:
+            with (
+                server_errors_in_words(self._server, _WAIT_S),
+                self._pool.connection() as db,
+                db.transaction(),
+            ):
+                db.execute(f"SET LOCAL statement_timeout = {int(1000 * _WAIT_S)}".encode())
+                cursor = db.execute(_SQL[name], asked)
+                found = (cursor.fetchone() or ()) if cursor.description is not None else ()
+                is_done = True
+            return found
+        except StoreError as error:
+            if is_done:
+                raise CommitUnknown(str(error)) from error
+            raise
 
     def _check_away(self) -> None:
         if self._monotonic() < self._away_until:

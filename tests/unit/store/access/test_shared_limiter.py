@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from tests import postgres_cluster
 from tests.unit.store.access.test_api_keys import Clock, a_key
 
 from deputize.core.errors import OverLimit, StoreError
+from deputize.store.access import shared_limiter
 from deputize.store.access.api_keys import ApiKey
 from deputize.store.access.shared_limiter import BUDGET_SHARE, TURNS_S, SharedLimiter
 from deputize.store.keys.keyring import KeyRing
@@ -223,3 +225,46 @@ async def test_while_the_server_is_away_a_process_has_what_it_took(tmp_path: Pat
     assert await call(limiter, key, 0.01, 0.01)
     limiter.take_turn(key)
     await asyncio.to_thread(limiter.close)
+
+
+async def test_a_caller_that_hangs_up_takes_nothing_of_the_budget_along(server: PostgresServer) -> None:
+    key = a_key(id="hangs-up", usd_per_month=1.0)
+    async with limiters(server, 1) as (limiter,):
+        asking = asyncio.create_task(limiter.obtain(key, 0.5))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        async with asyncio.timeout(10):
+            while not limiter.taken_usd(key):
+                await asyncio.sleep(0.01)
+            await limiter.obtain(key, 0.5)
+        assert limiter.reserve(key, 0.5) == 0.5
+        assert limiter.taken_usd(key) == pytest.approx(0.5 + BUDGET_SHARE), "it was taken once"
+
+
+_TERMINATED_AT_COMMIT = """
+CREATE FUNCTION end_it() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER at_commit AFTER UPDATE ON key_spending DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW WHEN (NEW.key = 'in-doubt' AND NEW.usd < OLD.usd) EXECUTE FUNCTION end_it()
+"""
+
+
+async def test_what_may_have_been_given_back_is_not_spent_as_well(
+    server: PostgresServer, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_limiter, "_IDLE_S", 0.1)
+    key, path = a_key(id="in-doubt", usd_per_month=1.0), f"-c search_path={options['schema']}"
+    async with limiters(server, 1) as (limiter,):
+        with psycopg.connect(options["url"], options=path) as db:
+            db.execute(_TERMINATED_AT_COMMIT)
+        await limiter.obtain(key, 0.5)
+        await asyncio.sleep(1)  # it is idle, and the server goes away while it commits what is given back
+        with psycopg.connect(options["url"], options=path) as db:
+            db.execute("DROP TRIGGER at_commit ON key_spending; DROP FUNCTION end_it")
+        await asyncio.sleep(0.5)
+        assert limiter.taken_usd(key) == pytest.approx(0.5 + BUDGET_SHARE)
+        with pytest.raises(OverLimit):
+            limiter.reserve(key, 0.1)
