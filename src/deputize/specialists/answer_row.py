@@ -26,6 +26,17 @@ _SURE = 30.0
 """Margin in nats where nothing else was possible."""
 
 
+_SUMMED_AT_ONCE = 16_384
+"""Scores; torch sums more than 32,768 on several threads, in an order that depends on their number."""
+
+
+def log_sum(values_V: Any) -> Any:
+    """The logarithm of the sum of exponentials, with the same bits on any number of threads."""
+    torch = torch_module()
+    parts = [torch.logsumexp(part, -1) for part in values_V.split(_SUMMED_AT_ONCE)]
+    return torch.logsumexp(torch.stack(parts), -1)
+
+
 class AnswerRules:
     """The schema and the limits that the answers of one specialist keep to."""
 
@@ -134,7 +145,7 @@ class AnswerRow:
             values_V = logits_V.float().masked_fill(base.banned, float("-inf"))
             top = torch.topk(values_V, 2)
             first, second = top.values.tolist()
-            self._take(int(top.indices[0]), first - float(torch.logsumexp(values_V, -1)), first - second)
+            self._take(int(top.indices[0]), first - float(log_sum(values_V)), first - second)
             return
         allowed = list(self.choices)
         # of a decision only the choices are scored, not the whole vocabulary

@@ -24,7 +24,7 @@ from deputize.specialists.tuned_model import load_tuned_model, release_tuned_mod
 
 log = logging.getLogger("deputize.engine")
 
-DECODER_VERSION = 2
+DECODER_VERSION = 3
 """Of the arithmetic from a prompt to an answer and its confidence (layers, attention, scores of tokens). It is raised with every change after
 which a bit of them may be another: certificates name it, and one of another version is refused like that of another engine."""
 

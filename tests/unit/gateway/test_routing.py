@@ -134,7 +134,7 @@ async def test_the_gateways_clock_says_when_a_certificate_has_expired() -> None:
         ("local bf16 on cpu", "local bf16 on cpu", "live"),
         ("local bf16 on cpu", "local", "live"),
         ("local bf16 on cpu", "local fp32 on cpu", "other_engine"),
-        ("local bf16 on cpu", "local bf16 on cpu, decoder 2, own layers", "other_engine"),
+        ("local bf16 on cpu", "local bf16 on cpu, decoder 3, own layers", "other_engine"),
         ("local bf16 on cpu", "llamacpp f16", "other_engine"),
         ("local bf16 on cpu", "", "other_engine"),
     ],

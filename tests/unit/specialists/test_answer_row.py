@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from deputize.core.records import Contract
-from deputize.specialists.answer_row import AnswerRow, AnswerRules
+from deputize.specialists.answer_row import AnswerRow, AnswerRules, log_sum
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.prompt_tokenizer import slot_ids
@@ -30,6 +30,44 @@ def test_a_decision_is_scored_among_its_choices_and_what_follows_is_not_asked(ba
     state = head[wanted[at]] - head[other[at]]
     assert row.accept([], [(state, None)]) == 0
     assert row.slot is None and row.prediction().answer == "no" and row.n_out == len(wanted)
+
+
+def test_the_confidence_of_a_decision_is_that_among_its_choices(base: LanguageModel) -> None:
+    labels = ["yes", "order", "lamp"]
+    row = AnswerRow(
+        AnswerRules(
+            base, learn_schema(Contract(kind="label", labels=labels), labels), 24, write_free_slots=True
+        ),
+        [1, 2],
+    )
+    assert row.choices is not None and len(row.choices) == 3
+    rows_CH = base.lm.get_output_embeddings().weight.detach()[list(row.choices)]
+    state = 3.0 * torch.randn(base.width, generator=torch.Generator().manual_seed(1))
+    first, second, third = sorted((rows_CH @ state).tolist(), reverse=True)
+    assert second - third > 0.1, "else the margin to another choice could not be told from that to the next"
+    row.accept([], [(state, None)])
+    confidence = row.prediction().raw_confidence
+    total = float(torch.logsumexp(torch.tensor([first, second, third]), 0))
+    assert confidence.log_p == pytest.approx(first - total, abs=1e-4)
+    assert confidence.min_margin == pytest.approx(first - second, abs=1e-4)
+
+
+def test_scores_are_summed_alike_on_any_number_of_threads() -> None:
+    values, before = (
+        5.0 * torch.randn(49_152, generator=torch.Generator().manual_seed(1)),
+        torch.get_num_threads(),
+    )
+    found = []
+    for n in (1, 2, 3):
+        torch.set_num_threads(n)
+        found.append(float(log_sum(values)))
+    torch.set_num_threads(before)
+    assert (
+        found[0]
+        == found[1]
+        == found[2]
+        == pytest.approx(float(torch.logsumexp(values.double(), -1)), abs=1e-5)
+    )
 
 
 def test_a_trial_is_kept_as_far_as_the_model_says_the_same(base: LanguageModel) -> None:

@@ -70,6 +70,11 @@ def test_one_row_is_multiplied_as_several_are() -> None:
     x, weight = torch.randn(3, 20), torch.randn(5, 20)
     assert torch.allclose(linear(x[:1], weight), (x @ weight.T)[:1], atol=1e-5)
     assert linear(x[:1], weight).shape == (1, 5)
+    x, weight = torch.randn(1, 576), torch.randn(1536, 576)
+    as_two = torch.nn.functional.linear(x.expand(2, -1), weight)[:1]
+    assert torch.equal(linear(x, weight), as_two), (
+        "bit for bit: of one row alone some machines sum in another order"
+    )
 
 
 def test_what_it_cannot_read_is_said(tiny: tuple[Path, str]) -> None:
