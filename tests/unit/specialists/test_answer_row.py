@@ -54,7 +54,7 @@ def test_the_confidence_of_a_decision_is_that_among_its_choices(base: LanguageMo
 
 def test_scores_are_summed_alike_on_any_number_of_threads() -> None:
     values, before = (
-        5.0 * torch.randn(49_152, generator=torch.Generator().manual_seed(1)),
+        5.0 * torch.randn(49_152, generator=torch.Generator().manual_seed(3)),
         torch.get_num_threads(),
     )
     found = []
