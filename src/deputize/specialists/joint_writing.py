@@ -92,7 +92,7 @@ class JointWriting:
             with self.base.threads["read"].work(amount):
                 read = self._rows.feed([one + more for one, more in zip(fed, trials, strict=True)])
                 n_kept = self._decide(rows, fed, trials, read)
-        self._rows.count([len(one) + kept for one, kept in zip(fed, n_kept, strict=True)])
+            self._rows.count([len(one) + kept for one, kept in zip(fed, n_kept, strict=True)])
         self._tell()
 
     def finish(self) -> None:

@@ -37,11 +37,12 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"(^prompt_tokens_|_tokens$)", "tokens"),
     (r"^(p_|delta$|test_level$|delta_left$)", "probability"),
     (r"(^|_)days$", "days"),
-    (r"^(renew_after_calls|calls_per_month)$", "calls"),
+    (r"^(renew_after_calls|calls_per_month|largest)$", "calls"),
+    (r"^not_evaluated$", "numbers of episodes"),
     (r"^(loss_difference|quality_difference)", "share, -1 to 1"),
-    (r"(^threshold|_confidence)$", "confidence, 0 to 1"),
+    (r"(^threshold|^start$|_confidence)$", "confidence, 0 to 1"),
     (
-        r"^(share|(smallest_)?epsilon$|loss|(served|differs)_limit$|audit_share$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
+        r"^(share|(smallest_)?epsilon$|loss|(served|differs)_limit$|audit_share$|stake$|agreement|finished$|flagged|ood_(power|given_up)$)|(_accuracy|_interval)$|(^|_)coverage(_|$)",
         "share, 0 to 1",
     ),
 )

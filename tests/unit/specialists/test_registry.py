@@ -9,6 +9,7 @@ from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.linear_model import LinearPredictor, load_linear
+from deputize.specialists.listed_answers import ListedPredictor
 from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
 from deputize.specialists.state_heads import StateHeadPredictor
@@ -16,6 +17,7 @@ from deputize.specialists.state_heads import StateHeadPredictor
 PREDICTORS = (
     LinearPredictor,
     PointerPredictor,
+    ListedPredictor,
     StateHeadPredictor,
     CascadePredictor,
     HeadPredictor,
@@ -32,5 +34,7 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
 
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"'oracle'\. Known: linear, pointer, states, cascade, head, decoder"):
+    with pytest.raises(
+        BadInput, match=r"'oracle'\. Known: linear, pointer, listed, states, cascade, head, decoder"
+    ):
         loader_of("oracle")
