@@ -183,7 +183,8 @@ class TransformersRows:
     def keep(self, stay: Sequence[int]) -> None:
         """Leaves out the other rows."""
         if len(stay) < len(self._lengths):
-            kept = torch_module().tensor(list(stay), device=self._mask_BT.device)
+            torch = torch_module()
+            kept = torch.tensor(list(stay), dtype=torch.long, device=self._mask_BT.device)
             if len(stay):
                 self._cache.batch_select_indices(kept)
             self._mask_BT, self._lengths = self._mask_BT[kept], [self._lengths[row] for row in stay]

@@ -28,11 +28,19 @@ def base(tiny: tuple[Path, str]) -> LanguageModel:
     return made
 
 
-def predictor(base: LanguageModel, task: str) -> DecoderPredictor:
+def predictor(
+    base: LanguageModel, task: str, kind: type[DecoderPredictor] = DecoderPredictor
+) -> DecoderPredictor:
     contract = tiny_tasks.CONTRACTS[task]
     answers = [answer_of(tiny_tasks.example(task, i, "train").response, contract) for i in range(40)]
     schema = learn_schema(contract, [answer for answer in answers if answer is not None])
-    return DecoderPredictor(base, f"of_{task}", schema, 256, 12)
+    return kind(base, f"of_{task}", schema, 256, 12)
+
+
+class WithoutOwnLayers(DecoderPredictor):
+    """A specialist of a model that our own layers do not know."""
+
+    _is_stacked = False
 
 
 def texts(task: str, n: int) -> list[str]:
@@ -74,8 +82,12 @@ def generated(one: DecoderPredictor, text: str) -> tuple[object, int]:
 
 
 @pytest.mark.parametrize("task", ["values", "action"])
-def test_answers_are_those_of_transformers_generate(base: LanguageModel, task: str) -> None:
-    one = predictor(base, task)
+@pytest.mark.parametrize("kind", [DecoderPredictor, WithoutOwnLayers])
+def test_answers_are_those_of_transformers_generate(
+    base: LanguageModel, task: str, kind: type[DecoderPredictor]
+) -> None:
+    one = predictor(base, task, kind)
+    assert one.engine.endswith("own layers" if kind is DecoderPredictor else "transformers")
     asked = texts(task, 4)
     found = one.predict(asked)
     assert one.n_passes < sum(p.n_output_tokens for p in found), "what follows by itself takes no pass"
