@@ -135,7 +135,7 @@ class _Asking:
         self._n_failures, self._last_failure = 0, ""
 
     def ask(self, example: Example, model: str) -> Message:
-        """One answer."""
+        """One answer; {} where it was cut off or withheld, which is a vote for none."""
         from deputize.scoring.costs import spend_of
 
         self.n_questions += 1
@@ -144,7 +144,8 @@ class _Asking:
         self._n_failures = 0
         parts = (example.request.messages, example.request.tools, reply.message)
         self.usd += spend_of(model, reply.usage, None, *parts, self._prices).usd
-        return reply.message if not reply.error else {}
+        is_whole = not reply.error and reply.reason in ("stop", "tool_calls")
+        return reply.message if is_whole else {}
 
     def vote_on(self, example: Example, contract: Contract) -> NewAnswer | None:
         """The outcome of a call; None where a model did not answer, so that the call stays open."""

@@ -27,7 +27,7 @@ DIVIDED = "LLMs do not agree on the answer"
 """Why such a call is not trained on."""
 
 Ask = Callable[[Example, str], Message]
-"""(call, model) -> the model's answer. Raises UpstreamError where there is none."""
+"""(call, model) -> the model's answer, {} for one that is not whole. Raises UpstreamError where there is none."""
 
 
 class NewAnswer(Record):
@@ -120,7 +120,7 @@ def vote(
 
 
 def _count(votes: list[tuple[Answer, list[Message]]], message: Message, contract: Contract) -> None:
-    answer = answer_of(message, contract)
+    answer = answer_of(message, contract) if message else None
     if answer is None:
         return
     for known, messages in votes:

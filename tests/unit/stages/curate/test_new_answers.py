@@ -70,6 +70,12 @@ def test_an_answer_that_breaks_the_schema_is_a_vote_for_none() -> None:
     assert voted("I cannot say.", "green", "green").outcome == "other"
 
 
+def test_an_answer_that_is_not_whole_is_a_vote_for_none() -> None:
+    prose = Contract(kind="text")
+    new = vote(example("red"), prose, ("a",), lambda _e, _m: {})
+    assert (new.outcome, len(new.models)) == ("divided", 2)
+
+
 def test_no_question_is_put_that_cannot_change_the_outcome() -> None:
     # five votes, three needed: after four different ones no answer can have three
     assert len(voted("red", "green", "blue", "nothing", n_votes=5).models) == 3
