@@ -13,7 +13,6 @@ from deputize.cli.settings_in_force import ALL_TABLES
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.home import Home
 
-_CHECKED = ALL_TABLES
 _OTHERS = ("audience", "retention", "processing")
 """Tables without a class of settings: lines of names that the user chooses, or of facts."""
 
@@ -30,12 +29,12 @@ def mistakes(home: Path, table: Mapping[str, Any]) -> list[str]:
 
 def _mistakes(home: Path, table: Mapping[str, Any]) -> Iterator[str]:
     for name, values in table.items():
-        if name in _CHECKED:
-            yield from _wrong_settings(_CHECKED[name], name, values)
+        if name in ALL_TABLES:
+            yield from _wrong_settings(ALL_TABLES[name], name, values)
         elif name not in _OTHERS:
-            yield f"[{name}] is no table of settings.{_proposal(name, [*_CHECKED, *_OTHERS])}"
+            yield f"[{name}] is no table of settings.{_proposal(name, [*ALL_TABLES, *_OTHERS])}"
     if "audience" in table:
-        yield from _wrong_settings(_CHECKED["convert"], "convert", {"audience": table["audience"]})
+        yield from _wrong_settings(ALL_TABLES["convert"], "convert", {"audience": table["audience"]})
     if "retention" in table:
         yield from _wrong_retention(home)
 

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -30,6 +28,7 @@ from tests.integration.gateway.test_gateway_published import (
 )
 from tests.integration.gateway.test_gateway_routes import LABELS, REQUEST
 from tests.integration.gateway.upstream import LoopbackUpstream, completion
+from tests.other_environment import run_in
 
 from deputize.core.errors import StoreError, Tampered
 from deputize.home import Home
@@ -59,34 +58,14 @@ while True:
 @pytest.mark.skipif(IS_HERE, reason="this is the environment")
 def test_s3_in_its_environment(tmp_path: Path) -> None:
     """The tests below, where s3fs and moto are: `make cloud`."""
-    own = ROOT / ".env-cloud"
-    python = os.environ.get("DEPUTIZE_CLOUD_PYTHON") or (
-        str(own / "bin" / "python") if (own / "ready").exists() else ""
-    )
-    if not python:
-        pytest.skip("s3fs needs another botocore than boto3: `make cloud` puts it and moto into .env-cloud")
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    run = subprocess.run(
-        [
-            python,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            f"--basetemp={tmp_path / 'inner'}",
-            __file__,
-        ],
-        cwd=ROOT,
-        env={**inherited, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-        capture_output=True,
-        text=True,
+    n_passed, output = run_in(
+        "cloud",
+        "s3fs needs another botocore than boto3: `make cloud` puts it and moto into .env-cloud",
+        __file__,
+        tmp_path=tmp_path,
         timeout=800,
-        check=False,
     )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
-    passed = re.search(r"(\d+) passed", run.stdout)
-    assert passed and int(passed[1]) == 5, run.stdout[-2000:]
+    assert n_passed == 5, output[-2000:]
 
 
 @pytest.fixture
