@@ -69,8 +69,11 @@ def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
 
 
-OF_ANY_TASK = [m.name for m in OURS if m.name != "listed" and (m.name != "qlora" or HAS_BITSANDBYTES)]
-"""All but the one for requests that list their own tools, which its unit test checks on such a task."""
+OF_SOME_TASKS = ("cache", "listed")
+"""For requests that come again, and for those that list their own tools: their unit tests check them on such tasks."""
+OF_ANY_TASK = [
+    m.name for m in OURS if m.name not in OF_SOME_TASKS and (m.name != "qlora" or HAS_BITSANDBYTES)
+]
 
 
 @pytest.mark.parametrize("name", OF_ANY_TASK)
@@ -93,7 +96,7 @@ def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
     tiny: Tiny, tmp_path: Path, install: Install
 ) -> None:
     with pytest.raises(
-        UsageError, match=r"'majority'. Known: auto, linear, listed, frozen, encoder, lora, .*, full\."
+        UsageError, match=r"'majority'. Known: auto, cache, linear, listed, frozen, encoder, lora, .*, full\."
     ):
         find_method("majority")
     install(POINTS)

@@ -25,6 +25,10 @@ class CallCosts:
     """Price of a served answer that is not the LLM's."""
     cache_usd: float = 0.0
     """What the LLM is cheaper by thanks to its provider's cache, which is colder where calls are served."""
+    llm_s: float | None = None
+    """Seconds of the LLM for a call, the median of the log; None: the log does not say."""
+    specialist_s: float = 0.0
+    """Of the specialist, asked alone."""
 
 
 def expected_usd(share_served_L: ArrayLike, errors_L: ArrayLike, costs: CallCosts) -> Costs:

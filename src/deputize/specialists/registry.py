@@ -35,6 +35,7 @@ class StoredSpecialist:
 LoadPredictor = Callable[[StoredSpecialist], TextPredictor]
 
 OURS: dict[str, str] = {
+    "cache": "deputize.specialists.answer_cache:load_cache",
     "linear": "deputize.specialists.linear_model:load_linear",
     "pointer": "deputize.specialists.pointer_predictor:load_pointer",
     "listed": "deputize.specialists.listed_answers:load_listed",

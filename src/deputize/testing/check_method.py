@@ -123,7 +123,8 @@ def _check_bad_input(
     method: Method, examples: TrainingSet, context: TrainingContext, folder: Path, budget_s: float
 ) -> None:
     """Answers that break the contract: None or an error of deputize.core.errors, nothing else."""
-    broken = replace(examples, train=[replace(x, answer={"no": {"such": "field"}}) for x in examples.train])
+    wrong = [replace(x, answer={"no": {"such": "field"}}) for x in examples.train]
+    broken = replace(examples, train=wrong, repeats=[])
     (job,) = jobs_of(examples, [method.name], context, folder / "broken")
     try:
         trained = method.train(replace(job, examples=broken), context, budget_s)

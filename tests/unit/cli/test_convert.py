@@ -48,7 +48,9 @@ def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) 
     (tmp_path / "config.toml").write_text('[convert]\nmethods = ["linear", "full"]\n')
     assert settings(Home(tmp_path), NOTHING).methods == ("linear", "full")
     assert settings(Home(tmp_path), {**NOTHING, "methods": ("dora",)}).methods == ("dora",)
-    with pytest.raises(UsageError, match=r"'lorra'\. Known: auto, linear, listed, frozen, encoder, lora, "):
+    with pytest.raises(
+        UsageError, match=r"'lorra'\. Known: auto, cache, linear, listed, frozen, encoder, lora, "
+    ):
         settings(Home(tmp_path), {**NOTHING, "methods": ("linear", "lorra")})
 
 

@@ -26,7 +26,7 @@ from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, RequestLimits
 from deputize.scoring import certificates as cert
 from deputize.scoring import claim_words as words
-from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_usd
+from deputize.scoring.call_costs import CallCosts
 from deputize.scoring.ledger import digests
 from deputize.stages.evaluate.claimed_loss import (
     Reference,
@@ -37,6 +37,7 @@ from deputize.stages.evaluate.claimed_loss import (
 )
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.route_worth import not_worth, weighed
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.unseen_lists import OF_UNSEEN, of_unseen, passing_both
 from deputize.stages.evaluate.whole_episodes import WholeEpisodes
@@ -204,7 +205,7 @@ def attempt(
             the units' own confidences.
         epsilon: the loss to be claimed, over all calls.
         delta: the level of the test.
-        costs: of one call; a route that would cost more than it saves is refused.
+        costs: of one call; a route that saves neither money nor, where the LLM has no price, time is refused.
         served_limit: the loss to be claimed among the served calls; None: nothing is claimed of them.
         reference: the answers that the claim is about.
     """
@@ -221,7 +222,7 @@ def attempt(
             reason = f"{OF_UNSEEN}: {words.refusal(alone)}{result.shortfall}"
             return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
         share_L = passing_both(sequence, alone, share_L)
-    index = cert.cheapest(sequence, share_L, costs)
+    index = cert.cheapest(sequence, share_L, weighed(costs))
     if index is None or sequence.n_units == 0:
         reason = words.refusal(sequence) + result.shortfall + (not_random and f"; {not_random}")
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
@@ -234,11 +235,8 @@ def attempt(
         )
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
     errors = int(sequence.n_errors_L[index]) / sequence.n_units
-    route_usd = float(expected_usd(share_L[index], errors, costs))
-    if route_usd >= costs.llm_usd:
-        return CertificateAttempt(
-            sequence, None, 0.0, _costs_more(share_L[index], errors, route_usd, costs), n_repeated
-        )
+    if refused := not_worth(share_L[index], errors, costs):
+        return CertificateAttempt(sequence, None, 0.0, refused, n_repeated)
     labels = None
     if sequence.kind == "not_worse_on_labels":
         threshold = float(sequence.thresholds_L[index])
@@ -246,17 +244,6 @@ def attempt(
         labels = label_evidence(result.units, threshold, at_random=at_random, not_random=not_random)
     n_unseen = 0 if alone is None else alone.n_units
     return CertificateAttempt(sequence, index, share_L[index], "", n_repeated, labels, n_unseen)
-
-
-def _costs_more(share: float, errors: float, route_usd: float, costs: CallCosts) -> str:
-    """Why a certified route is not worth it, with the numbers."""
-    audits = share * costs.audit_share * costs.llm_usd
-    return (
-        f"certified, but the route would cost more than it saves: a call costs {costs.llm_usd:.2g} USD with the LLM and "
-        f"{route_usd:.2g} USD with the route, which serves {share:.1%} (specialist {costs.specialist_usd:.2g}, LLM for the "
-        f"others {(1 - share) * costs.llm_usd:.2g}, its colder cache {colder_cache_usd(costs.cache_usd, share):.2g}, audits "
-        f"{audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
-    )
 
 
 CONTRADICTED = 0.01

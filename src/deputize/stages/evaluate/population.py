@@ -79,6 +79,8 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     """It lists a tool or a reply schema that was not in training, and its task's certificate is about such calls too."""
     is_llm_wrong: bool = False
     """It is known that the LLM's answer was wrong: the episode failed, and it has no other call."""
+    llm_s: float | None = None
+    """Seconds that the LLM took; None where the log does not say."""
 
 
 class Population:
@@ -250,6 +252,7 @@ def _population_call(
         repeated=place.repeated,
         label=call.correction,
         is_llm_wrong=_is_failed(call),
+        llm_s=None if call.latency_ms is None else call.latency_ms / 1000,
     )
 
 

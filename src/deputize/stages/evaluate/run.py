@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import numpy as np
@@ -362,6 +363,8 @@ class TaskEvaluation:
             specialist_usd=self.context.prices.specialist_usd(chosen.seconds_alone, n_cores),
             audit_share=self.context.audit_share,
             error_usd=self.config.error_usd_of(task.id, task.name),
+            llm_s=median(times) if (times := [c.llm_s for c in calls if c.llm_s is not None]) else None,
+            specialist_s=chosen.seconds_alone,
         )
 
     def _read_validation(self, deadline: Deadline) -> None:

@@ -44,9 +44,13 @@ class TrainingSet:
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
     other_task_prompts: list[str] = field(default_factory=list)
     """Pruned prompts of validation calls of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
+    repeats: list[TrainingExample] = field(default_factory=list)
+    """Of train what was dropped because another call says the same: only who asks again is learned from it."""
 
 
 MAX_OTHER_TASK_PROMPTS = 400
+DUPLICATE = ("exact duplicate", "near duplicate")
+"""Why curation drops a call that another one stands for."""
 MAX_BALANCE = 20.0
 """By how much a rare answer is weighed up at most: a single odd example must not outweigh a hundred."""
 
@@ -76,6 +80,7 @@ def training_set_of(
         _training_examples(validation_examples, task, 1.0),
         validation_examples,
         [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
+        _training_examples([e for e in in_train if e.drop_reason in DUPLICATE], task, 1.0),
     )
 
 

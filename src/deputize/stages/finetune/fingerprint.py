@@ -34,7 +34,8 @@ def fingerprint(
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
     parts += [linear_settings] if method == "linear" else []
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
-    for split in (examples.train, examples.validation):
+    repeats = [examples.repeats] if method == "cache" else []
+    for split in (examples.train, examples.validation, *repeats):
         parts += [[x.call_id, x.text, x.answer, x.weight, x.subject, x.soft, x.rejected] for x in split]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 

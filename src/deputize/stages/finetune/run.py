@@ -194,7 +194,12 @@ def cascades(
     """
     if not context.config.cascades or second.is_fast or (second.leak is not None and second.leak.leaks):
         return []
-    fast = [s for s in done if s.task_id == second.task_id and s.is_fast and not (s.leak and s.leak.leaks)]
+    # a cache has no scores of the choices that it does not know
+    fast = [
+        s
+        for s in done
+        if s.task_id == second.task_id and s.is_fast and s.kind != "cache" and not (s.leak and s.leak.leaks)
+    ]
     if not fast:
         return []
     method = CascadeMethod(fast[0], second)

@@ -214,6 +214,16 @@ def test_a_route_that_costs_more_than_it_saves_is_refused_with_the_numbers() -> 
     assert made.index is None and "wrong answers 1.2" in made.reason
 
 
+def test_where_the_llm_has_no_price_a_slower_specialist_is_refused_and_a_faster_one_is_not() -> None:
+    slow = CallCosts(llm_usd=0.0, specialist_usd=1e-6, llm_s=0.4, specialist_s=0.5)
+    made = certify.attempt(reading(outcomes(400)), GRID, 0.02, 0.05, slow)
+    assert made.index is None and "slower than the LLM, and nothing else would be saved" in made.reason
+    assert "a call takes 0.5 s here and 0.4 s with the LLM" in made.reason
+    fast = CallCosts(llm_usd=0.0, specialist_usd=1e-6, llm_s=0.4, specialist_s=0.05)
+    made = certify.attempt(reading(outcomes(400)), GRID, 0.02, 0.05, fast)
+    assert made.index is not None and made.share_served == 1.0
+
+
 def test_newer_calls_that_contradict_a_certificate_block_it() -> None:
     made = certify.attempt(reading(outcomes(400)), GRID, 0.05, 0.05, COSTS)
     assert certify.contradiction(outcomes(300, 15), made, 1, 0) == ""

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 
 from deputize.core.errors import BadInput, UsageError
 from deputize.stages.finetune.methods.base import Method
+from deputize.stages.finetune.methods.cache import CACHE
 from deputize.stages.finetune.methods.dora import DORA
 from deputize.stages.finetune.methods.dpo import DPO
 from deputize.stages.finetune.methods.encoder import ENCODER
@@ -27,6 +28,7 @@ from deputize.stages.finetune.methods.token_distillation import TOKEN_DISTILLATI
 
 GROUP = "deputize.methods"
 OURS: tuple[Method, ...] = (
+    CACHE,
     LINEAR,
     LISTED,
     FROZEN,
