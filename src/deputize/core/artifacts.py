@@ -244,7 +244,7 @@ class Specialist(Record):
     kind: str
     """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
     values out of it), states (a head on pooled states of a model that is not trained), head (one forward pass of a tuned
-    language model and a head over the answers), decoder (decoding)."""
+    language model and a head over the answers), decoder (decoding), self_consistency and verifier (a decoder with help), cascade, cache."""
     contract: Contract
     task: Task
     n_train: int

@@ -70,6 +70,10 @@ class Convert(BaseModel):
     """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None: never."""
     renew_after_calls: int | None = Field(100_000, ge=1)
     """Calls of a route after which `deputize watch` says that its certificate must be renewed. None: never."""
+    inference_help: tuple[Literal["self_consistency", "verifier"], ...] = ()
+    """What is tried beside each language model that writes its answers, as a method of its own that has to serve more of validation.
+    self_consistency: eight more answers by chance, and the one that most agree on; verifier: the untuned model is asked
+    whether the answer is right."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] | None = None

@@ -6,7 +6,7 @@ Legend: V vocabulary, H width.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
@@ -19,11 +19,14 @@ from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.torch_runtime import torch_module
 
 Trie = dict[int, Any]
+Draw = Callable[[Sequence[float]], int]
 
 RECENT = 6
 """Values written before in which a trial is looked for: the answers of a task have words in common that no prompt holds."""
 _SURE = 30.0
 """Margin in nats where nothing else was possible."""
+_LIKELIEST = 20
+"""Tokens of a value that one is drawn from."""
 
 
 _SUMMED_AT_ONCE = 16_384
@@ -65,8 +68,14 @@ class AnswerRules:
 class AnswerRow:
     """The answer after one prompt."""
 
-    def __init__(self, rules: AnswerRules, prompt: Sequence[int]) -> None:
-        self.rules, self.prompt = rules, list(prompt)
+    def __init__(self, rules: AnswerRules, prompt: Sequence[int], draw: Draw | None = None) -> None:
+        """
+        Args:
+            rules: of its specialist.
+            prompt: token ids.
+            draw: from log-probabilities of tokens to the place of the one that is written; None: the likeliest.
+        """
+        self.rules, self.prompt, self._draw = rules, list(prompt), draw
         self.builder = AnswerBuilder(rules.schema)
         self.slot: Slot | None = None
         """What is written now; None once the answer is complete or given up."""
@@ -143,17 +152,19 @@ class AnswerRow:
         base = self.rules.base
         if self.choices is None:
             values_V = logits_V.float().masked_fill(base.banned, float("-inf"))
-            top = torch.topk(values_V, 2)
-            first, second = top.values.tolist()
-            self._take(int(top.indices[0]), first - float(log_sum(values_V)), first - second)
+            top = torch.topk(values_V, 2 if self._draw is None else min(_LIKELIEST, len(values_V)))
+            scores = top.values.tolist()
+            at = 0 if self._draw is None else self._draw(scores)
+            rest = scores[1] if at == 0 else scores[0]
+            self._take(int(top.indices[at]), scores[at] - float(log_sum(values_V)), scores[at] - rest)
             return
         allowed = list(self.choices)
         # of a decision only the choices are scored, not the whole vocabulary
         rows_CH = base.lm.get_output_embeddings().weight[allowed]
         log_p_C = torch.log_softmax(linear(hidden_H[None], rows_CH)[0].float(), dim=-1)
-        best = int(log_p_C.argmax())
-        rest = torch.cat([log_p_C[:best], log_p_C[best + 1 :]])
-        margin = float(log_p_C[best] - rest.max()) if len(allowed) > 1 else _SURE
+        best = int(log_p_C.argmax()) if self._draw is None else self._draw(log_p_C.tolist())
+        others = torch.cat([log_p_C[:best], log_p_C[best + 1 :]])
+        margin = float(log_p_C[best] - others.max()) if len(allowed) > 1 else _SURE
         self._take(allowed[best], float(log_p_C[best]), margin)
 
     def _take(self, token: int, log_p: float, margin: float) -> None:

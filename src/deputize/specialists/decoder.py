@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from deputize.specialists.answer_row import AnswerRow, AnswerRules
+from deputize.core.errors import BadInput
+from deputize.specialists.answer_row import AnswerRow, AnswerRules, Draw
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.classification_head import batches
@@ -20,6 +21,7 @@ from deputize.specialists.joint_writing import MAX_TRIAL, JointWriting, WrittenA
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_rows import LlamaRows, LoadedAdapter, ModelRows, TransformersRows
 from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.specialist_card import read_card, settings_of
 from deputize.specialists.tuned_model import load_tuned_model, release_tuned_model
 
 log = logging.getLogger("deputize.engine")
@@ -124,6 +126,28 @@ class DecoderPredictor:
             self.n_read += writing.n_read
         return [out[i] for i in range(len(texts))]
 
+    def predict_drawn(self, text: str, draws: Sequence[Draw | None]) -> list[RawPrediction]:
+        """Several answers to one prompt, which is read once.
+
+        Args:
+            text: the prompt.
+            draws: for each answer what chooses its tokens; None: the likeliest.
+        """
+        if self.adapter and not self._is_stacked:
+            self.base.use(self.adapter)
+        (prompt,) = self.base.prompt_ids([text], self.max_tokens)
+        # with a beginning of its own, the whole prompt is what its answers share
+        adapter, out = LoadedAdapter(self._adapter.pack), dict[int, RawPrediction]()
+        writing = self.begin()
+        writing.add(
+            [
+                WrittenAnswer(AnswerRow(self._rules, prompt, draw), adapter, _into(out, i), lambda: True)
+                for i, draw in enumerate(draws)
+            ]
+        )
+        writing.finish()
+        return [out[i] for i in range(len(draws))]
+
     def _answer(
         self, prompt: Sequence[int], told: Callable[[RawPrediction], None], waits: Callable[[], bool]
     ) -> WrittenAnswer:
@@ -152,6 +176,24 @@ class DecoderPredictor:
 
 def _into(out: dict[int, RawPrediction], at: int) -> Callable[[RawPrediction], None]:
     return lambda prediction: out.__setitem__(at, prediction)
+
+
+MEMBER_FOLDER = "member"
+"""Of a specialist that is a decoder with something done around it."""
+
+
+def load_member_decoder(stored: StoredSpecialist) -> DecoderPredictor:
+    """The decoder inside a stored specialist that does more with it.
+
+    Raises:
+        BadInput: there is none, or its base has changed since training.
+        MissingExtra: the base model is not fetched, or a package is not installed.
+    """
+    folder = stored.folder / MEMBER_FOLDER
+    card = read_card(folder)
+    if card.kind != DecoderPredictor.kind:
+        raise BadInput(f"{folder} holds no decoder but a specialist of the kind {card.kind}")
+    return load_decoder(StoredSpecialist(folder, card, settings_of(card), stored.models_dir, stored.device))
 
 
 def load_decoder(stored: StoredSpecialist) -> DecoderPredictor:

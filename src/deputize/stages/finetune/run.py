@@ -27,6 +27,7 @@ from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod
+from deputize.stages.finetune.methods.helped_method import HelpedMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
@@ -159,6 +160,7 @@ def _train_limited(
             continue
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, context, deadline)]
+            done += helped(specialist, job, done, context, deadline)
             schedule.done(job, specialist.tokens_per_s)
 
 
@@ -210,6 +212,37 @@ def cascades(
     context.progress(f"putting together {mine.name}", 0)
     found = train(mine, context, deadline.left_s())
     return [] if found is None else [found]
+
+
+def helped(
+    member: Specialist,
+    job: TrainingJob,
+    done: Sequence[Specialist],
+    context: TrainingContext,
+    deadline: Deadline,
+) -> list[Specialist]:
+    """The specialist with each help at inference that the settings name; none where it does not write, leaks, or is enough as it is.
+
+    Args:
+        member: just trained.
+        job: of its training.
+        done: all that were trained so far.
+        deadline: of all training.
+    """
+    if member.kind != HelpedMethod.helps or (member.leak is not None and member.leak.leaks):
+        return []
+    out = []
+    for name in context.config.inference_help:
+        method = HelpedMethod(member, name)
+        sums = "".join(sum_ for _, sum_ in sorted(member.checksums.items()))
+        mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
+        folder = job.folder.with_name(f"{_safe(member.task_id)}-{_safe(method.name)}")
+        mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
+        if nothing_to_add(mine, done, context.config) is None:
+            context.progress(f"trying {mine.name}", 0)
+            found = train(mine, context, deadline.left_s())
+            out += [] if found is None else [found]
+    return out
 
 
 def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specialist | None:
