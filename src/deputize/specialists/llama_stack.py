@@ -10,6 +10,9 @@ queries, D width of a head.
 
 from __future__ import annotations
 
+import copy
+import logging
+import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -24,12 +27,16 @@ from deputize.specialists.adapter_pack import (
 )
 from deputize.specialists.torch_runtime import torch_module
 
+log = logging.getLogger("deputize.engine")
+
 BLOCK = 64
 """Tokens by which the cache grows: attention sums over whole blocks, so its order does not depend on the length."""
 QUERIES = 512
 """Tokens of a row whose attention is computed at once, for the memory that it takes."""
 _ROPES = ("default", "linear", "llama3")
 _JOINED_KEPT = 4
+TRIED_LAYERS, TRIAL_S = 4, 20.0
+"""Layers that the trial of company reads with, and the seconds that it may take."""
 
 
 def why_no_stack(lm: Any, *, quantized: bool) -> str:
@@ -72,10 +79,11 @@ class LlamaStack:
             cos_1TD, sin_1TD = lm.base_model.rotary_emb(like, places_1T)
         self._cos_TD, self._sin_TD = cos_1TD[0], sin_1TD[0]
         self._joined: dict[tuple[int, ...], tuple[tuple[AdapterPack, ...], AdapterPack]] = {}
+        self._most_layers: int | None = None
 
     @property
     def layers(self) -> Sequence[Any]:
-        return self.lm.base_model.layers  # type: ignore[no-any-return]
+        return self.lm.base_model.layers[: self._most_layers]  # type: ignore[no-any-return]
 
     def pack(self, adapter: str) -> AdapterPack | None:
         """An adapter as its weights are now; None for "", the base alone."""
@@ -195,7 +203,20 @@ class LlamaStack:
     @cached_property
     def is_the_same_in_company(self) -> bool:
         """True where a trial on this machine gives the same bits for tokens alone, in company, and after a prefix that is in the cache:
-        with and without adapters, on one thread and on as many as are set now, which the worker changes between."""
+        with and without adapters, on one thread and on as many as are set now, which the worker changes between.
+
+        It is made while specialists are loaded and somebody may wait, so on the first layers only, whose products are those of all; where it
+        takes longer than TRIAL_S it has not shown it, and answers are written alone.
+        """
+        until = time.monotonic() + TRIAL_S
+        few = copy.copy(self)
+        few._joined, few._most_layers = {}, TRIED_LAYERS
+        same = few._is_same_in_trials(until)
+        if time.monotonic() > until:
+            log.warning("whether answers are the same in company was not found out in %g s", TRIAL_S)
+        return same
+
+    def _is_same_in_trials(self, until: float) -> bool:
         torch = torch_module()
         random = torch.Generator().manual_seed(0)
         rows = [
@@ -206,14 +227,19 @@ class LlamaStack:
         most = torch.get_num_threads()
         try:
             return all(
-                self._is_same(rows, packs, sorted({1, most})) for packs in ([None] * 6, [one, two] * 3)
+                self._is_same(rows, packs, sorted({1, most}), until) for packs in ([None] * 6, [one, two] * 3)
             )
         finally:
             torch.set_num_threads(most)
 
     def _is_same(
-        self, rows: Sequence[list[int]], packs: Sequence[AdapterPack | None], threads: Sequence[int]
+        self,
+        rows: Sequence[list[int]],
+        packs: Sequence[AdapterPack | None],
+        threads: Sequence[int],
+        until: float,
     ) -> bool:
+        """False, too, where the time is over."""
         torch = torch_module()
         head = self.lm.get_output_embeddings().weight
         with torch.inference_mode():
@@ -224,6 +250,8 @@ class LlamaStack:
             lasts_BH = torch.stack([one[-1] for one in alone])
             scores_1V = linear(lasts_BH[:1], head)
             for n_threads in threads:
+                if time.monotonic() > until:
+                    return False
                 torch.set_num_threads(n_threads)
                 cache = KeyValueCache(self)
                 together = self.read(rows, cache, packs)

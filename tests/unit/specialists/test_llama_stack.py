@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from deputize.specialists import llama_stack
 from deputize.specialists.language_model import LanguageModel
-from deputize.specialists.llama_stack import KeyValueCache, linear, why_no_stack
+from deputize.specialists.llama_stack import KeyValueCache, LlamaStack, linear, why_no_stack
 
 
 def model_with_adapters(tiny: tuple[Path, str], dtype: str = "fp32") -> LanguageModel:
@@ -64,6 +66,30 @@ def test_company_is_tried_with_the_weights_themselves(tiny: tuple[Path, str]) ->
             read = stack.read(ROWS, KeyValueCache(stack), [None] * 4).split([len(row) for row in ROWS])
         assert all(torch.equal(one, two) for one, two in zip(alone, read, strict=True))
     assert isinstance(same, bool)
+
+
+def test_the_trial_reads_few_layers_and_ends_in_time(
+    tiny: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody may wait for the specialist that is being loaded; where nothing was shown answers are written alone."""
+    stack = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32").stack
+    n_read: list[int] = []
+    whole = LlamaStack.read
+
+    def counted(self: LlamaStack, *given: Any) -> Any:
+        n_read.append(len(self.layers))
+        return whole(self, *given)
+
+    monkeypatch.setattr(LlamaStack, "read", counted)
+    monkeypatch.setattr(llama_stack, "TRIED_LAYERS", 1)
+    assert isinstance(stack.is_the_same_in_company, bool)
+    assert set(n_read) == {1} and len(stack.layers) > 1
+    again = LlamaStack(stack.lm)
+    monkeypatch.setattr(llama_stack, "TRIAL_S", -1.0)
+    n_read.clear()
+    assert not again.is_the_same_in_company and "was not found out" in caplog.text
+    assert len(n_read) == 6, "each row alone; none together"
+    assert torch.get_num_threads() >= 1
 
 
 def test_one_row_is_multiplied_as_several_are() -> None:

@@ -70,6 +70,15 @@ def test_samples_differ_keep_the_schema_and_the_first_is_the_greedy_answer(decod
         assert one.answer is not None and one.answer["intent"] in ("refund", "delivery", "login")
 
 
+def test_values_are_drawn_too(tiny: tuple[Path, str], tmp_path: Path) -> None:
+    decoder = load_decoder(tiny_specialist.make(tiny, tmp_path, "decoder", "line"))
+    (text,) = tiny_specialist.texts(1, "line")
+    found = decoder.predict_drawn(text, [None, *(RandomChoice(str(n)) for n in range(3))])
+    greedy, *drawn = [p.raw_confidence for p in found]
+    assert len(set(drawn)) == 3 and all(one.log_p != greedy.log_p for one in drawn)
+    assert greedy.min_margin >= 0 and min(one.min_margin for one in drawn) < 0, "another token was likelier"
+
+
 def test_the_same_request_gets_the_same_answer_in_any_company(decoder: DecoderPredictor) -> None:
     sampled = SampledPredictor(decoder, 3)
     texts = tiny_specialist.texts(3)

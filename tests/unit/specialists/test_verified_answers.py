@@ -10,6 +10,7 @@ import torch
 from tests import tiny_specialist
 
 from deputize.specialists.decoder import DecoderPredictor, load_decoder
+from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.verified_answers import (
     MORE_TOKENS,
     NO,
@@ -25,9 +26,14 @@ def decoder(tiny: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) ->
     return load_decoder(tiny_specialist.make(tiny, tmp_path_factory.mktemp("closed"), "decoder", "closed"))
 
 
-def test_it_is_the_untuned_models_own_probability(decoder: DecoderPredictor) -> None:
+@pytest.mark.parametrize("own_layers", [True, False])
+def test_it_is_the_untuned_models_own_probability(
+    decoder: DecoderPredictor, monkeypatch: pytest.MonkeyPatch, own_layers: bool
+) -> None:
     """Held against transformers, with the adapter switched off."""
     base = decoder.base
+    monkeypatch.setattr(LanguageModel, "can_stack", own_layers)
+    base.use(decoder.adapter)
     asked = question("money back for LH-12345", ["order: LH-12345"])
     (prompt,) = base.prompt_ids([asked], 400)
     with torch.inference_mode(), base.without_adapters():

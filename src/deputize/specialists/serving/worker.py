@@ -79,6 +79,11 @@ class SpecialistCache:
             self._unload(self._loaded.popitem(last=False)[1][1])
         return specialist
 
+    def has(self, name: str) -> bool:
+        """True where a specialist is loaded as its folder is now, so that `get` takes no time."""
+        found, folder = self._loaded.get(name), (self.home / name).resolve()
+        return found is not None and found[0] == stamp_of(folder / "specialist.json")
+
     def __len__(self) -> int:
         return len(self._loaded)
 
@@ -115,7 +120,8 @@ def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batc
     """Writes the answers of a batch together, and with them those that come meanwhile for the same base model.
 
     Who comes later does not wait for the end of those before, and a burst for several specialists is one batch. A request that
-    is for something else ends this: none joins any more, so that its turn comes.
+    is for something else ends this: none joins any more, so that its turn comes. So does one for a specialist that is not loaded yet, for
+    nobody whose answer is being written is to wait for that.
     """
     base, first = _base_of(batch[0].ask.specialist, cache)
     if base is None or first is None:
@@ -133,7 +139,7 @@ def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batc
             for key in [key for key, pending in open_.items() if not _is_waited_for(pending)]:
                 del open_[key]
             name = queue.next_name()
-            joins = name and _base_of(name, cache)[0] is base
+            joins = name and cache.has(name) and _base_of(name, cache)[0] is base
             more = queue.take_next(name, queue.max_batch - len(writing)) if joins else []
     except Exception:
         # the edge of the worker: each request is tried alone

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import threading
-from collections.abc import Sequence
+import time
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,8 +17,8 @@ from tests import tiny_specialist
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
-from deputize.specialists.predictor import load, unload
-from deputize.specialists.serving.batcher import Batcher, Pending
+from deputize.specialists.predictor import SpecialistPredictor, load, unload
+from deputize.specialists.serving.batcher import MAX_BATCH, Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack
 from deputize.specialists.serving.worker import (
     RequestQueues,
@@ -260,6 +263,88 @@ def test_answers_of_two_specialists_are_written_together_and_latecomers_join(
     for reply in told:
         assert reply.prediction is not None and reply.prediction.answer == alone[reply.id].answer
         assert reply.prediction.confidence == pytest.approx(alone[reply.id].confidence, abs=1e-4)
+
+
+class Endless(Batcher):
+    """A queue in which the next request stands as soon as one is taken, until so many were taken."""
+
+    def __init__(self, requests: Sequence[Request], n: int, told: Callable[[PredictReply], None]) -> None:
+        super().__init__(window_s=0)
+        self.alive: list[weakref.ref[Pending]] = []
+        self.most = 0
+        self._requests, self._left, self._told = requests, n, told
+
+    def another(self, due: float = math.inf) -> Pending:
+        self._left -= 1
+        made = Pending(
+            PredictRequest(
+                id=self._left, specialist="closed", request=self._requests[self._left % len(self._requests)]
+            ),
+            due,
+            self._told,
+        )
+        self.alive = [*(ref for ref in self.alive if ref() is not None), weakref.ref(made)]
+        self.most = max(self.most, len(self.alive))
+        return made
+
+    def next_name(self) -> str:
+        return "closed" if self._left > 0 else ""
+
+    def take_next(self, name: str, most: int) -> list[Pending]:
+        # every fifth is waited for by nobody any more once it is being written
+        return [
+            self.another(math.inf if self._left % 5 else time.monotonic() + 1e-4)
+            for _ in range(min(most, 3, max(0, self._left)))
+        ]
+
+
+def test_a_worker_under_endless_load_keeps_nothing_of_who_was_answered_or_left(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    tiny_specialist.make(tiny, tmp_path / "closed", "decoder")
+    cache = SpecialistCache(tmp_path, lambda folder: load(folder, tiny[0]), unload)
+    told: set[int] = set()
+    queue = Endless(tiny_specialist.requests(6), 300, lambda reply: told.add(reply.id))
+    answer_jointly([queue.another()], cache, queue)
+    gc.collect()
+    assert len(told) >= 240, "all that somebody waited for"
+    assert queue.most <= 2 * MAX_BATCH
+    assert sum(ref() is not None for ref in queue.alive) <= 1
+
+
+def test_a_specialist_that_has_to_be_loaded_first_does_not_stall_what_is_being_written(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    for task in ("closed", "values"):
+        tiny_specialist.make(tiny, tmp_path / task, "decoder", task)
+    told, loaded_after = list[int](), list[int]()
+
+    def slow_load(folder: Path) -> SpecialistPredictor:
+        loaded_after.append(len(told))
+        return load(folder, tiny[0])
+
+    cache, queue = SpecialistCache(tmp_path, slow_load, unload), Batcher(window_s=0)
+    requests = tiny_specialist.requests(4)
+    waiting = [
+        Pending(
+            PredictRequest(id=n, specialist="closed", request=request),
+            math.inf,
+            lambda reply: told.append(reply.id),
+        )
+        for n, request in enumerate(requests)
+    ]
+    (other,) = tiny_specialist.requests(1, "values")
+    queue.put(
+        Pending(
+            PredictRequest(id=9, specialist="values", request=other),
+            math.inf,
+            lambda reply: told.append(reply.id),
+        )
+    )
+    answer_jointly(waiting, cache, queue)
+    assert sorted(told) == [0, 1, 2, 3] and loaded_after == [0], "the other one has not been loaded yet"
+    answer_jointly(queue.take(0.1), cache, queue)
+    assert told[-1] == 9 and loaded_after == [0, 4]
 
 
 def test_one_prompt_that_cannot_be_read_costs_no_other_its_place(
