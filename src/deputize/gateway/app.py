@@ -13,7 +13,7 @@ import msgspec
 
 from deputize.core.errors import DeputizeError, OverLimit, RequestTooLarge, StoreError
 from deputize.core.recording_policy import Recording
-from deputize.core.records import EVERY_TENANT, Usage
+from deputize.core.records import EVERY_TENANT
 from deputize.gateway import error_replies, paths
 from deputize.gateway.auth import NOTHING_RESERVED, Authenticator, Caller, NoAuthentication, key_id, key_text
 from deputize.gateway.call_telemetry import CallTelemetry
@@ -21,6 +21,7 @@ from deputize.gateway.context import RECORDING, CallIds, Context, end_user_of, r
 from deputize.gateway.conversations import Conversations
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.exchange import Exchange
+from deputize.gateway.expected_usage import expected_usage
 from deputize.gateway.feedback import read_feedback, unknown_subject
 from deputize.gateway.forwarding import forward_query
 from deputize.gateway.gateway_log import log_bug
@@ -53,8 +54,6 @@ _BIG_BODY_BYTES = 1 << 20
 """A larger body is decoded in a thread, so that others need not wait for it."""
 _BYTES_PER_VALUE, _FEW_VALUES = 64, 10_000
 _HEALTH_PAUSE_S = 0.02
-_LIKELY_COMPLETION = 4096
-"""Tokens that are set aside of a budget for an answer whose length the request does not limit."""
 
 
 class _Asked:
@@ -485,15 +484,3 @@ def _decode(body: bytes, check_model: bool) -> dict[str, Any]:
         # the upstream reads the body itself, and servers differ in which of two values they use
         check_names_one_model(body)
     return fields
-
-
-def expected_usage(fields: Mapping[str, Any], body: bytes) -> Usage:
-    """The tokens that a call may take: four bytes each of the request, and as long an answer as it allows."""
-    longest = 0
-    for name in ("max_tokens", "max_completion_tokens", "max_output_tokens"):
-        value = fields.get(name)
-        if isinstance(value, int) and value > longest:
-            longest = value
-    return Usage(
-        prompt_tokens=len(body) // 4, completion_tokens=longest or _LIKELY_COMPLETION, estimated=True
-    )

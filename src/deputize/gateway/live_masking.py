@@ -22,6 +22,7 @@ from deputize.gateway.restored_response import RestoredResponse
 from deputize.home import Home
 from deputize.http.headers import header
 from deputize.http.transport import UpstreamResponse
+from deputize.privacy.detectors.gazetteer import gazetteer
 from deputize.privacy.masking.found_values import Findings, FoundValues, Line
 from deputize.privacy.masking.masker import mask_fields, texts_of
 from deputize.privacy.masking.placeholders import Placeholders
@@ -88,8 +89,9 @@ class LiveMasker:
         self._n_waiting = 0
 
     async def start(self) -> None:
-        """Loads the detectors. Raises BadInput where one of them cannot be made."""
+        """Loads the detectors, and the list of names. Raises BadInput where one of them cannot be made."""
         await self._detector.start()
+        await _run(True, partial(gazetteer))
 
     async def stop(self) -> None:
         """Ends the detectors' process."""

@@ -91,6 +91,12 @@ def function_words(language: str) -> frozenset[str]:
     return frozenset(_FUNCTION_WORDS[language].split())
 
 
+@lru_cache(maxsize=1)
+def all_function_words() -> frozenset[str]:
+    """The function words of all languages in Latin script, in lower case."""
+    return frozenset(word for words in _FUNCTION_WORDS.values() for word in words.split())
+
+
 @lru_cache(maxsize=4096)
 def language_of(line: str) -> str:
     """The language of a line (a key of NAMES, or OTHER_LATIN); "" where it cannot be told."""

@@ -30,3 +30,15 @@ def test_no_report_of_the_tenant(tmp_path: Path) -> None:
     with_run(tmp_path, "0001-a", sample_report())
     with pytest.raises(BadInput, match="tenant acme"):
         report_document(Home(tmp_path), tenant="acme")
+
+
+def test_a_damaged_run_hides_no_run_of_a_tenant(tmp_path: Path) -> None:
+    """Nobody can say whose it is: no tenant is shown it, and none is kept from its own. Who sees all runs is told."""
+    with_run(tmp_path, "0001-a", sample_report())
+    with_run(tmp_path, "0002-b", sample_report())
+    home = Home(tmp_path)
+    for damage in (b"{", b"", b'{"tenant": "default"}'):
+        (home.runs_path / "0002-b" / "run.json").write_bytes(damage)
+        assert [row["run_id"] for row in run_rows(home, "default")] == ["0001-a"]
+        with pytest.raises(BadInput, match="0002-b"):
+            run_rows(home)

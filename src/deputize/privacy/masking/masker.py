@@ -12,7 +12,8 @@ from urllib.parse import unquote, unquote_plus
 from deputize.privacy.call_texts import ENCODED_PIECE, parse_json
 from deputize.privacy.check_digits import digits_of
 from deputize.privacy.detectors.base import UNSURE_SCORE
-from deputize.privacy.languages import function_words
+from deputize.privacy.detectors.gazetteer import is_only_name
+from deputize.privacy.languages import all_function_words, function_words
 from deputize.privacy.masking.placeholders import MIN_NUMBER_DIGITS, USED_NUMBER, Placeholders
 from deputize.privacy.masking.request_fields import Changes, rewritten_data, rewritten_fields
 from deputize.privacy.replace.replacer import (
@@ -32,6 +33,8 @@ _NOT_DIGITS = re.compile(r"\D+")
 _MARKS = ".,;:!?()\"'*"
 MAX_PIECE_CHARS, _AROUND = 4000, 300
 """A longer line is cut where no value of up to so many characters is."""
+_MIN_SURE_NAME = 4
+"""Shorter names are words of some language."""
 _MIN_SURE_CHARS = 6
 """A value of so many characters is replaced inside of a word too."""
 _JOINTS = ("_", "-", ".")
@@ -172,10 +175,7 @@ class _Masker:
             if (is_guess and any(map(self._is_common, words))) or (len(value) < 2 and value.isascii()):
                 return
             for word in words if len(words) > 1 else ():
-                bare = word.strip(_MARKS)
-                is_name = bare.istitle() or bare.isupper()
-                if len(bare) > 2 and is_name and bare.casefold() not in _TITLES and not self._is_common(bare):
-                    self._exact.setdefault(bare, (kind, value))
+                self._add_word(word.strip(_MARKS), kind, value)
             if len(words) > 1 and not is_guess:
                 for joint in _JOINTS:
                     self._exact.setdefault(joint.join(words).casefold(), (kind, value))
@@ -186,6 +186,16 @@ class _Masker:
         if kind in NUMBERS and len(digits) >= MIN_NUMBER_DIGITS and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
             self._numbers.setdefault(core, (kind, set()))[1].add(digits[: -len(core)])
+
+    def _add_word(self, word: str, kind: str, value: str) -> None:
+        """A word of a name as a value of its own; in any case where it is hardly anything but a name."""
+        if len(word) <= 2 or not (word.istitle() or word.isupper()) or word.casefold() in _TITLES:
+            return
+        if len(word) >= _MIN_SURE_NAME and is_only_name(word) and word.casefold() not in all_function_words():
+            self._exact.setdefault(word, (kind, value))
+            self._folded.setdefault(word.casefold(), (kind, value))
+        elif not self._is_common(word):
+            self._exact.setdefault(word, (kind, value))
 
     def _is_common(self, word: str) -> bool:
         """True where the request has a word in lower case at least as often as with a capital."""

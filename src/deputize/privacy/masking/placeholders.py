@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from string import ascii_lowercase
 from urllib.parse import quote
+
+from deputize.privacy.masking.json_depth import JsonDepth
 
 MIN_NUMBER_DIGITS = 7
 """A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
@@ -21,6 +23,7 @@ USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
 _PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _DIGITS = "0123456789"
+_ESCAPED_IN_JSON = re.compile(r'["\\\x00-\x1f]')
 _EMAIL = "EMAIL_ADDRESS"
 _JSON_START = re.compile(r"""\s*(?:\{\s*["}]|\[\s*["{\[\]\-0-9tfn])""")
 _MAYBE_JSON = re.compile(r"\s*[{\[]?\s*")
@@ -115,9 +118,9 @@ class Placeholders:
 
         Args:
             text: of a reply.
-            in_json: the text is JSON, so that values are escaped as in its strings.
+            in_json: the text is JSON, so that values are escaped as in its strings, and once more in JSON in one of these.
         """
-        return self._matcher_now().restore(text, in_json=in_json)
+        return self._matcher_now().restore(text, JsonDepth() if in_json else None)
 
     def restore_number(self, number: int) -> int:
         """The number for which a number stands; itself where it stands for none."""
@@ -147,21 +150,35 @@ class _Matcher:
 
     def __init__(self, values: dict[str, str]) -> None:
         self._values = values
+        self._are_plain = not any(map(_ESCAPED_IN_JSON.search, values.values()))
         # ASCII: no other letter of Unicode is a form of one in a placeholder
         self._pattern = re.compile(_pattern_of(values), re.IGNORECASE | re.ASCII)
         self._starts = {p[:n] for p in values if not p.isdigit() for n in range(1, len(p))}
         self._most_digits = max((len(p) for p in values if p.isdigit()), default=0)
         self._longest = max(map(len, self._starts), default=0)
 
-    def restore(self, text: str, *, in_json: bool) -> str:
-        return self._pattern.sub(self._filler(in_json), text)
+    def restore(self, text: str, depth: JsonDepth | None, start: int = 0) -> str:
+        """A text, from a place on, with the values put back.
 
-    def _filler(self, in_json: bool) -> Callable[[re.Match[str]], str]:
-        def value_of(match: re.Match[str]) -> str:
-            value = self._values[match.group().lower()]
-            return json.dumps(value, ensure_ascii=False)[1:-1] if in_json else value
-
-        return value_of
+        Args:
+            text: may be a part of a longer one.
+            depth: follows that one, where it is JSON.
+            start: what is before it was restored.
+        """
+        if self._are_plain:
+            depth = None  # JSON writes them as they are, however deep
+        parts: list[str] = []
+        for match in self._pattern.finditer(text):
+            between, value = text[start : match.start()], self._values[match.group().lower()]
+            if depth is not None:
+                depth.feed(between)
+                for _ in range(max(1, depth.depth)):
+                    value = json.dumps(value, ensure_ascii=False)[1:-1]
+            parts += (between, value)
+            start = match.end()
+        if depth is not None:
+            depth.feed(text[start:])
+        return "".join([*parts, text[start:]])
 
     def settled(self, text: str, digit_before: bool) -> int:
         """The place up to which a text can be restored whatever comes after it.
@@ -205,6 +222,7 @@ class PieceRestorer:
 
     def __init__(self, matcher: _Matcher, in_json: bool | None) -> None:
         self._matcher, self._in_json = matcher, in_json
+        self._depth = JsonDepth()
         self._begin = ""
         """What came while it could not be told whether it is JSON."""
         self._held, self._digit_before = "", False
@@ -234,4 +252,8 @@ class PieceRestorer:
             self._in_json = begins_like_json(self._begin)
         before = "0" if self._digit_before else ""
         self._digit_before = text[-1] in _DIGITS
-        return self._matcher.restore(before + text, in_json=bool(self._in_json))[len(before) :]
+        if self._in_json:
+            return self._matcher.restore(before + text, self._depth, len(before))
+        if self._in_json is None:
+            self._depth.feed(text)
+        return self._matcher.restore(before + text, None, len(before))

@@ -274,3 +274,28 @@ def test_any_text_comes_back_as_it_was(parts: list[str]) -> None:
     made, back = masked({"messages": [{"role": "user", "content": text}]})
     assert back["messages"][0]["content"] == text
     assert "anna@example" not in made["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ("I am Anna Miller. anna here, call anna.", "I am PERSON_1a. PERSON_1b here, call PERSON_1b."),
+        (
+            "anna miller is ANNA MILLER, is Anna, is miller",
+            "PERSON_1a is PERSON_1b, is PERSON_1c, is PERSON_1d",
+        ),
+        ("Anna Miller came by annandale with joanna", "PERSON_1a came by annandale with joanna"),
+    ],
+)
+def test_a_word_that_is_hardly_anything_but_a_name_is_masked_in_any_case(said: str, sent: str) -> None:
+    made, back = masked({"messages": [{"role": "user", "content": said}]}, FOUND[:1])
+    assert made["messages"][0]["content"] == sent and back["messages"][0]["content"] == said
+
+
+def test_a_name_that_is_an_everyday_word_stays_where_it_is_one() -> None:
+    found = [Finding("PERSON", "Rose Will", 0.85), Finding("PERSON", "Mei Li", 0.85)]
+    said = "Rose Will asks: will a rose be sent? Mei Li says li is no word."
+    made, back = masked({"messages": [{"role": "user", "content": said}]}, found)
+    sent = made["messages"][0]["content"]
+    assert "will a rose be sent" in sent and "Rose" not in sent and "Mei" not in sent
+    assert back["messages"][0]["content"] == said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -112,6 +113,25 @@ def test_forms_that_models_write_are_known_however_the_text_is_cut(said: str, me
     pieces = placeholders.pieces(in_json=None)
     made = "".join(pieces.feed(said[at : at + size]) for at in range(0, len(said), size)) + pieces.finish()
     assert made == meant
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_value_with_quotes_in_json_in_json_comes_back(depth: int, size: int) -> None:
+    """A model that passes a JSON text as an argument escapes it once more; so are the values."""
+    value = 'Kim "K" Hill \\ C:\\new\nline'
+    placeholders = Placeholders()
+    said: Any = {"quote": 'they "say"', "who": placeholders.of("PERSON", value)}
+    for _ in range(depth):
+        said = {"body": json.dumps(said)}
+    text = json.dumps(said)
+    pieces = placeholders.pieces(in_json=None)
+    made = "".join(pieces.feed(text[at : at + size]) for at in range(0, len(text), size)) + pieces.finish()
+    assert made == placeholders.restore(text, in_json=True)
+    found = json.loads(made)
+    for _ in range(depth):
+        found = json.loads(found["body"])
+    assert found == {"quote": 'they "say"', "who": value}
 
 
 def test_only_what_may_become_a_placeholder_waits() -> None:
