@@ -13,7 +13,7 @@ from deputize.cli.route_views import (
     verify,
 )
 from deputize.cli.terminal import Terminal, pass_terminal
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Route, RouteFile
 from deputize.operations.route_rows import route_row, state_words
 
@@ -108,11 +108,16 @@ def close(terminal: Terminal, /, route_id: str, reason: str) -> None:
 
 
 @route.command()
-@click.argument("route_id", metavar="ID")
+@click.argument("route_id", metavar="ID", required=False)
+@click.option(
+    "--all", "every", is_flag=True, help="All routes that are not closed, those of one run together."
+)
 @of_challenger
 @with_reason
 @pass_terminal
-def recertify(terminal: Terminal, /, route_id: str, challenger: bool, reason: str) -> None:
+def recertify(
+    terminal: Terminal, /, route_id: str | None, every: bool, challenger: bool, reason: str
+) -> None:
     """Measure a route's certificate again on the engine of [engine]: another one, or another precision, than before.
 
     Its calibration calls are asked once more, which the ledger charges as a second test on them. Where the claim holds the
@@ -121,6 +126,11 @@ def recertify(terminal: Terminal, /, route_id: str, challenger: bool, reason: st
     from deputize.operations.route_changes import publish_certificate
     from deputize.pipeline.recertification import recertify as measured
 
+    if every == (route_id is not None) or (every and challenger):
+        raise UsageError("Name one route, or --all without --challenger.")
+    if route_id is None:
+        _recertify_all(terminal, reason)
+        return
     before = find_route(read_route_file(terminal), route_id, challenger=challenger)
     with terminal.progress() as progress:
         found = measured(terminal.home, before, progress=progress)
@@ -132,3 +142,25 @@ def recertify(terminal: Terminal, /, route_id: str, challenger: bool, reason: st
     terminal.note(
         f"On {certificate.engine}, before on {found.engine_before or 'another'}: {certificate.claim}"
     )
+
+
+def _recertify_all(terminal: Terminal, reason: str) -> None:
+    """Measures all routes that are not closed, publishes the new certificates, and says what became of each."""
+    from deputize.operations.route_changes import publish_certificate
+    from deputize.pipeline.recertification import recertify_all
+
+    routes = {r.id: r for r in read_route_file(terminal).routes if r.state != "closed"}
+    with terminal.progress() as progress:
+        found = recertify_all(terminal.home, list(routes.values()), progress=progress)
+    said = []
+    for one in found:
+        if one.certificate is None:
+            said.append(f"{one.route_id}: nothing was changed. {one.reason}")
+        else:
+            now = publish_certificate(terminal.home, routes[one.route_id], one.certificate, reason)
+            said.append(
+                f"{now.id} ({now.task_name}) is {state_words(now)}, certified on {one.certificate.engine}."
+            )
+    terminal.result(found, lambda: terminal.say("\n".join(said) or "No route is open."))
+    if any(one.certificate is None for one in found):
+        raise click.exceptions.Exit(1)

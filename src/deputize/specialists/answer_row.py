@@ -17,6 +17,7 @@ from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.llama_stack import linear
 from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.torch_runtime import torch_module
+from deputize.specialists.value_guide import ValueGuide, ValueGuides
 
 Trie = dict[int, Any]
 Draw = Callable[[Sequence[float]], int]
@@ -51,6 +52,8 @@ class AnswerRules:
         self.recent: deque[list[int]] = deque(maxlen=RECENT)
         """Tokens of values written last; nothing but what is worth a trial is read off them."""
         self._tries: dict[str, Trie] = {}
+        self.guides = ValueGuides(base)
+        """Of values that have a form."""
 
     def trie(self, slot: Slot) -> Trie:
         """The ways to write the choices of a decision, token by token."""
@@ -89,6 +92,7 @@ class AnswerRow:
         self.cut = False
         self._log_ps: list[float] = []
         self._margins: list[float] = []
+        self._guide: ValueGuide | None = None
         self._next_slot()
 
     def prediction(self) -> RawPrediction:
@@ -151,7 +155,11 @@ class AnswerRow:
         torch = torch_module()
         base = self.rules.base
         if self.choices is None:
-            values_V = logits_V.float().masked_fill(base.banned, float("-inf"))
+            banned_V = base.banned if self._guide is None else base.banned | self._guide.forbidden()
+            if bool(banned_V.all()):  # nothing keeps the form
+                self.cut, self.slot = True, None
+                return
+            values_V = logits_V.float().masked_fill(banned_V, float("-inf"))
             top = torch.topk(values_V, 2 if self._draw is None else min(_LIKELIEST, len(values_V)))
             scores = top.values.tolist()
             at = 0 if self._draw is None else self._draw(scores)
@@ -180,6 +188,8 @@ class AnswerRow:
         base = self.rules.base
         self.pending.append(token)
         self.n_out += 1
+        if self._guide is not None:
+            self._guide.take(token)
         if token != base.newline:
             self.ids.append(token)
             self.choices = self.choices[token] if self.choices is not None else None
@@ -199,5 +209,6 @@ class AnswerRow:
         while self.slot is not None and self.slot.role == "free" and not self.rules.write_free_slots:
             self.builder.put(self.slot.write(""))
             self.slot = self.builder.slot()
+        self._guide = self.rules.guides.of(self.slot) if self.slot is not None else None
         decides = self.slot is not None and self.slot.role == "decision"
         self.choices = self.rules.trie(self.slot) if decides and self.slot is not None else None

@@ -35,6 +35,8 @@ class Slot(Record):
     optional: bool = False
     constant: str | None = None
     """The text, where it never varied: not written at all."""
+    form: str = ""
+    """JSON schema, written, that a value keeps to; "": none is known."""
 
     def write(self, value: Any, *, present: bool = True) -> str:
         """A value as the text of this slot: one line, read back by `read`."""

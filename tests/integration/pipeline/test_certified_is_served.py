@@ -281,6 +281,14 @@ async def test_another_engine_serves_nothing_until_the_certificate_is_measured_o
         ]
     assert run(["--home", str(path), "route", "promote", route.id, "--to", "live"]) == 0
     assert await reasons() == {"live"}
+    # and back, with all routes at once: a third test on the same calls, whatever becomes of it
+    (path / "config.toml").write_text('[routes]\nstart = "live"\n')
+    code = run(["--home", str(path), "route", "recertify", "--all"])
+    (back,) = read_routes(path / "routes.json").routes
+    assert back.certificate is not None
+    assert (back.certificate.engine == "local") == (code == 0)
+    said = capsys.readouterr().out
+    assert ("certified on local" if code == 0 else f"{route.id}: nothing was changed.") in said
 
 
 @pytest.mark.slow

@@ -231,3 +231,11 @@ def test_closing_drops_the_challenger(home: Path) -> None:
     with_versions(home)
     assert run(["--home", str(home), "route", "close", "r1"]) == 0
     assert not read_routes(home / "routes.json").challengers
+
+
+@pytest.mark.parametrize("words", [[], ["ab", "--all"], ["--all", "--challenger"]])
+def test_recertify_takes_one_route_or_all(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert run(["--home", str(home), "route", "recertify", *words]) == 2
+    assert "Name one route, or --all without --challenger." in capsys.readouterr().err

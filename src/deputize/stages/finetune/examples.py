@@ -14,6 +14,8 @@ from deputize.core.artifacts import Curated
 from deputize.core.contracts import DEFER, action_of, agree, answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Contract, Example, Task
+from deputize.core.subjects import Subjects
+from deputize.specialists.value_forms import Forms, forms_of
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class TrainingSet:
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
     other_task_prompts: list[str] = field(default_factory=list)
     """Pruned prompts of validation calls of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
+    forms: Forms = field(default_factory=dict)
+    """Of the values of its answers, as its requests say."""
     repeats: list[TrainingExample] = field(default_factory=list)
     """Of train what was dropped because another call says the same: only who asks again is learned from it."""
 
@@ -56,12 +60,19 @@ MAX_BALANCE = 20.0
 
 
 def training_set_of(
-    curated: Curated, assignment: dict[str, str], task: Task, *, max_weight: float = 4.0, balance: float = 0.0
+    curated: Curated,
+    assignment: dict[str, str],
+    task: Task,
+    *,
+    max_weight: float = 4.0,
+    balance: float = 0.0,
+    min_origins: int = 1,
 ) -> TrainingSet:
     """The examples of a task that may be trained on, and those that training is stopped by.
 
     An example that stands for many dropped duplicates counts for more, but never for more than `max_weight`.
-    `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition.
+    `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition. Schemas of values that fewer
+    than `min_origins` data subjects had in their requests are left out.
     """
     mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
     in_train = [e for e in mine if e.split == "train"]
@@ -80,6 +91,7 @@ def training_set_of(
         _training_examples(validation_examples, task, 1.0),
         validation_examples,
         [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
+        forms_of([e.request for e in in_train], Subjects([e.subject for e in in_train], min_origins)),
         _training_examples([e for e in in_train if e.drop_reason in DUPLICATE], task, 1.0),
     )
 

@@ -23,6 +23,7 @@ from deputize.specialists import catalogue
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.torch_runtime import device_for
 from deputize.specialists.tuned_model import base_digest
+from deputize.specialists.value_forms import with_forms
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
@@ -70,7 +71,9 @@ def run(
     refused: dict[str, str] = {}
     for task in discovered.tasks:
         if plan := selected.plan.get(task.id, []):
-            examples = training_set_of(curated, discovered.assignment, task, balance=config.balance)
+            examples = training_set_of(
+                curated, discovered.assignment, task, balance=config.balance, min_origins=config.min_origins
+            )
             jobs += jobs_of(examples, plan, context, out_dir, selected.linear_settings.get(task.id))
             if not examples.train:
                 refused[task.id] = "no example may be trained on"
@@ -101,7 +104,8 @@ def jobs_of(
     if not examples.train:
         return []
     subjects = Subjects([x.subject for x in examples.train], context.config.min_origins)
-    schema = learn_schema(examples.task.contract, [x.answer for x in examples.train], subjects)
+    answers = [x.answer for x in examples.train]
+    schema = with_forms(learn_schema(examples.task.contract, answers, subjects), examples.forms, answers)
     n_tokens = sum(len(x.text) + 60 for x in examples.train) // 3
     epochs = epochs_for(len(examples.train))
     jobs = []
