@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -147,8 +148,10 @@ class Preparation:
     """Fields of a call that are left out."""
     free_field: str = ""
     """A field of the replies that only a person reads (`deputize tasks field TASK NAME free`)."""
-    method: str = ""
-    """Whose specialists are measured; "": the cheapest one's of each task."""
+    methods: tuple[str, ...] = ()
+    """Whose specialists are measured, all of one conversion; empty: the cheapest one's of each task."""
+    most: int = 0
+    """Calls that are kept, drawn at random with a fixed seed; 0: all."""
     model: str = ""
     """The model whose calls are kept; "": all."""
     parsed: str = ""
@@ -157,7 +160,11 @@ class Preparation:
 
     def write(self, log: Path, out: Path) -> Path:
         """The log with the declarations, as a file that `deputize import` reads."""
-        with gzip.open(log, "rt", encoding="utf-8") as lines, out.open("w", encoding="utf-8") as file:
+        with gzip.open(log, "rt", encoding="utf-8") as file:
+            lines = file.readlines()
+        if self.most:
+            lines = [lines[i] for i in sorted(random.Random(1).sample(range(len(lines)), self.most))]
+        with out.open("w", encoding="utf-8") as file:
             for line in lines:
                 row = {k: v for k, v in json.loads(line).items() if k not in self.without}
                 if self.model not in ("", row["model"]) or (self.parsed and row.get(self.parsed) is None):
@@ -193,7 +200,7 @@ AS_IT_IS = Preparation()
 def recorded_tasks(
     log: Path, config: Convert, preparation: Preparation = AS_IT_IS, least_groups: int = 120
 ) -> list[RecordedTask]:
-    """The tasks of a log that have a specialist and enough independent groups; the first specialist of each.
+    """The tasks of a log that have enough independent groups, once for each specialist that is measured.
 
     Args:
         log: a gzip file of calls that `deputize import` reads.
@@ -218,13 +225,12 @@ def recorded_tasks(
         light = msgspec.structs.replace(curated, examples=[_without_text(e) for e in curated.examples])
         out = []
         for task in discovered.tasks:
-            mine = [
-                s
-                for s in finetuned.specialists
-                if s.task_id == task.id and preparation.method in ("", s.method)
-            ]
-            if mine:
-                made = _recorded(task, mine[0], home, light, discovered, population, calls)
+            mine = [s for s in finetuned.specialists if s.task_id == task.id]
+            if preparation.methods:
+                mine = [s for s in mine if s.method in preparation.methods]
+            for specialist in mine if preparation.methods else mine[:1]:
+                print(f"asking {specialist.id} every call", flush=True)
+                made = _recorded(task, specialist, home, light, discovered, population, calls)
                 if len(made.groups) >= least_groups:
                     out.append(made)
         MODELS.clear()

@@ -227,7 +227,7 @@ def independent(rng: Generator, n: int) -> Traffic:
     """Calls of one step, each an episode of its own."""
     confidence, wrong = _specialist(rng, np.full(n, 0.4))
     return Traffic(
-        [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)], confidence, wrong, _loss([0.4], [1.0])
+        [call_of(i, f"c{i}", episode=f"e{i}") for i in range(n)], confidence, wrong, _loss([0.4], [1.0])
     )
 
 
@@ -237,7 +237,7 @@ def unequal_episodes(rng: Generator, n: int) -> Traffic:
     hardness = np.repeat(np.where(sizes > 1, 0.5, 0.1), sizes)
     confidence, wrong = _specialist(rng, hardness)
     episode = np.repeat(np.arange(n), sizes)
-    calls = [_call(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(episode)]
+    calls = [call_of(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(episode)]
     return Traffic(calls, confidence, wrong, _loss([0.5, 0.1], [4.0 / 4.8, 0.8 / 4.8]))
 
 
@@ -246,7 +246,7 @@ def repeated_prompts(rng: Generator, n: int, n_repeats: int = 5) -> Traffic:
     n_prompts = n // n_repeats
     confidence, wrong = _specialist(rng, np.full(n_prompts, 0.4))
     calls = [
-        _call(p * n_repeats + i, f"prompt number {p} of the night", episode=f"e{p}-{i}")
+        call_of(p * n_repeats + i, f"prompt number {p} of the night", episode=f"e{p}-{i}")
         for p in range(n_prompts)
         for i in range(n_repeats)
     ]
@@ -258,7 +258,7 @@ def five_people(rng: Generator, n: int) -> Traffic:
     hardness = rng.uniform(0.05, 0.9, 5)
     who = rng.integers(5, size=n)
     confidence, wrong = _specialist(rng, hardness[who])
-    calls = [_call(i, f"c{i}", episode=f"e{i}", origin=f"person {w}") for i, w in enumerate(who)]
+    calls = [call_of(i, f"c{i}", episode=f"e{i}", origin=f"person {w}") for i, w in enumerate(who)]
     return Traffic(calls, confidence, wrong, _loss(hardness.tolist(), [0.2] * 5))
 
 
@@ -287,7 +287,7 @@ def long_episodes(rng: Generator, n: int, size: int, alike: float) -> Traffic:
     confidence, wrong = _specialist(rng, np.full(n, 0.4))
     own_confidence, own_wrong = _specialist(rng, np.full(n * size, 0.4))
     shared = rng.random(n * size) < alike
-    calls = [_call(i, f"c{i}", episode=f"e{i // size}") for i in range(n * size)]
+    calls = [call_of(i, f"c{i}", episode=f"e{i // size}") for i in range(n * size)]
     return Traffic(
         calls,
         np.where(shared, np.repeat(confidence, size), own_confidence),
@@ -304,7 +304,9 @@ def common_prompts(rng: Generator, n: int, n_prompts: int = 12) -> Traffic:
     of_prompt, wrong_prompt = _specialist(rng, np.full(n_prompts, 0.4))
     confidence[common], wrong[common] = of_prompt[which[common]], wrong_prompt[which[common]]
     calls = [
-        _call(i, f"common prompt number {which[i]}" if common[i] else f"prompt of call {i}", episode=f"e{i}")
+        call_of(
+            i, f"common prompt number {which[i]}" if common[i] else f"prompt of call {i}", episode=f"e{i}"
+        )
         for i in range(n)
     ]
     rest = _loss([0.4], [0.6])
@@ -323,7 +325,7 @@ def giant_episode(rng: Generator, n: int) -> Traffic:
     sizes[at] = n - 1
     hardness = np.repeat(np.where(sizes > 1, 0.6, 0.1), sizes)
     confidence, wrong = _specialist(rng, hardness)
-    calls = [_call(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(np.repeat(np.arange(n), sizes))]
+    calls = [call_of(i, f"c{i}", episode=f"e{e}") for i, e in enumerate(np.repeat(np.arange(n), sizes))]
     return Traffic(calls, confidence, wrong, _loss([0.6, 0.1], [0.5, 0.5]))
 
 
@@ -331,7 +333,7 @@ def drifting(rng: Generator, n: int) -> Traffic:
     """Errors grow all through the log, to the threefold; the truth is that of the log's calls, not of its end."""
     rates = np.linspace(0.2, 0.6, n)
     confidence, wrong = _specialist(rng, rates)
-    calls = [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)]
+    calls = [call_of(i, f"c{i}", episode=f"e{i}") for i in range(n)]
     return Traffic(calls, confidence, wrong, _loss([0.2, 0.3, 0.4, 0.5, 0.6], [0.2] * 5))
 
 
@@ -339,12 +341,13 @@ def confidence_drift(rng: Generator, n: int) -> Traffic:
     """The specialist grows surer all through the log, as sure of its errors; the truth is that of the end of the log."""
     confidence, wrong = _specialist(rng, np.full(n, 0.4))
     confidence = 1 - (1 - confidence) * np.linspace(1.0, 0.7, n)
-    calls = [_call(i, f"c{i}", episode=f"e{i}") for i in range(n)]
+    calls = [call_of(i, f"c{i}", episode=f"e{i}") for i in range(n)]
     of = _loss([0.4], [1.0])
     return Traffic(calls, confidence, wrong, lambda threshold: of(1 - (1 - threshold) / 0.7))
 
 
-def _call(i: int, text: str, *, episode: str, origin: str = "") -> Call:
+def call_of(i: int, text: str, *, episode: str, origin: str = "") -> Call:
+    """A call of the log, the LLM's answer to which is "right"."""
     return Call(
         id=f"c{i}",
         messages=[{"role": "user", "content": text}],
@@ -380,7 +383,7 @@ def labelled(
     has_label = (rng.random(n) < share) & ((right != "right") if only_corrections else True)
     calls = [
         msgspec.structs.replace(
-            _call(i, f"c{i}", episode=f"e{i}"),
+            call_of(i, f"c{i}", episode=f"e{i}"),
             correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
         )
         for i in range(n)
@@ -403,7 +406,7 @@ def one_sided_labels(rng: Generator, n: int) -> Traffic:
     right = np.where(wrong & ~llm_is_right, "wrong", "right")
     calls = [
         msgspec.structs.replace(
-            _call(i, f"c{i}", episode=f"e{i}"),
+            call_of(i, f"c{i}", episode=f"e{i}"),
             correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
         )
         for i in range(n)
@@ -425,7 +428,7 @@ def one_label_an_episode(rng: Generator, n: int) -> Traffic:
     right = np.where(wrong & ~llm_is_right, "wrong", "right")
     calls = [
         msgspec.structs.replace(
-            _call(i, f"c{i}", episode=f"e{episode[i]}"),
+            call_of(i, f"c{i}", episode=f"e{episode[i]}"),
             correction={"role": "assistant", "content": str(right[i])} if has_label[i] else None,
         )
         for i in range(episode.size)

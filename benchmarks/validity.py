@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import simulated_traffic
+from benchmarks import simulated_cascade, simulated_traffic
 from benchmarks.recorded_tasks import Preparation, RecordedTask, recorded_tasks
 from deputize.core.config import Convert
 from deputize.core.errors import DeputizeError
 from deputize.core.task_results import TaskResult
 from deputize.scoring import certificates as cert
+from deputize.scoring.intervals import coverage_at
 
 DATA = Path(__file__).resolve().parents[1] / "../shared/data"
 CONFIG = Convert(methods=("linear",), epsilon=0.05, delta=0.05, minutes=20)
@@ -29,8 +30,31 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
     "intent_clinc150": (Preparation(), CONFIG),
     # more calls are kept out of training than the claims need: they are the population that is drawn from
     "intent_clinc150 linear+frozen": (
-        Preparation(method="linear+frozen"),
+        Preparation(methods=("linear+frozen",)),
         CONFIG.model_copy(update={"methods": ("linear", "frozen"), "split": (0.45, 0.10, 0.07, 0.38)}),
+    ),
+    # half of 4,000 calls to learn from, one conversion for all; a specialist that leaks is measured too
+    "intent_clinc150 every method": (
+        Preparation(
+            methods=(
+                "linear",
+                "frozen",
+                "linear+frozen",
+                "linear+frozen+frozen_base",
+                "encoder",
+                "lora_from_head",
+                "linear+lora_from_head",
+            ),
+            most=4000,
+        ),
+        CONFIG.model_copy(
+            update={
+                "methods": ("linear", "frozen", "frozen_base", "encoder", "lora_from_head"),
+                "split": (0.45, 0.08, 0.12, 0.35),
+                "minutes": 12,
+                "explore": True,
+            }
+        ),
     ),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learned
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
@@ -116,7 +140,15 @@ def _task_rows(
         share = certificate.share_served if certificate is not None else 0.0
         published.add(threshold, share, task.loss(threshold) if threshold is not None else 0.0)
         served_outcomes.add(threshold, share, task.served_loss(threshold) if threshold is not None else 0.0)
-    head = {"log": name, "task": task.task.name[:40], "groups": len(task.groups), "calls": task.n_calls}
+    head = {
+        "log": name,
+        "task": task.task.name[:40],
+        "method": task.specialist.method,
+        "groups": len(task.groups),
+        "calls": task.n_calls,
+        "accuracy": float(task.truth.right_N.mean()),
+        "servable at .02": coverage_at(task.truth.confidence_N, ~task.truth.right_N, 0.02)[0],
+    }
     limit = config.limit_among_served or 1.0
     return [
         *({**head, "claim": "all calls", **o.row(e, config.delta)} for e, o in sorted(outcomes.items())),
@@ -246,7 +278,8 @@ def _by_one_call(
 def simulated_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
     """One row for each kind of traffic and epsilon; every draw is a new log."""
     out = []
-    for name, (make, size) in simulated_traffic.KINDS.items():
+    kinds = {**simulated_traffic.KINDS, "a cascade of three": (simulated_cascade.three_voters, 1500)}
+    for name, (make, size) in kinds.items():
         outcomes = _outcomes_of_simulations(make, size, CONFIG, n_draws, seed)
         out += [{"traffic (simulated)": name, **o.row(e, CONFIG.delta)} for e, o in sorted(outcomes.items())]
         print(f"{name}: {n_draws} logs", flush=True)

@@ -78,7 +78,7 @@ OF_ANY_TASK = [
 
 @pytest.mark.parametrize("name", OF_ANY_TASK)
 def test_ours_keep_the_contract(name: str, tiny: Tiny, with_encoder: Tiny, tmp_path: Path) -> None:
-    check(find_method(name), with_encoder if name == "encoder" else tiny, tmp_path)
+    check(find_method(name), with_encoder if name in ("encoder", "frozen_base") else tiny, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["lora", "full"])
@@ -96,7 +96,8 @@ def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
     tiny: Tiny, tmp_path: Path, install: Install
 ) -> None:
     with pytest.raises(
-        UsageError, match=r"'majority'. Known: auto, cache, linear, listed, frozen, encoder, lora, .*, full\."
+        UsageError,
+        match=r"'majority'. Known: auto, cache, linear, listed, frozen, encoder, frozen_base, lora, .*, full\.",
     ):
         find_method("majority")
     install(POINTS)

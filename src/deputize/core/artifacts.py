@@ -239,12 +239,13 @@ class Specialist(Record):
     id: str
     task_id: str
     method: str
-    """The training method: linear, frozen, encoder, lora, dora, ..."""
+    """The training method: linear, frozen, encoder, lora, dora, ...; of a cascade those of its members, as in linear+frozen."""
     model: str
     kind: str
     """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
     values out of it), states (a head on pooled states of a model that is not trained), head (one forward pass of a tuned
-    language model and a head over the answers), decoder (decoding), self_consistency and verifier (a decoder with help), cascade, cache."""
+    language model and a head over the answers), decoder (decoding), self_consistency and verifier (a decoder with help), cascade (several as one),
+    cache."""
     contract: Contract
     task: Task
     n_train: int

@@ -26,10 +26,11 @@ class Convert(BaseModel):
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)
-    """Training methods that may be used: cache, linear, listed, frozen, encoder, lora, lora_from_head, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, or an entry point of
+    """Training methods that may be used: cache, linear, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, or an entry point of
     the group "deputize.methods"; auto is linear, listed, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
-    """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure."""
+    """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure, and add it
+    to the best of these where validation says that a further voter pays."""
     epsilon: float = Field(0.05, gt=0, lt=1)
     """The loss that a route may cost at most, over all calls of its task."""
     served_limit: float | None = Field(None, gt=0, lt=1)

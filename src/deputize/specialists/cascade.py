@@ -1,11 +1,12 @@
-"""A cascade of two specialists of one task: the cheap one first, the expensive one only where the first is not sure.
+"""A cascade of specialists of one task, from cheap to expensive: the next one only where those before it are not sure.
 
-Where the first is sure enough its answer stands. Elsewhere both speak: their log-probabilities are added with weights (a
-logarithmic opinion pool), so that an answer on which they differ gets little confidence. The weights and the confidence from which
-the first decides alone are fitted on validation and then fixed: calibration and live calls go through the same code, and one
-threshold on the cascade's confidence is what is certified.
+Where the first is sure enough its answer stands. Elsewhere the next one speaks too: the log-probabilities of all that have spoken are
+added with weights (a logarithmic opinion pool), so that an answer on which they differ gets little confidence; where they are sure
+together their answer stands, else one more is asked, up to the last. The weights and the confidences from which no further one is asked are
+fitted on validation and then fixed: calibration and live calls go through the same code, and one threshold on the cascade's confidence is
+what is certified.
 
-Legend: N texts, C choices.
+Legend: N texts, C choices, M members that have spoken.
 
 References:
     Genest and Zidek, "Combining probability distributions", Statistical Science 1, 1986 (the logarithmic opinion pool).
@@ -20,110 +21,141 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
-from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each, engine_of
+from deputize.specialists.base import (
+    LOCAL,
+    ClosedPredictor,
+    ClosedScores,
+    RawPrediction,
+    choose_each,
+    engine_of,
+)
 from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import read_card, settings_of
 
-Floats = npt.NDArray[np.float32]
-
 SETTINGS_FILE = "cascade.json"
-FIRST_FOLDER, SECOND_FOLDER = "first", "second"
-NEVER_ALONE = 1.0
+NEVER_SURE = 1.0
 """A log-probability that no answer reaches."""
 
 
+class CascadeStep(Record):
+    """The members up to one, together."""
+
+    weights: list[float]
+    """Of each member that has spoken by then."""
+    exit_log_p: float = NEVER_SURE
+    """Log-probability of their answer from which no further member is asked; the last step's answer stands whatever it is."""
+
+
 class CascadeSettings(Record):
-    """How the two members are put together."""
+    """How the members are put together."""
 
-    alone: float = 1.0
-    """Weight of the first where it decides alone."""
-    first: float = 0.5
-    """Its weight where both speak."""
-    second: float = 1.0
-    exit_log_p: float = NEVER_ALONE
-    """Log-probability of its answer from which the first decides alone."""
+    steps: list[CascadeStep]
+    """One for each member: the first alone, the first two, and so on, to all of them."""
 
 
-def never_alone(settings: CascadeSettings) -> CascadeSettings:
-    """The same with both members speaking everywhere."""
-    return msgspec.structs.replace(settings, exit_log_p=NEVER_ALONE)
+def default_weights(n_members: int) -> list[float]:
+    """Weights of so many members before anything is fitted: the newest, which costs the most, counts twice."""
+    return [0.5] * (n_members - 1) + [1.0]
 
 
-def pooled(*weighed: tuple[ClosedScores, float]) -> ClosedScores:
+def default_settings(n_members: int) -> CascadeSettings:
+    """Of so many members that all speak about every text."""
+    return CascadeSettings(steps=[CascadeStep(weights=default_weights(n + 1)) for n in range(n_members)])
+
+
+def never_sure(settings: CascadeSettings) -> CascadeSettings:
+    """The same with all members speaking about every text."""
+    return CascadeSettings(steps=[CascadeStep(weights=step.weights) for step in settings.steps])
+
+
+def member_folder(place: int) -> str:
+    """Name of a member's folder inside that of the cascade."""
+    return f"member_{place + 1}"
+
+
+def pooled(scores_M: Sequence[ClosedScores], weights_M: Sequence[float]) -> ClosedScores:
     """The scores of several members, each with its weight, as one; tokens are those of the last."""
     out = []
-    for q in range(len(weighed[0][0].log_ps)):
-        sum_NC = sum((weight * scores.log_ps[q] for scores, weight in weighed), np.float32(0))
+    for q in range(len(scores_M[0].log_ps)):
+        parts = (weight * scores.log_ps[q] for scores, weight in zip(scores_M, weights_M, strict=True))
+        sum_NC = sum(parts, np.float32(0))
         top_N1 = np.max(sum_NC, axis=1, keepdims=True)
         sum_NC = sum_NC - top_N1
         out.append((sum_NC - np.log(np.exp(sum_NC).sum(axis=1, keepdims=True))).astype(np.float32))
-    return ClosedScores(out, weighed[-1][0].n_prompt_tokens)
+    return ClosedScores(out, scores_M[-1].n_prompt_tokens)
+
+
+def scores_at(scores: ClosedScores, places: Sequence[int]) -> ClosedScores:
+    """The scores of some of the texts."""
+    return ClosedScores(
+        [log_p_NC[list(places)] for log_p_NC in scores.log_ps], [scores.n_prompt_tokens[n] for n in places]
+    )
 
 
 class CascadePredictor:
-    """Predicts closed answers with one member, or with both."""
+    """Predicts closed answers with as many members as it takes."""
 
     kind = "cascade"
 
-    def __init__(
-        self, first: ClosedPredictor, second: ClosedPredictor | None, settings: CascadeSettings
-    ) -> None:
+    def __init__(self, members: Sequence[ClosedPredictor], settings: CascadeSettings) -> None:
         """
         Args:
-            first: the cheap member, whose predictions do not depend on the batch.
-            second: the expensive one, with the same questions; None: only `early` can be asked.
+            members: from cheap to expensive, all with the same questions; predictions of the first do not depend on the batch. The first
+                alone: only `early` can be asked.
             settings: fitted on validation.
         """
-        self.first, self.second, self.settings = first, second, settings
+        self.members, self.settings = list(members), settings
 
     @property
     def answers(self) -> ClosedAnswers:
-        return self.first.answers
+        return self.members[0].answers
 
     def early(self, texts: Sequence[str]) -> list[RawPrediction | None]:
         """Predictions of the texts that the first member decides alone, as `predict` gives them; None for the others."""
-        return self._early(self.first.scores(texts)) if texts else []
-
-    def _early(self, scores: ClosedScores) -> list[RawPrediction | None]:
-        found = choose_each(self.answers, pooled((scores, self.settings.alone)))
-        return [one if one.raw_confidence.log_p >= self.settings.exit_log_p else None for one in found]
+        if not texts:
+            return []
+        step = self.settings.steps[0]
+        said = choose_each(self.answers, pooled([self.members[0].scores(texts)], step.weights))
+        return [one if one.raw_confidence.log_p >= step.exit_log_p else None for one in said]
 
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         """One prediction per text, in order."""
-        if not texts:
-            return []
-        assert self.second is not None
-        scores = self.first.scores(texts)
-        out = self._early(scores)
-        open_ = [n for n, one in enumerate(out) if one is None]
-        if open_:
-            mine = ClosedScores(
-                [log_p_NC[open_] for log_p_NC in scores.log_ps], [scores.n_prompt_tokens[n] for n in open_]
-            )
-            other = self.second.scores([texts[n] for n in open_])
-            both = pooled((mine, self.settings.first), (other, self.settings.second))
-            for n, one in zip(open_, choose_each(self.answers, both), strict=True):
-                out[n] = one
+        out: list[RawPrediction | None] = [None] * len(texts)
+        open_, heard = list(range(len(texts))), list[ClosedScores]()
+        for member, step in zip(self.members, self.settings.steps, strict=True):
+            if not open_:
+                break
+            heard.append(member.scores([texts[n] for n in open_]))
+            said, left = choose_each(self.answers, pooled(heard, step.weights)), list[int]()
+            for place, one in enumerate(said):
+                if one.raw_confidence.log_p >= step.exit_log_p or step is self.settings.steps[-1]:
+                    out[open_[place]] = one
+                else:
+                    left.append(place)
+            heard = [scores_at(scores, left) for scores in heard]
+            open_ = [open_[place] for place in left]
         return [one for one in out if one is not None]
 
     @property
     def engine(self) -> str:
-        return engine_of(self.second)
+        """Those of all members that do not answer the same everywhere."""
+        engines = dict.fromkeys(engine_of(member) for member in self.members)
+        return " and ".join(name for name in engines if name != LOCAL) or LOCAL
 
     @property
     def depends_on_batch(self) -> bool:
-        return bool(getattr(self.second, "depends_on_batch", False))
+        return any(getattr(member, "depends_on_batch", False) for member in self.members)
 
     def release(self) -> None:
-        """Frees what the second member holds in shared models."""
-        release = getattr(self.second, "release", None)
-        if release is not None:
-            release()
+        """Frees what members hold in shared models."""
+        for member in self.members:
+            release = getattr(member, "release", None)
+            if release is not None:
+                release()
 
 
 def load_cascade(stored: StoredSpecialist) -> CascadePredictor:
@@ -133,18 +165,18 @@ def load_cascade(stored: StoredSpecialist) -> CascadePredictor:
         BadInput: its settings cannot be read, or a member has no closed answers. Also what loading a member raises.
         MissingExtra: the model or a package of a member is not here.
     """
-    first, second = (load_member(stored, name) for name in (FIRST_FOLDER, SECOND_FOLDER))
-    return CascadePredictor(first, second, _settings(stored.folder))
+    settings = _settings(stored.folder)
+    return CascadePredictor([load_member(stored, n) for n in range(len(settings.steps))], settings)
 
 
 def load_first(stored: StoredSpecialist) -> CascadePredictor:
-    """The same without its second member, for early answers."""
-    return CascadePredictor(load_member(stored, FIRST_FOLDER), None, _settings(stored.folder))
+    """The same with its first member only, for early answers."""
+    return CascadePredictor([load_member(stored, 0)], _settings(stored.folder))
 
 
-def load_member(stored: StoredSpecialist, name: str) -> ClosedPredictor:
+def load_member(stored: StoredSpecialist, place: int) -> ClosedPredictor:
     """A member of a stored cascade. Raises as `load_cascade`."""
-    folder = stored.folder / name
+    folder = stored.folder / member_folder(place)
     card = read_card(folder)
     member = StoredSpecialist(folder, card, settings_of(card), stored.models_dir, stored.device)
     loaded = loader_of(card.kind)(member)
@@ -155,6 +187,9 @@ def load_member(stored: StoredSpecialist, name: str) -> ClosedPredictor:
 
 def _settings(folder: Path) -> CascadeSettings:
     try:
-        return msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=CascadeSettings)
+        settings = msgspec.json.decode((folder / SETTINGS_FILE).read_bytes(), type=CascadeSettings)
     except (OSError, msgspec.DecodeError) as error:
         raise BadInput(f"{folder / SETTINGS_FILE} cannot be read: {error}") from error
+    if not settings.steps or any(len(step.weights) != n + 1 for n, step in enumerate(settings.steps)):
+        raise BadInput(f"{folder / SETTINGS_FILE}: each step needs one weight for each member up to it")
+    return settings

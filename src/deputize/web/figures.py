@@ -218,6 +218,7 @@ def mass(grams: float | None) -> str:
 METHODS = {
     "linear": "linear model",
     "frozen": "linear model on a text encoder",
+    "frozen_base": "linear model on a language model",
     "encoder": "tuned text encoder",
     "lora": "small language model",
     "majority": "always the most frequent answer",
@@ -228,7 +229,8 @@ def method_words(method: str) -> str:
     """A training method in words; the name of one that has none here."""
     if method.startswith("probe: "):
         return f"untrained, {method.removeprefix('probe: ')}"
-    return " and ".join(METHODS.get(part, part.replace("_", " ")) for part in method.split("+"))
+    *others, last = (METHODS.get(part, part.replace("_", " ")) for part in method.split("+"))
+    return " and ".join([*([", ".join(others)] if others else []), last])
 
 
 VERDICTS = {"specialist": "specialist", "cache": "cache", "code": "plain code", "llm": "LLM"}

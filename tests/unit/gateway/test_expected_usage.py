@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from deputize.gateway.expected_usage import LIKELY_COMPLETION, expected_usage
-from deputize.wire.json_fields import MOST_TOKENS
+from deputize.gateway.expected_usage import LIKELY_COMPLETION, MOST_TOKENS, expected_usage
 
 
 @pytest.mark.parametrize(

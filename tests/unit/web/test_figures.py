@@ -81,6 +81,8 @@ def test_costs_are_two_bars_a_task() -> None:
 
 def test_words_for_methods_verdicts_and_repeats() -> None:
     assert figures.method_words("linear+lora") == "linear model and small language model"
+    three = "linear model, linear model on a text encoder and linear model on a language model"
+    assert figures.method_words("linear+frozen+frozen_base") == three
     assert figures.method_words("probe: few-shot") == "untrained, few-shot"
     assert figures.verdict_words("code") == "plain code"
     counts = {"n_exact_repeats": 0, "n_exact_alike": 0, "n_near_repeats": 0, "n_near_alike": 0}

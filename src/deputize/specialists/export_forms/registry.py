@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deputize.core.errors import UsageError
+from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.export_forms.base import ExportForm
 from deputize.specialists.export_forms.gguf_file import GGUF
 from deputize.specialists.export_forms.merged_weights import MERGED
@@ -21,11 +22,16 @@ def export_form(name: str, stored: StoredSpecialist) -> ExportForm:
     """The form of a name, where a specialist has it.
 
     Raises:
-        UsageError: no such form, or it makes no sense for this specialist; the sentence names those that do.
+        UsageError: no such form, or it makes no sense for this specialist; the sentence names those that do. A cascade has none.
     """
     known = {form.name: form for form in OURS}
     if name not in known:
         raise UsageError(f"No form of export is called {name!r}. Known: {', '.join(known)}.")
+    if stored.card.kind == CascadePredictor.kind:
+        raise UsageError(
+            f"The specialist {stored.card.id} ({stored.card.method}) cannot be exported: a cascade is several specialists "
+            f"({stored.card.model}), and no form holds them together. The gateway serves it."
+        )
     if why := known[name].refusal(stored):
         able = ", ".join(_able(stored)) or "none of the forms"
         raise UsageError(

@@ -25,7 +25,7 @@ class Pending:
     """Monotonic seconds after which nobody waits."""
     reply: Callable[[PredictReply], None]
     is_open: bool = False
-    """True once the first member of a cascade has left it to the second."""
+    """True once the first member of a cascade has left it to the others."""
 
 
 @dataclass

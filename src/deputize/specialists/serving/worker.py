@@ -185,7 +185,7 @@ def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]
 
 
 def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
-    """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded the second."""
+    """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded all of them."""
     early: list[Prediction | None] = [None] * len(batch)
     try:
         specialist = cache.get(batch[0].ask.specialist)

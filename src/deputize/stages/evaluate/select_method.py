@@ -27,14 +27,14 @@ class MethodChoice:
 def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> list[Specialist]:
     """Specialists from the cheapest method to the most expensive: in the plan's order, then by cost.
 
-    A cascade comes before its expensive member, which most of its calls never reach.
+    A cascade comes before its most expensive member, which most of its calls never reach, and after smaller ones with that member.
     """
     place: dict[str, float] = {method: at for at, method in enumerate(plan)}
 
     def place_of(method: str) -> float:
         return place.get(method, place.get(method.rpartition("+")[2], len(plan) + 0.5) - 0.5)
 
-    return sorted(specialists, key=lambda s: (place_of(s.method), s.cost, s.model))
+    return sorted(specialists, key=lambda s: (place_of(s.method), s.cost, s.method.count("+"), s.model))
 
 
 def validation_score(validation: Evaluation, epsilon: float) -> float:

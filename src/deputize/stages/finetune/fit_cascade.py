@@ -1,6 +1,6 @@
-"""Fit of a cascade on validation: weights of its members, and the confidence from which the first decides alone.
+"""Fit of a cascade on validation: weights of its members, and the confidences from which no further member is asked.
 
-Legend: N texts, C choices.
+Legend: N texts, C choices, M members that have spoken.
 """
 
 from __future__ import annotations
@@ -12,86 +12,140 @@ import numpy.typing as npt
 
 from deputize.core.contracts import agree
 from deputize.core.records import Answer, Contract
+from deputize.scoring.intervals import coverage_around
 from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
-from deputize.specialists.cascade import NEVER_ALONE, CascadeSettings, pooled
+from deputize.specialists.cascade import (
+    NEVER_SURE,
+    CascadeSettings,
+    CascadeStep,
+    default_settings,
+    default_weights,
+    pooled,
+    scores_at,
+)
 from deputize.specialists.closed_answers import ClosedAnswers
 
 Floats = npt.NDArray[np.float64]
+Targets = Sequence[list[int] | None]
 
 MIN_FIT = 50
-"""Validation texts below which nothing is fitted and the first never decides alone."""
+"""Validation texts below which nothing is fitted and all members speak about every text."""
 EXIT_SHARE = 0.1
-"""Part of epsilon that wrong answers of the first alone may take up on validation."""
+"""Part of epsilon that wrong answers of one step may take up on validation."""
 PRIOR = 3.0
 """Strength of the pull of the weights towards the defaults, in texts."""
+N_FOLDS = 5
+"""Parts of validation, by group, each judged by weights that were fitted on the others."""
 
 
 def fit_cascade(
     answers: ClosedAnswers,
-    first: ClosedScores,
-    second: ClosedScores,
+    scores_M: Sequence[ClosedScores],
     truth: Sequence[Answer],
     contract: Contract,
     epsilon: float,
 ) -> CascadeSettings:
-    """The settings of a cascade of two members.
+    """The settings of a cascade. Those of its first members do not depend on the others.
 
     Args:
-        answers: of both members.
-        first: scores of the cheap member on validation.
-        second: of the expensive one.
+        answers: of all members.
+        scores_M: of each member, from cheap to expensive, on validation.
         truth: the LLM's answers.
         contract: of the task.
         epsilon: the loss to be certified.
     """
-    defaults = CascadeSettings()
     if len(truth) < MIN_FIT:
-        return defaults
+        return default_settings(len(scores_M))
     targets = [answers.indices(answer) for answer in truth]
-    (alone,) = _weights([first], targets, [defaults.alone])
-    mine, other = _weights([first, second], targets, [defaults.first, defaults.second])
-    said = choose_each(answers, pooled((first, alone)))
-    right = [agree(one.answer, answer, contract) for one, answer in zip(said, truth, strict=True)]
-    return CascadeSettings(alone=alone, first=mine, second=other, exit_log_p=_exit(said, right, epsilon))
+    steps, open_N = list[CascadeStep](), np.ones(len(truth), dtype=bool)
+    for n in range(1, len(scores_M) + 1):
+        weights = _weights(scores_M[:n], targets)
+        said = choose_each(answers, pooled(scores_M[:n], weights))
+        log_p_N = np.array([one.raw_confidence.log_p for one in said])
+        is_last = n == len(scores_M)
+        exit_log_p = NEVER_SURE if is_last else _exit(log_p_N, _right(said, truth, contract), open_N, epsilon)
+        steps.append(CascadeStep(weights=weights, exit_log_p=exit_log_p))
+        open_N &= log_p_N < exit_log_p
+    return CascadeSettings(steps=steps)
 
 
-def _weights(
-    members: Sequence[ClosedScores], targets: Sequence[list[int] | None], start: Sequence[float]
-) -> list[float]:
-    """The weights under which the LLM's answers are the likeliest, none negative; in doubt those to start from."""
+def servable(
+    answers: ClosedAnswers,
+    scores_M: Sequence[ClosedScores],
+    truth: Sequence[Answer],
+    groups: Sequence[str],
+    contract: Contract,
+    epsilon: float,
+) -> float:
+    """The share of validation that the members could serve together, each part of it with weights fitted on the others.
+
+    With the weights of the same texts more members would always look better. Arguments as of `fit_cascade`; no group is in two parts.
+    """
+    targets = [answers.indices(answer) for answer in truth]
+    number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    fold_N = np.array([number[group] for group in groups]) % N_FOLDS
+    confidence_N, right_N = np.zeros(len(truth)), np.zeros(len(truth), dtype=bool)
+    for fold in range(N_FOLDS):
+        rest, held = np.flatnonzero(fold_N != fold).tolist(), np.flatnonzero(fold_N == fold).tolist()
+        weights = _weights([scores_at(s, rest) for s in scores_M], [targets[n] for n in rest])
+        said = choose_each(answers, pooled([scores_at(s, held) for s in scores_M], weights))
+        confidence_N[held] = [one.raw_confidence.log_p for one in said]
+        right_N[held] = _right(said, [truth[n] for n in held], contract)
+    return coverage_around(confidence_N, ~right_N, epsilon)
+
+
+def _right(
+    said: Sequence[RawPrediction], truth: Sequence[Answer], contract: Contract
+) -> npt.NDArray[np.bool_]:
+    return np.array(
+        [agree(one.answer, answer, contract) for one, answer in zip(said, truth, strict=True)], dtype=bool
+    )
+
+
+def _weights(scores_M: Sequence[ClosedScores], targets: Targets) -> list[float]:
+    """The weights under which the LLM's answers are the likeliest, none negative; in doubt the defaults."""
     from scipy.optimize import minimize
 
     asked = [
         (q, rows, np.array([t[q] for n in rows if (t := targets[n]) is not None], dtype=int))
-        for q in range(len(members[0].log_ps))
+        for q in range(len(scores_M[0].log_ps))
         if (rows := [n for n, t in enumerate(targets) if t is not None and t[q] >= 0])
     ]
-    start_W = np.array(start)
+    start_M = np.array(default_weights(len(scores_M)))
 
-    def loss(weight_W: Floats) -> tuple[float, Floats]:
-        value = PRIOR * float(((weight_W - start_W) ** 2).sum())
-        slope_W = 2 * PRIOR * (weight_W - start_W)
+    def loss(weight_M: Floats) -> tuple[float, Floats]:
+        value = PRIOR * float(((weight_M - start_M) ** 2).sum())
+        slope_M = 2 * PRIOR * (weight_M - start_M)
         for q, rows, label_N in asked:
-            log_p_WNC = np.stack([member.log_ps[q][rows].astype(float) for member in members])
-            sum_NC = np.tensordot(weight_W, log_p_WNC, axes=1)
+            log_p_MNC = np.stack([scores.log_ps[q][rows].astype(float) for scores in scores_M])
+            sum_NC = np.tensordot(weight_M, log_p_MNC, axes=1)
             sum_NC -= sum_NC.max(axis=1, keepdims=True)
             p_NC = np.exp(sum_NC)
             total_N = p_NC.sum(axis=1)
             at_N = np.arange(len(label_N))
             value -= float((sum_NC[at_N, label_N] - np.log(total_N)).sum())
-            mean_WN = (log_p_WNC * (p_NC / total_N[:, None])).sum(axis=2)
-            slope_W -= (log_p_WNC[:, at_N, label_N] - mean_WN).sum(axis=1)
-        return value, slope_W
+            mean_MN = (log_p_MNC * (p_NC / total_N[:, None])).sum(axis=2)
+            slope_M -= (log_p_MNC[:, at_N, label_N] - mean_MN).sum(axis=1)
+        return value, slope_M
 
-    found = minimize(loss, start_W, jac=True, bounds=[(0.0, None)] * len(members), method="L-BFGS-B").x
+    found = minimize(loss, start_M, jac=True, bounds=[(0.0, None)] * len(scores_M), method="L-BFGS-B").x
     return [float(weight) for weight in found]
 
 
-def _exit(said: Sequence[RawPrediction], right: Sequence[bool], epsilon: float) -> float:
-    """The lowest log-probability from which the first errs so rarely that hardly any of epsilon is used up."""
-    log_p_N = np.array([one.raw_confidence.log_p for one in said])
-    order = np.argsort(-log_p_N, kind="stable")
-    n_wrong_N = np.cumsum(~np.array(right, dtype=bool)[order])
-    last_of_tie_N = np.append(np.diff(log_p_N[order]) < 0, True)
-    allowed = np.flatnonzero((n_wrong_N <= EXIT_SHARE * epsilon * len(right)) & last_of_tie_N)
-    return float(log_p_N[order[allowed[-1]]]) if allowed.size else NEVER_ALONE
+def _exit(
+    log_p_N: Floats, right_N: npt.NDArray[np.bool_], open_N: npt.NDArray[np.bool_], epsilon: float
+) -> float:
+    """The lowest log-probability from which a step errs so rarely that hardly any of epsilon is used up.
+
+    Args:
+        log_p_N: of the step's answers.
+        right_N: whether they are right.
+        open_N: which texts no step before has decided.
+        epsilon: the loss to be certified.
+    """
+    order = np.flatnonzero(open_N)
+    order = order[np.argsort(-log_p_N[order], kind="stable")]
+    n_wrong_N = np.cumsum(~right_N[order])
+    last_of_tie_N = np.append(np.diff(log_p_N[order]) < 0, True)[: len(order)]
+    allowed = np.flatnonzero((n_wrong_N <= EXIT_SHARE * epsilon * len(log_p_N)) & last_of_tie_N)
+    return float(log_p_N[order[allowed[-1]]]) if allowed.size else NEVER_SURE

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.subjects import Subjects
 from deputize.scoring.certificates import NEVER
-from deputize.scoring.intervals import coverage_at
+from deputize.scoring.intervals import coverage_around
 from deputize.specialists.out_of_distribution import OutOfDistributionDetector
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet
 
@@ -108,13 +108,13 @@ def measured(
 
 
 def _threshold(p_N: npt.NDArray[np.float64], predicted: Predicted, epsilon: float) -> float:
-    """The most permissive threshold that gives up no more than MAX_LOST of what could be served."""
-    loss_N, counts_N = (~predicted.right_N).astype(float), np.ones(len(p_N), dtype=bool)
+    """The most permissive threshold that gives up no more than MAX_LOST of what could be served at about epsilon."""
+    loss_N = (~predicted.right_N).astype(float)
     if not len(p_N):
         return P_VALUES[-1]
-    whole = coverage_at(predicted.confidence_N, loss_N, epsilon, counts_N)[0]
+    whole = coverage_around(predicted.confidence_N, loss_N, epsilon)
     for p_value in P_VALUES:
         kept_N = np.where(p_N < p_value, NEVER, predicted.confidence_N)
-        if whole - coverage_at(kept_N, loss_N, epsilon, counts_N)[0] <= MAX_LOST:
+        if whole - coverage_around(kept_N, loss_N, epsilon) <= MAX_LOST:
             return p_value
     return P_VALUES[-1]

@@ -28,7 +28,7 @@ from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.fit_ood_detector import Predicted, fit_ood_detector, measured
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
-MAX_VALIDATION = 256
+MAX_VALIDATION = 500
 """Validation examples that are predicted for calibration."""
 MAX_COUNTED = 48
 """Validation examples whose tokens are counted."""

@@ -154,8 +154,8 @@ def leak_test(
     loss: Loss,
     *,
     n_references: tuple[int, int],
-    budget_s: float,
     seed: int,
+    budget_s: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
 ) -> Leak | None:
     """Leak test of a tuned specialist; None where no secrets were planted.
@@ -164,8 +164,8 @@ def leak_test(
         planted: what it was tuned with.
         loss: of the tuned specialist.
         n_references: random secrets that each secret is compared with, at first and at most.
-        budget_s: no further secret is looked for after this, but FEWEST always are.
         seed: of the random reference_secrets.
+        budget_s: no further secret is looked for after this, but FEWEST always are. Without it the verdict does not depend on the clock.
         clock: monotonic seconds.
     """
     if not planted.secrets:

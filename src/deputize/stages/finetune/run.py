@@ -20,6 +20,7 @@ from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
 from deputize.specialists import catalogue
+from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.torch_runtime import device_for
 from deputize.specialists.tuned_model import base_digest
@@ -137,15 +138,16 @@ def _train_all(
         context.progress(f"training {job.name}", at, len(unlimited))
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
-            done += [specialist, *cascades(specialist, job, done, context, deadline)]
+            done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
     limited = [job for job in jobs if job.method.tunes_base_model and is_needed(job)]
-    _train_limited(limited, done, deadline, context, refused)
+    _train_limited(limited, done, not_needed, deadline, context, refused)
     return done, not_needed
 
 
 def _train_limited(
     jobs: list[TrainingJob],
     done: list[Specialist],
+    not_needed: dict[str, list[Candidate]],
     deadline: Deadline,
     context: TrainingContext,
     refused: dict[str, str],
@@ -163,7 +165,7 @@ def _train_limited(
             refused[job.task.id] = f"{job.method.name}: {error}"
             continue
         if specialist is not None:
-            done += [specialist, *cascades(specialist, job, done, context, deadline)]
+            done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
             done += helped(specialist, job, done, context, deadline)
             schedule.done(job, specialist.tokens_per_s)
 
@@ -177,7 +179,7 @@ def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert
         if cheap.task_id != job.task.id or cheap.cost >= job.method.cost:
             continue
         coverage = cheap.validation_coverage
-        if coverage is None or coverage < 1 - LEAST_GAIN or (cheap.leak is not None and cheap.leak.leaks):
+        if coverage is None or coverage < 1 - LEAST_GAIN or _leaks(cheap):
             continue
         note = f"not trained: {cheap.method} could serve {coverage:.0%} of validation, so it has too little to add"
         return Candidate(model=job.method.name, note=note)
@@ -185,37 +187,58 @@ def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert
 
 
 def cascades(
-    second: Specialist,
+    newest: Specialist,
     job: TrainingJob,
     done: Sequence[Specialist],
+    not_needed: dict[str, list[Candidate]],
     context: TrainingContext,
     deadline: Deadline,
 ) -> list[Specialist]:
-    """The cascade of a task's fast specialist and this one; none where there is none, or one of them leaks.
+    """The cascades that a specialist makes possible: with the task's fast one, and as a further member of the best cascade there is.
+
+    A further member is added only where validation says that it pays. None is made of a specialist that leaks, nor without a fast one.
 
     Args:
-        second: just trained.
+        newest: just trained.
         job: of its training.
         done: all that were trained before it.
+        not_needed: by task what was left out; why a cascade was not made is added.
+        context: of the run.
+        deadline: the end of training.
     """
-    if not context.config.cascades or second.is_fast or (second.leak is not None and second.leak.leaks):
+    if not context.config.cascades or newest.is_fast or _leaks(newest):
         return []
     # a cache has no scores of the choices that it does not know
-    fast = [
-        s
-        for s in done
-        if s.task_id == second.task_id and s.is_fast and s.kind != "cache" and not (s.leak and s.leak.leaks)
-    ]
+    sound = [s for s in done if s.task_id == newest.task_id and s.kind != "cache" and not _leaks(s)]
+    fast = [s for s in sound if s.is_fast]
     if not fast:
         return []
-    method = CascadeMethod(fast[0], second)
-    sums = "".join(sum_ for member in method.members for _, sum_ in sorted(member.checksums.items()))
-    mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
-    folder = job.folder.with_name(f"{_safe(second.task_id)}-{_safe(method.name)}")
-    mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
-    context.progress(f"putting together {mine.name}", 0)
-    found = train(mine, context, deadline.left_s())
-    return [] if found is None else [found]
+    groups = [[fast[0], newest]]
+    joined = [s for s in sound if s.kind == CascadePredictor.kind]
+    best = max(joined, key=lambda s: s.validation_coverage or 0.0, default=None)
+    if best is not None and (best.validation_coverage or 0.0) < 1 - LEAST_GAIN:
+        by_method = {s.method: s for s in sound}
+        groups.append([*(by_method[method] for method in best.method.split("+")), newest])
+    out = []
+    for members in groups:
+        method = CascadeMethod(members)
+        sums = "".join(sum_ for member in members for _, sum_ in sorted(member.checksums.items()))
+        mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
+        folder = job.folder.with_name(f"{_safe(newest.task_id)}-{_safe(method.name)}")
+        mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
+        context.progress(f"putting together {mine.name}", 0)
+        found = train(mine, context, deadline.left_s())
+        if found is not None:
+            out.append(found)
+        elif method.why_not:
+            not_needed.setdefault(newest.task_id, []).append(
+                Candidate(model=method.name, note=method.why_not)
+            )
+    return out
+
+
+def _leaks(specialist: Specialist) -> bool:
+    return specialist.leak is not None and specialist.leak.leaks
 
 
 def helped(

@@ -50,6 +50,14 @@ def test_order_of_cost_follows_the_plan_then_the_usual_one(world: Callable[..., 
     found = [s.method for s in in_order_of_cost([*specialists, both], plan)]
     assert found == ["linear", "linear+lora", "lora", "dora"], "a cascade comes before its expensive member"
     assert [s.method for s in in_order_of_cost([*specialists, both], [])] == found
+    three = [
+        msgspec.structs.replace(specialists[0], method=method, cost=49, model=model)
+        for method, model in (("linear+lora+dora", "a"), ("linear+dora", "b"))
+    ]
+    found = [s.method for s in in_order_of_cost([*specialists, both, *three], plan)]
+    assert found == ["linear", "linear+lora", "lora", "linear+dora", "linear+lora+dora", "dora"], (
+        "fewer members first"
+    )
 
 
 def test_confidence_of_what_must_not_be_served() -> None:

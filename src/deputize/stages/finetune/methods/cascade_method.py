@@ -1,4 +1,4 @@
-"""Two trained specialists of a task put together: the cheap one answers alone where it is sure, both speak elsewhere.
+"""Trained specialists of a task put together: cheap ones answer alone where they are sure, more of them speak elsewhere.
 
 Not in the registry: a cascade is made from what other methods have trained (deputize.specialists.cascade says how it predicts).
 """
@@ -6,6 +6,7 @@ Not in the registry: a cascade is made from what other methods have trained (dep
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,43 +17,47 @@ from deputize.core.deadline import Deadline
 from deputize.core.records import Task
 from deputize.specialists.base import ClosedPredictor, ClosedScores
 from deputize.specialists.cascade import (
-    FIRST_FOLDER,
-    SECOND_FOLDER,
     SETTINGS_FILE,
     CascadePredictor,
     CascadeSettings,
-    never_alone,
+    default_settings,
+    member_folder,
+    never_sure,
 )
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.fit_cascade import fit_cascade
+from deputize.stages.finetune.fit_cascade import MIN_FIT, fit_cascade, servable
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
 MAX_FIT, CHUNK = 600, 16
 """Validation examples that a cascade is fitted on, and those after which the clock is looked at."""
-FIT_SHARE, VALIDATION_SHARE, LEAK_SHARE = 0.1, 0.1, 0.05
-"""Of the time left, for reading validation to fit, for predicting it afterwards, and for the leak test."""
+FIT_SHARE, LEAK_SHARE = 0.3, 0.3
+"""Of the time left, for reading validation to fit, and for the leak test. Where either does not suffice there is no cascade: one fitted on
+what the clock allowed would be another one each time."""
+LEAST_GAIN = 0.005
+"""Share of validation by which a third or further member must raise what can be served."""
 N_REFERENCES = (127, 1023)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
 
 
 class CascadeMethod:
-    """A cascade of two specialists of one task."""
+    """A cascade of specialists of one task."""
 
     tunes_base_model = False
 
-    def __init__(self, first: Specialist, second: Specialist) -> None:
+    def __init__(self, members: Sequence[Specialist]) -> None:
         """
         Args:
-            first: the cheap one; fast, and the same alone and in a batch.
-            second: the expensive one.
+            members: two or more, from cheap to expensive; the first is fast, and answers the same alone and in a batch.
         """
-        self.members = (first, second)
-        self.name = f"{first.method}+{second.method}"
-        self.cost = second.cost - 1
-        """Below the second's: most calls never reach it."""
+        self.members = list(members)
+        self.name = "+".join(member.method for member in members)
+        self.cost = members[-1].cost - 1
+        """Below the last one's: most calls never reach it."""
+        self.why_not = ""
+        """Why there is no such cascade; "" before `train`, and where there is one."""
 
     def require(self) -> None:
         """Nothing: the members are there."""
@@ -65,76 +70,113 @@ class CascadeMethod:
         return MethodPlan(train=True)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """None where the members do not answer the same closed questions."""
-        began, (first, second) = context.clock(), self.members
-        cheap, expensive = (_loaded(member, context) for member in self.members)
-        if not (isinstance(cheap, ClosedPredictor) and isinstance(expensive, ClosedPredictor)):
+        """None where members do not answer the same closed questions; and, with the reason in `why_not`, where the last of three or more
+        adds too little, or where time is short."""
+        members = _loaded(self.members, context)
+        if members is None:
             return None
-        if cheap.answers.questions != expensive.answers.questions:
-            return None
-        answers, contract = cheap.answers, job.task.contract
+        trained = self._joined(members, job, context, budget_s)
+        if trained is None:
+            CascadePredictor(members, default_settings(len(members))).release()
+        return trained
+
+    def _joined(
+        self, members: Sequence[ClosedPredictor], job: TrainingJob, context: TrainingContext, budget_s: float
+    ) -> Trained | None:
+        """The members put together; None, with the reason in `why_not`, where that is not worth it or time is short."""
+        began = context.clock()
         some = [x for x in job.examples.validation if x.answer is not None][:MAX_FIT]
-        scores = _read(expensive, some, Deadline.after(FIT_SHARE * budget_s, context.clock))
-        some = some[: len(scores.n_prompt_tokens)]
-        settings = (
-            fit_cascade(
-                answers,
-                cheap.scores([x.text for x in some]),
-                scores,
-                [x.answer for x in some],
-                contract,
-                context.config.epsilon,
-            )
-            if some
-            else CascadeSettings()
-        )
-        predictor = CascadePredictor(cheap, expensive, settings)
+        scores = _read_all(members, some, Deadline.after(FIT_SHARE * budget_s, context.clock))
+        if scores is None:
+            self.why_not = "not made: no time was left to read validation with all members"
+            return None
+        settings = self._fit(members, scores, some, job, context)
+        if settings is None:
+            return None
+        answers, seed = members[0].answers, context.config.seed
         planted = planted_secrets.plant_to_choose(
-            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=context.config.seed
+            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=seed
         )
+        # where fewer members decide they have been tested as they are; confidences of two kinds could not be compared
+        together = CascadePredictor(members, never_sure(settings))
         leak = planted_secrets.leak_test(
             planted,
-            # where the first decides alone it has been tested alone; confidences of two kinds could not be compared
-            planted_secrets.loss_of_classifier(CascadePredictor(cheap, expensive, never_alone(settings))),
+            planted_secrets.loss_of_classifier(together),
             n_references=N_REFERENCES,
             budget_s=LEAK_SHARE * budget_s,
-            seed=context.config.seed,
+            seed=seed,
         )
-
-        def save(folder: Path) -> None:
-            (folder / SETTINGS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
-            for member, name in zip(self.members, (FIRST_FOLDER, SECOND_FOLDER), strict=True):
-                unread = shutil.ignore_patterns(OUT_OF_DISTRIBUTION_FILE)
-                shutil.copytree(context.home / member.path, folder / name, ignore=unread)
-
+        if leak is not None and leak.n_planted < len(planted.secrets):
+            self.why_not = "not made: no time was left for its leak test"
+            return None
+        predictor = CascadePredictor(members, settings)
         return Trained(
             predictor=predictor,
             kind=predictor.kind,
-            model=f"{first.model}, then {second.model}",
-            save=save,
+            model=", then ".join(member.model for member in self.members),
+            save=lambda folder: self._save(settings, folder, context),
             train_s=context.clock() - began,
             leak=leak,
             hyperparameters={**msgspec.to_builtins(settings), "n_fit": len(some)},
-            validation_s=VALIDATION_SHARE * budget_s,
             release=predictor.release,
         )
 
+    def _fit(
+        self,
+        members: Sequence[ClosedPredictor],
+        scores: Sequence[ClosedScores],
+        some: Sequence[TrainingExample],
+        job: TrainingJob,
+        context: TrainingContext,
+    ) -> CascadeSettings | None:
+        """The settings; None where the last of three or more members adds too little on validation."""
+        answers, contract, epsilon = members[0].answers, job.task.contract, context.config.epsilon
+        truth = [x.answer for x in some]
+        if len(members) > 2:
+            if len(some) < MIN_FIT:
+                self.why_not = (
+                    f"not made: {len(some)} validation calls, {MIN_FIT} are needed to tell what it adds"
+                )
+                return None
+            groups = [x.group for x in some]
+            before = servable(answers, scores[:-1], truth, groups, contract, epsilon)
+            after = servable(answers, scores, truth, groups, contract, epsilon)
+            if after < before + LEAST_GAIN:
+                self.why_not = f"not made: it could serve {after:.1%} of validation, {before:.1%} without its last member"
+                return None
+        return fit_cascade(answers, scores, truth, contract, epsilon)
 
-def _loaded(member: Specialist, context: TrainingContext) -> object:
-    """A trained member, as the cascade will load it."""
-    folder = context.home / member.path
-    card = read_card(folder)
-    return loader_of(card.kind)(StoredSpecialist(folder, card, settings_of(card), context.models_dir))
+    def _save(self, settings: CascadeSettings, folder: Path, context: TrainingContext) -> None:
+        (folder / SETTINGS_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=1))
+        for place, member in enumerate(self.members):
+            unread = shutil.ignore_patterns(OUT_OF_DISTRIBUTION_FILE)
+            shutil.copytree(context.home / member.path, folder / member_folder(place), ignore=unread)
 
 
-def _read(predictor: ClosedPredictor, examples: list[TrainingExample], deadline: Deadline) -> ClosedScores:
-    """Scores of the first examples: of all, or of as many as there is time for."""
-    parts: list[ClosedScores] = []
-    for start in range(0, len(examples), CHUNK):
-        if start and deadline.passed:
-            break
-        parts.append(predictor.scores([x.text for x in examples[start : start + CHUNK]]))
-    if not parts:
-        return ClosedScores([], [])
-    log_ps = [np.concatenate(blocks) for blocks in zip(*(p.log_ps for p in parts), strict=True)]
-    return ClosedScores(log_ps, [n for p in parts for n in p.n_prompt_tokens])
+def _loaded(members: Sequence[Specialist], context: TrainingContext) -> list[ClosedPredictor] | None:
+    """The trained members as the cascade will load them; None where they do not answer the same closed questions."""
+    out = list[ClosedPredictor]()
+    for member in members:
+        folder = context.home / member.path
+        card = read_card(folder)
+        found = loader_of(card.kind)(StoredSpecialist(folder, card, settings_of(card), context.models_dir))
+        if not isinstance(found, ClosedPredictor):
+            return None
+        out.append(found)
+    return out if all(one.answers.questions == out[0].answers.questions for one in out) else None
+
+
+def _read_all(
+    members: Sequence[ClosedPredictor], examples: Sequence[TrainingExample], deadline: Deadline
+) -> list[ClosedScores] | None:
+    """Scores of all examples by each member; None where there is no time for that."""
+    out = list[ClosedScores]()
+    for member in members:
+        parts = list[ClosedScores]()
+        for start in range(0, len(examples), CHUNK):
+            if deadline.passed:
+                return None
+            parts.append(member.scores([x.text for x in examples[start : start + CHUNK]]))
+        log_ps = [np.concatenate(blocks) for blocks in zip(*(p.log_ps for p in parts), strict=True)]
+        out.append(ClosedScores(log_ps, [n for p in parts for n in p.n_prompt_tokens]))
+    return out

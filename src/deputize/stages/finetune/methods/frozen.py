@@ -1,7 +1,8 @@
 """A linear head on the frozen states of a text encoder, or of the base model: trained in seconds once the states are computed.
 
 Cheap beside LoRA, and on many labels better than the linear method over n-grams. Answers have to be closed. An encoder of 22 M
-parameters reads ten times as fast as a language model of 135 M, so it is taken where it has been fetched.
+parameters reads ten times as fast as a language model of 135 M, so "frozen" takes it where it has been fetched; "frozen_base" takes the
+language model in any case, as a further member of a cascade.
 
 References:
     Alain and Bengio, "Understanding intermediate layers using linear classifier probes", arXiv 1610.01644 (linear probing).
@@ -30,9 +31,8 @@ from deputize.stages.finetune.fit_heads import HeadExamples, best_strength, fit_
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import not_needed
 
-READING_SHARE, VALIDATION_SHARE = 0.3, 0.1
-"""Of the time left, for the states of train, and for predicting validation afterwards."""
-LEAK_MOST_S = 20.0
+READING_SHARE = 0.3
+"""Of the time left, for the states of train."""
 N_RIVALS = (63, 255)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
 CAREFUL = 0.1
@@ -43,7 +43,16 @@ MAX_REFITS = 2
 class FrozenMethod:
     """Multinomial logistic regression over pooled hidden states."""
 
-    name, cost, tunes_base_model = "frozen", 30, False
+    tunes_base_model = False
+
+    def __init__(self, name: str, cost: int, *, of_base: bool = False) -> None:
+        """
+        Args:
+            name: of the method.
+            cost: its rank.
+            of_base: read the base model also where the encoder has been fetched.
+        """
+        self.name, self.cost, self.of_base = name, cost, of_base
 
     def require(self) -> None:
         require_packages()
@@ -51,16 +60,18 @@ class FrozenMethod:
     def base_model(self, context: TrainingContext) -> str:
         """The encoder where it has been fetched, else the base model."""
         encoder = context.config.encoder
-        return encoder if catalogue.is_fetched(encoder, context.models_dir) else context.base_model
+        reads_encoder = not self.of_base and catalogue.is_fetched(encoder, context.models_dir)
+        return encoder if reads_encoder else context.base_model
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
         """Not worth training where a linear model answers all calls within the loss asked for, nor possible where it fits none."""
         return not_needed(probe) or MethodPlan(train=probe.linear_fits)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """None where answers are not closed. Where time is short, the head learns from a part of train, drawn by the seed."""
+        """None where answers are not closed, or where "frozen" reads the base model already. Where time is short, the head learns from a part
+        of train, drawn by the seed."""
         answers = closed(job.schema, partly=True)
-        if answers is None:
+        if answers is None or self._is_same(context):
             return None
         fitting = [x for x in job.examples.train if answers.indices(x.answer) is not None]
         if not fitting:
@@ -102,11 +113,17 @@ class FrozenMethod:
             base_sha256=base_digest(name, context.models_dir),
             hyperparameters={"strength": strength, "n_read": len(examples.targets) - len(planted.examples)},
             count_tokens=model.n_tokens,
-            validation_s=VALIDATION_SHARE * budget_s,
         )
 
+    def _is_same(self, context: TrainingContext) -> bool:
+        """True where another planned method fits the same heads on the same states."""
+        asked = {"frozen", "auto"} & set(context.config.methods)
+        return self.of_base and bool(asked) and FROZEN.base_model(context) == self.base_model(context)
 
-FROZEN = FrozenMethod()
+
+FROZEN = FrozenMethod("frozen", 30)
+FROZEN_BASE = FrozenMethod("frozen_base", 38, of_base=True)
+"""A further voter beside `frozen`, where that reads the encoder: another model errs on other calls."""
 
 
 def head_examples(
@@ -124,4 +141,4 @@ def head_examples(
 
 def _leak(predictor: StateHeadPredictor, planted: planted_secrets.PlantedSecrets, seed: int) -> Leak | None:
     loss = planted_secrets.loss_of_classifier(predictor)
-    return planted_secrets.leak_test(planted, loss, n_references=N_RIVALS, budget_s=LEAK_MOST_S, seed=seed)
+    return planted_secrets.leak_test(planted, loss, n_references=N_RIVALS, seed=seed)

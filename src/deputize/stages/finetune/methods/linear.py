@@ -17,7 +17,6 @@ from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
-LEAK_TEST_S = 10.0
 N_RIVALS: dict[str, tuple[int, int]] = {"linear": (255, 4095), "pointer": (63, 255)}
 """Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is safe."""
 
@@ -112,7 +111,6 @@ def fit_without_leak(
             planted,
             planted_secrets.loss_of_classifier(predictor),
             n_references=N_RIVALS[predictor.kind],
-            budget_s=LEAK_TEST_S,
             seed=seed,
         )
         found = predictor, leak

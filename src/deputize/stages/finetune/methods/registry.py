@@ -15,7 +15,7 @@ from deputize.stages.finetune.methods.cache import CACHE
 from deputize.stages.finetune.methods.dora import DORA
 from deputize.stages.finetune.methods.dpo import DPO
 from deputize.stages.finetune.methods.encoder import ENCODER
-from deputize.stages.finetune.methods.frozen import FROZEN
+from deputize.stages.finetune.methods.frozen import FROZEN, FROZEN_BASE
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
 from deputize.stages.finetune.methods.listed import LISTED
@@ -33,6 +33,7 @@ OURS: tuple[Method, ...] = (
     LISTED,
     FROZEN,
     ENCODER,
+    FROZEN_BASE,
     LORA,
     LORA_FROM_HEAD,
     TOKEN_DISTILLATION,

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from tests import tiny_tasks
 
-from deputize.core.artifacts import Finetuned, Selected
+from deputize.core.artifacts import Candidate, Finetuned, Selected
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
+from deputize.core.errors import UsageError
 from deputize.core.progress import silent
+from deputize.specialists import model_download
+from deputize.specialists.cascade import CascadePredictor
+from deputize.specialists.export_forms.registry import export_form
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
+from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.specialist_card import settings_of
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.examples import training_set_of
-from deputize.stages.finetune.methods.base import TrainingContext
+from deputize.stages.finetune.methods import cascade_method
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cascade_method import CascadeMethod
+from deputize.stages.finetune.methods.registry import find_method
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
@@ -66,17 +77,128 @@ def test_it_is_whole_without_its_members_folders_and_answers_early_as_it_answers
     unload(whole)
 
 
+def joining(
+    home: Path, tiny: Tiny, members: Finetuned, clock_s: float = 0.0, **settings: object
+) -> tuple[CascadeMethod, TrainingJob, TrainingContext]:
+    """A cascade of the trained specialists of "closed", with a clock that goes on by so much at every look."""
+    curated, discovered = tiny_tasks.make(("closed",), 400)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    ticks = itertools.count()
+    context = TrainingContext(
+        Convert(**settings), home, tiny[0], tiny[1], silent, lambda: clock_s * next(ticks)
+    )
+    (job,) = stage.jobs_of(examples, ["frozen"], context, home)
+    method = CascadeMethod([s for s in members.specialists if s.task_id == "closed" and s.kind != "cascade"])
+    return method, replace(job, method=method), context
+
+
+def test_the_clock_says_whether_there_is_a_cascade_and_not_which(
+    trained: tuple[Path, Finetuned], tiny: Tiny
+) -> None:
+    """Fitted on as much as there was time for, it was another one in each run, and so was the threshold of its detector."""
+
+    def made(budget_s: float) -> tuple[Trained | None, str]:
+        method, job, context = joining(trained[0], tiny, trained[1], clock_s=1.0)
+        return method.train(job, context, budget_s), method.why_not
+
+    (much, _), (enough, _) = made(10_000.0), made(100.0)
+    assert much is not None and enough is not None
+    assert much.hyperparameters == enough.hyperparameters and much.hyperparameters["n_fit"] == 80
+    assert enough.validation_s == float("inf"), "nor is its confidence calibrated on a part of validation"
+    none, why = made(10.0)
+    assert none is None and why == "not made: no time was left to read validation with all members"
+
+
+def test_a_leak_test_that_could_not_look_for_every_secret_makes_none(
+    trained: tuple[Path, Finetuned], tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, job, context = joining(trained[0], tiny, trained[1])
+    monkeypatch.setattr(cascade_method, "LEAK_SHARE", 0.0)
+    assert method.train(job, context, 1e6) is None
+    assert method.why_not == "not made: no time was left for its leak test"
+
+
 def test_a_member_that_leaks_makes_none(trained: tuple[Path, Finetuned], tiny: Tiny, tmp_path: Path) -> None:
     finetuned = trained[1]
     linear, _, frozen = (s for s in finetuned.specialists if s.task_id == "closed")
     assert linear.leak is not None and frozen.leak is not None
     leaky = msgspec.structs.replace(frozen, leak=msgspec.structs.replace(frozen.leak, leaks=True))
-    curated, discovered = tiny_tasks.make(("closed",), 40)
-    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
-    context = TrainingContext(Convert(), tmp_path, tiny[0], tiny[1], silent, Deadline.after(9).clock)
-    (job,) = stage.jobs_of(examples, ["frozen"], context, tmp_path)
-    assert stage.cascades(leaky, job, [linear], context, Deadline.after(9)) == []
-    assert stage.cascades(frozen, job, [leaky], context, Deadline.after(9)) == [], "there is no fast one"
+    _, job, context = joining(tmp_path, tiny, finetuned)
+    assert stage.cascades(leaky, job, [linear], {}, context, Deadline.after(9)) == []
+    assert stage.cascades(frozen, job, [leaky], {}, context, Deadline.after(9)) == [], "there is no fast one"
+
+
+@pytest.fixture(scope="module")
+def three(
+    tiny: Tiny, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Tiny, Finetuned]:
+    """Linear, a head on an encoder and one on the base model, trained on the same examples; no cascade yet."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(tiny[0], models, dirs_exist_ok=True)
+    model_download.add("tiny-encoder", tiny_base, models)
+    home = tmp_path_factory.mktemp("home of three")
+    curated, discovered = tiny_tasks.make(("closed",), 400)
+    plan = {"closed": ["linear", "frozen", "frozen_base"]}
+    found = stage.run(
+        curated,
+        discovered,
+        Selected(candidates={}, plan=plan, base_model=tiny[1]),
+        Convert(encoder="tiny-encoder", cascades=False, explore=True),
+        home=home,
+        out_dir=home / "specialists",
+        models_dir=models,
+        deadline=Deadline.after(300),
+        progress=silent,
+    )
+    return home, (models, tiny[1]), found
+
+
+def test_a_third_member_has_to_add_something_on_validation(
+    three: tuple[Path, Tiny, Finetuned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, tiny, found = three
+    method, job, context = joining(home, tiny, found)
+    assert method.name == "linear+frozen+frozen_base"
+    assert method.train(job, context, 1e6) is None
+    assert (
+        method.why_not.startswith("not made: it could serve ") and "without its last member" in method.why_not
+    )
+    not_needed: dict[str, list[Candidate]] = {}
+    monkeypatch.setattr(stage, "LEAST_GAIN", -1.0)  # the pair serves all of it already
+    linear, frozen, base = found.specialists
+    made = stage.cascades(frozen, job, [linear], not_needed, context, Deadline.after(None))
+    assert [s.method for s in made] == ["linear+frozen"] and not not_needed
+    more = stage.cascades(base, job, [linear, frozen, *made], not_needed, context, Deadline.after(None))
+    assert [s.method for s in more] == ["linear+frozen_base"]
+    assert [(c.model, c.note) for c in not_needed["closed"]] == [(method.name, method.why_not)]
+
+
+def test_three_members_are_one_specialist(
+    three: tuple[Path, Tiny, Finetuned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, tiny, found = three
+    monkeypatch.setattr(cascade_method, "LEAST_GAIN", -1.0)
+    _, job, context = joining(home, tiny, found)
+    card = stage.train(replace(job, folder=home / "specialists" / "three"), context, 1e6)
+    assert card is not None and card.kind == "cascade" and card.leak is not None and not card.leak.leaks
+    assert card.model == "tf-idf + linear classifier, then tiny-encoder, then tiny-random"
+    assert len(card.settings["training"]["steps"]) == 3 and card.cost < find_method("frozen_base").cost
+    alone = tmp_path / "alone"
+    shutil.copytree(home / card.path, alone)
+    requests = [tiny_tasks.example("closed", i, "test").request for i in range(400, 440)]
+    whole, only_early = load(alone, tiny[0]), load(alone, tiny[0], only_early=True)
+    check_predictor(whole, requests[:6])
+    assert isinstance(whole.text_predictor, CascadePredictor) and len(whole.text_predictor.members) == 3
+    early = only_early.predict_early(requests)
+    assert any(one is not None for one in early)
+    for one, two in zip(early, whole.predict(requests), strict=True):
+        assert one is None or (one.answer, one.confidence) == (two.answer, two.confidence)
+    stored = StoredSpecialist(alone, card, settings_of(card), tiny[0])
+    with pytest.raises(
+        UsageError, match=r"a cascade is several specialists .* and no form holds them together"
+    ):
+        export_form("onnx", stored)
+    unload(whole)
 
 
 def test_they_can_be_switched_off(tiny: Tiny, tmp_path: Path) -> None:

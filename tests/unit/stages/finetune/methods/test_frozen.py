@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.fit_heads import HeadExamples, fit_heads
 from deputize.stages.finetune.methods import frozen
 from deputize.stages.finetune.methods.base import Trained, TrainingContext
-from deputize.stages.finetune.methods.frozen import FROZEN
+from deputize.stages.finetune.methods.frozen import FROZEN, FROZEN_BASE
 from deputize.stages.finetune.run import jobs_of, train
 
 Tiny = tuple[Path, str]
@@ -69,6 +70,48 @@ def test_a_fetched_encoder_is_read_instead_of_the_base_model(
     assert card is not None and card.model == "tiny-encoder"
     loaded = load(tmp_path / card.path, models)
     assert isinstance(loaded.text_predictor.model, TextEncoder)  # type: ignore[attr-defined]
+
+
+def test_the_base_model_is_read_beside_the_encoder_and_never_twice(
+    tiny: Tiny, tiny_base: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(tiny[0], models)
+    model_download.add("tiny-encoder", tiny_base, models)
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+
+    def read(folder: Path, **settings: object) -> str | None:
+        context = context_of((folder, tiny[1]), tmp_path, encoder="tiny-encoder", **settings)
+        (job,) = jobs_of(examples, ["frozen_base"], context, tmp_path)
+        found = FROZEN_BASE.train(job, context, 60.0)
+        return found.model if found is not None else None
+
+    assert read(models) == tiny[1]
+    assert read(tiny[0]) is None, "without an encoder the method frozen reads it already"
+    assert read(tiny[0], methods=("linear", "frozen_base")) == tiny[1]
+
+
+def test_the_clock_changes_neither_confidence_nor_detector(tiny: Tiny, tmp_path: Path) -> None:
+    """How many validation calls they were fitted on was a matter of time: the detector's threshold differed between two runs."""
+    curated, discovered = tiny_tasks.make(("label",), 200)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    context = context_of(tiny, tmp_path)
+    (job,) = jobs_of(examples, ["frozen"], context, tmp_path)
+    cards = []
+    for at, budget_s in enumerate((1e-3, 600.0)):
+        card = train(replace(job, folder=tmp_path / f"s{at}"), context, budget_s)
+        assert card is not None and card.settings["training"]["n_read"] == 120, (
+            "the first chunk is always read"
+        )
+        cards.append(card)
+    hurried, calm = cards
+    assert hurried.ood_detector is not None and hurried.ood_detector == calm.ood_detector
+    assert hurried.settings == calm.settings and hurried.checksums == calm.checksums
+    assert (hurried.validation_accuracy, hurried.validation_coverage) == (
+        calm.validation_accuracy,
+        calm.validation_coverage,
+    )
 
 
 def test_a_head_that_gives_secrets_away_is_fitted_again_with_more_care(

@@ -15,6 +15,7 @@ def test_ours_are_in_order_of_cost() -> None:
         "listed",
         "frozen",
         "encoder",
+        "frozen_base",
         "lora",
         "lora_from_head",
         "token_distillation",
@@ -27,7 +28,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 5 + [True] * 9
+    assert [m.tunes_base_model for m in OURS] == [False] * 6 + [True] * 9
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
@@ -42,6 +43,6 @@ def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
 def test_an_unknown_one_is_named_with_those_there_are() -> None:
     with pytest.raises(
         UsageError,
-        match=r"'lorra'\. Known: auto, cache, linear, listed, frozen, encoder, lora, lora_from_head, ",
+        match=r"'lorra'\. Known: auto, cache, linear, listed, frozen, encoder, frozen_base, lora, ",
     ):
         find_methods(["linear", "lorra"])
