@@ -21,10 +21,10 @@ from tests.unit.gateway.stubs import (
 )
 
 from deputize.core.errors import StoreError
-from deputize.core.records import Call
+from deputize.core.records import Call, Usage
 from deputize.gateway import app
 from deputize.gateway.app import Gateway
-from deputize.gateway.auth import Caller, NoAuthentication
+from deputize.gateway.auth import NOTHING_RESERVED, Caller, NoAuthentication, Reservation
 from deputize.gateway.exchange import Exchange
 from deputize.gateway.settings import GatewaySettings
 from deputize.http.handler import HttpReply
@@ -240,6 +240,24 @@ async def test_a_specialist_is_forced_only_with_the_right_to_do_so() -> None:
         allowed = {**OURS, "x-deputize-route": route, "x-key": "a"}
         assert (await made("POST", "/v1/chat/completions", allowed, CALL)).status == 200
     assert len(live.seen) == 3
+
+
+class NotingCallers(KeyedCallers):
+    """Remembers how many tokens were set aside."""
+
+    tokens = 0
+
+    async def admit_call(self, caller: Caller, model: str, usage: Usage) -> Reservation:
+        self.tokens = usage.completion_tokens
+        return NOTHING_RESERVED
+
+
+async def test_all_answers_that_a_call_asks_for_are_set_aside() -> None:
+    made, _, _ = gateway()
+    made._authenticator = callers = NotingCallers()
+    body = json.dumps({**json.loads(CALL), "max_tokens": 50, "n": 8}).encode()
+    assert (await made("POST", "/v1/chat/completions", {**OURS, "x-key": "a"}, body)).status == 200
+    assert callers.tokens == 400
 
 
 async def test_the_path_of_an_azure_client_names_the_model() -> None:
