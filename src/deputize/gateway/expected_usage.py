@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deputize.core.records import Usage
+from deputize.wire.json_fields import MOST_TOKENS
 
 LIKELY_COMPLETION = 4096
 """Tokens that are set aside for an answer whose length the request does not limit."""
-MOST_TOKENS = 1_000_000_000
-"""A request may ask for any number; what is beyond this is no number of tokens."""
 _BYTES_PER_TOKEN = 4
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _ANSWERS = ("n", "best_of")

@@ -27,7 +27,7 @@ from deputize.http.transport import UpstreamResponse
 from deputize.upstreams import upstream_auth
 from deputize.upstreams.failover import UpstreamPool
 from deputize.upstreams.upstream import Upstream, read_bounded
-from deputize.wire.json_fields import decode_answer
+from deputize.wire.json_fields import decode_answer, token_count
 from deputize.wire.messages_request import estimate_tokens
 from deputize.wire.registry import CHAT, MESSAGES
 
@@ -325,5 +325,5 @@ def _embedding_usage(body: bytes) -> Usage | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     usage = value.get("usage") if isinstance(value, dict) else None
-    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return Usage(prompt_tokens=tokens) if isinstance(tokens, int) else None
+    tokens = token_count(usage.get("prompt_tokens")) if isinstance(usage, dict) else None
+    return None if tokens is None else Usage(prompt_tokens=tokens)

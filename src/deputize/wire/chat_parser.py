@@ -27,7 +27,7 @@ from deputize.wire.events import (
     UsageSeen,
     assemble,
 )
-from deputize.wire.json_fields import decode_answer, integer, text_field
+from deputize.wire.json_fields import decode_answer, integer, text_field, token_count
 from deputize.wire.sse import SseFrame
 from deputize.wire.stream_errors import named_failures
 
@@ -37,18 +37,18 @@ _encode = msgspec.json.Encoder().encode
 
 def usage_event(usage: dict[str, Any]) -> UsageSeen:
     """Token counts of a chat `usage` object."""
-    prompt, cached, written = integer(usage.get("prompt_tokens")), None, None
+    prompt, cached, written = token_count(usage.get("prompt_tokens")), None, None
     details = usage.get("prompt_tokens_details")
     if isinstance(details, dict):
-        cached = integer(details.get("cached_tokens"))
-        written = integer(details.get("cache_write_tokens"))
+        cached = token_count(details.get("cached_tokens"))
+        written = token_count(details.get("cache_write_tokens"))
     if cached is None:  # DeepSeek's name for it
-        cached = integer(usage.get("prompt_cache_hit_tokens"))
+        cached = token_count(usage.get("prompt_cache_hit_tokens"))
     details = usage.get("completion_tokens_details")
-    reasoning = integer(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    reasoning = token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached  # a server that counts what its cache gave apart
-    return UsageSeen(prompt, integer(usage.get("completion_tokens")), cached, written, reasoning)
+    return UsageSeen(prompt, token_count(usage.get("completion_tokens")), cached, written, reasoning)
 
 
 def error_text(error: Any) -> str:

@@ -14,7 +14,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message, Usage
 from deputize.wire import messages_parser, messages_request
 from deputize.wire.events import Completion
-from deputize.wire.json_fields import integer, mapping, text_field
+from deputize.wire.json_fields import integer, mapping, text_field, token_count
 
 _SETTINGS = {
     "maxTokens": "max_tokens",
@@ -109,7 +109,7 @@ def parse_reply(value: dict[str, Any]) -> Completion:
     counts = None
     if usage is not None:
         names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
-        fresh, written, read, wrote = (integer(usage.get(name)) or 0 for name in names)
+        fresh, written, read, wrote = (token_count(usage.get(name)) or 0 for name in names)
         counts = Usage(
             prompt_tokens=fresh + read + wrote,
             completion_tokens=written,

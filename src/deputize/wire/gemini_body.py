@@ -14,7 +14,7 @@ from deputize.core.errors import BadInput
 from deputize.core.records import Message, Usage
 from deputize.wire.chat_request import plain_or_parts
 from deputize.wire.events import Completion
-from deputize.wire.json_fields import integer, mapping, text_field
+from deputize.wire.json_fields import mapping, text_field, token_count
 
 _encode = msgspec.json.Encoder().encode
 
@@ -286,7 +286,7 @@ def parse_reply(value: Any) -> Completion:
 def usage_of(counts: dict[str, Any]) -> Usage:
     """Tokens of a `usageMetadata` object; thoughts count as written, as they do elsewhere."""
     names = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "cachedContentTokenCount")
-    prompt, said, thought, cached = (integer(either(counts, name)) or 0 for name in names)
+    prompt, said, thought, cached = (token_count(either(counts, name)) or 0 for name in names)
     return Usage(
         prompt_tokens=prompt, completion_tokens=said + thought, cached_tokens=cached, reasoning_tokens=thought
     )

@@ -15,6 +15,16 @@ def integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+MOST_TOKENS = 1_000_000_000
+"""No call takes more tokens."""
+
+
+def token_count(value: Any) -> int | None:
+    """`value` where it can be a number of tokens; what a server sends besides (less than none, 400 digits) is none."""
+    found = integer(value)
+    return found if found is not None and 0 <= found <= MOST_TOKENS else None
+
+
 def mapping(value: Any) -> dict[str, Any] | None:
     """`value` where it is a JSON object."""
     return value if isinstance(value, dict) else None

@@ -26,7 +26,7 @@ from deputize.wire.events import (
     UsageSeen,
     assemble,
 )
-from deputize.wire.json_fields import decode_answer, integer, text_field
+from deputize.wire.json_fields import decode_answer, integer, text_field, token_count
 from deputize.wire.messages_request import content_blocks
 from deputize.wire.sse import SseFrame
 from deputize.wire.stream_errors import error_sentence, failures_in, named_failures
@@ -54,7 +54,7 @@ _COUNTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_toke
 
 def usage_event(usage: dict[str, Any]) -> UsageSeen:
     """Token counts of a messages `usage` object; cached tokens count as prompt tokens, as they do elsewhere."""
-    fresh, read, written, output = (integer(usage.get(name)) for name in _COUNTS)
+    fresh, read, written, output = (token_count(usage.get(name)) for name in _COUNTS)
     known = fresh is not None or read or written
     prompt = (fresh or 0) + (read or 0) + (written or 0) if known else None
     return UsageSeen(prompt, output, read, written)
@@ -66,19 +66,21 @@ def merged_usage(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, An
     Servers differ in what the end repeats: nothing, all of it, the fresh tokens alone, the cached ones alone, or zeros.
     An end with fresh and cached tokens stands for itself; else each count is the greater one.
     """
-    cached = any(integer(later.get(name)) for name in _COUNTS[1:3])
-    if integer(later.get("input_tokens")) is not None and cached:
+    cached = any(token_count(later.get(name)) for name in _COUNTS[1:3])
+    if token_count(later.get("input_tokens")) is not None and cached:
         before, after = usage_event(earlier), usage_event(later)
         if (after.prompt_tokens or 0) >= (before.prompt_tokens or 0):
             return {
                 **later,
-                "output_tokens": max(earlier.get("output_tokens") or 0, after.completion_tokens or 0),
+                "output_tokens": max(
+                    token_count(earlier.get("output_tokens")) or 0, after.completion_tokens or 0
+                ),
             }
     out = dict(earlier)
     for name in _COUNTS:
-        value = integer(later.get(name))
+        value = token_count(later.get(name))
         if value is not None:
-            out[name] = max(value, integer(earlier.get(name)) or 0)
+            out[name] = max(value, token_count(earlier.get(name)) or 0)
     return out
 
 

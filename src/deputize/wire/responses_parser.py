@@ -24,7 +24,7 @@ from deputize.wire.events import (
     UsageSeen,
     assemble,
 )
-from deputize.wire.json_fields import decode_answer, integer, text_field
+from deputize.wire.json_fields import decode_answer, integer, text_field, token_count
 from deputize.wire.sse import SseFrame
 from deputize.wire.stream_errors import failures_in, named_failures
 
@@ -36,16 +36,16 @@ def parse_reply(value: Any) -> Completion:
 
 def usage_event(usage: dict[str, Any]) -> UsageSeen:
     """Token counts of a responses `usage` object."""
-    prompt, cached, written = integer(usage.get("input_tokens")), None, None
+    prompt, cached, written = token_count(usage.get("input_tokens")), None, None
     details = usage.get("input_tokens_details")
     if isinstance(details, dict):
-        cached = integer(details.get("cached_tokens"))
-        written = integer(details.get("cache_write_tokens"))
+        cached = token_count(details.get("cached_tokens"))
+        written = token_count(details.get("cache_write_tokens"))
     details = usage.get("output_tokens_details")
-    reasoning = integer(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    reasoning = token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
     if prompt is not None and cached is not None and cached > prompt:
         prompt += cached  # a server that counts what its cache gave apart
-    return UsageSeen(prompt, integer(usage.get("output_tokens")), cached, written, reasoning)
+    return UsageSeen(prompt, token_count(usage.get("output_tokens")), cached, written, reasoning)
 
 
 def _end_events(response: dict[str, Any], *, has_tools: bool) -> Iterator[Event]:

@@ -27,6 +27,7 @@ from tests.integration.gateway.upstream import (
     completion,
     loopback_upstream,
     text_stream,
+    usage_chunk,
 )
 
 from deputize.core.errors import BadInput, UsageError
@@ -245,6 +246,23 @@ async def test_rubbish_upstreams_become_errors(
         ):
             assert b"{not json" in await reply.read()
     assert [c.status for c in recorded(4)] == [502, 502, 502, 200]
+
+
+@pytest.mark.parametrize("tokens", [-5, 10**400])
+async def test_counts_that_no_call_can_have_lose_no_call(
+    tokens: int, gateway: str, upstream: LoopbackUpstream, recorded: Recorded
+) -> None:
+    """A server that counts less than nothing, or in 400 digits, gives nobody money back and hides no call."""
+    whole = completion().body.replace(b": 3", b": %d" % tokens)
+    stream = [chunk({"content": "Hello."}), chunk({}, "stop"), usage_chunk(tokens, tokens), DONE]
+    async with aiohttp.ClientSession() as session:
+        for act in (Whole(whole), Stream(list(stream))):
+            upstream.answer_with(act)
+            body = {**BODY, "stream": isinstance(act, Stream)}
+            async with session.post(f"{gateway}/v1/chat/completions", json=body) as reply:
+                assert reply.status == 200 and b"Hello." in await reply.read()
+    for call in recorded(2):
+        assert call.usage is not None and 0 <= call.usage.completion_tokens < 100
 
 
 async def test_fallback_model_mapping_and_circuit(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from deputize.gateway.expected_usage import LIKELY_COMPLETION, MOST_TOKENS, expected_usage
+from deputize.gateway.expected_usage import LIKELY_COMPLETION, expected_usage
+from deputize.wire.json_fields import MOST_TOKENS
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,8 @@ def test_a_last_chunk_with_more_than_counts_is_not_left_out() -> None:
     parser = ChatStreamParser()
     read(parser, {"choices": [], "usage": {"prompt_tokens": 1}, "citations": ["a"]})
     assert not parser.usage_only
+
+
+def test_counts_that_no_call_can_have_are_none() -> None:
+    for tokens in (-1, 10**400):
+        assert usage_event({"prompt_tokens": tokens, "completion_tokens": tokens}) == UsageSeen()

@@ -102,3 +102,8 @@ def test_blocks_that_are_not_held_are_named() -> None:
     assert parser.read(parse_frame(b"data: " + json.dumps(frame).encode() + b"\n\n")) == [
         NotRecorded("server_tool_use")
     ]
+
+
+def test_counts_that_no_call_can_have_are_none() -> None:
+    for tokens in (-1, 10**400):
+        assert usage_event({"input_tokens": tokens, "output_tokens": tokens}) == UsageSeen()

@@ -139,3 +139,8 @@ def test_counts_of_caches_and_reasoning() -> None:
         "output_tokens_details": {"reasoning_tokens": 5},
     }
     assert usage_event(counts) == UsageSeen(10, 7, 4, 2, 5)
+
+
+def test_counts_that_no_call_can_have_are_none() -> None:
+    for tokens in (-1, 10**400):
+        assert usage_event({"input_tokens": tokens, "output_tokens": tokens}) == UsageSeen()
