@@ -12,7 +12,7 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage clients detectors cloud check docs format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors cloud designer trl check docs format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
 	@echo "make cloud     an environment with the driver of S3 and a server for its tests, which test-all runs in it"
+	@echo "make designer  an environment with NVIDIA's Data Designer, which test-all writes synthetic examples with"
+	@echo "make trl       an environment with TRL, which benchmarks.training_peers compares training with"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
 	@echo "make docs      the documentation as a site in build/docs, strictly (part of make check)"
 	@echo "make coverage  make test, and the share of lines and branches that it runs"
@@ -63,7 +65,7 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup clients detectors cloud
+test-all: setup clients detectors cloud designer
 	$(PYTEST)
 
 # Lines and branches of src/deputize, the processes that the tests start included. Takes about twice the time of `make test`.
@@ -116,6 +118,25 @@ $(CLOUD)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
 		-e . s3fs 'moto[s3,server]' pytest pytest-asyncio pytest-timeout hypothesis openai anthropic
 	@touch $@
 
+# Data Designer (Apache-2.0) asks for older Faker, huggingface_hub and mcp than the rest; a program of its own imports it.
+DESIGNER := .env-designer
+designer: $(DESIGNER)/ready
+
+$(DESIGNER)/ready: $(STAMPS)/venv
+	$(BIN)/python -m venv $(DESIGNER)
+	$(DESIGNER)/bin/python -m pip --disable-pip-version-check --no-input install --quiet data-designer==0.9.7
+	@touch $@
+
+# TRL (Apache-2.0), for `python -m benchmarks.training_peers` alone; torch, transformers and peft are those that we train with.
+TRL := .env-trl
+trl: $(TRL)/ready
+
+$(TRL)/ready: $(STAMPS)/venv constraints.txt
+	$(BIN)/python -m venv $(TRL)
+	$(TRL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(TRL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt trl==1.16.0 peft
+	@touch $@
+
 check: $(STAMPS)/packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -136,4 +157,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) src/deputize.egg-info
+	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) $(DESIGNER) $(TRL) src/deputize.egg-info

@@ -152,6 +152,7 @@ EXTRA_USERS = {
     "export": ["stages/curate/export", "stages/collect/containers/tabular"],
     "parquet": ["stages/curate/export", "stages/collect/containers/tabular"],
     "cloud": ["stages/collect/containers/log_files", "store/published/buckets"],
+    "designer": ["stages/curate/designer_worker"],
     "demo": ["demo"],
     "postgres": ["store/postgres_connection"],
     "ray": ["runner/ray_cluster"],

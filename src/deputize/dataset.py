@@ -13,11 +13,13 @@ import msgspec
 from deputize.core import artifacts as art
 from deputize.core.config import Convert
 from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.example_texts import source_id
 from deputize.core.progress import Progress, silent
 from deputize.core.records import EVERY_TENANT, Example, Record
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.curation import CARD
+from deputize.pipeline.expansion import ExpansionLimits, TaskExpansion, expand
 from deputize.pipeline.relabelling import RelabelLimits, Relabelling, relabel
 from deputize.pipeline.run import artifact_of, latest_run, read_state
 from deputize.stages.curate.dataset_card import CardCounts, dataset_card
@@ -26,6 +28,7 @@ from deputize.stages.curate.review import DroppedCall, dropped_calls, read_resto
 from deputize.store.access.roles import Actor, Right, require
 
 if TYPE_CHECKING:
+    from deputize.stages.curate.designer import Designer
     from deputize.upstreams.sync_client import SyncClient
 
 BATCH = 500
@@ -153,6 +156,28 @@ class Dataset:
                 progress,
             )
 
+    def expand(
+        self, designer: Designer, client: SyncClient, limits: ExpansionLimits, progress: Progress = silent
+    ) -> TaskExpansion:
+        """Has an LLM make up examples for a task; from the next curation on they are trained on.
+
+        Args:
+            designer: writes inputs.
+            client: answers them.
+            limits: for which task, how many, and for how much.
+            progress: gets the number of examples.
+
+        Raises:
+            AccessDenied: the actor may not read curated text, which is what the LLM is sent.
+            BadInput: there is no such task, it cannot be expanded, or data-designer fails.
+            MissingExtra: data-designer is not installed.
+        """
+        self._require(Right.RUN_STAGES)
+        self._open("dataset.expand", {"models": limits.model, "task": limits.task})
+        tenant = None if self.actor.tenant == EVERY_TENANT else self.actor.tenant
+        with self.home.exclusive("run"):
+            return expand(self.home, self.run_id, tenant, designer.write, client.complete, limits, progress)
+
     def _restored(self) -> frozenset[str]:
         return read_restored(self.home.path, self.home.keyring)
 
@@ -196,12 +221,12 @@ class Dataset:
             for batch in _batches(self._records()):
                 heads.extend(r for r in batch if isinstance(r, art.Curated))
                 fit = [e for e in batch if isinstance(e, Example) and is_chosen(e)]
-                gone = self.home.store.erased([e.call_id for e in fit])
-                n_erased += len(gone)
+                gone = self.home.store.erased([source_id(e) for e in fit])
+                n_erased += sum(source_id(e) in gone for e in fit)
                 for example in fit:
-                    if example.call_id not in gone:
+                    if source_id(example) not in gone:
                         tally.add(example)
-                        written.append(example.call_id)
+                        written.append(source_id(example))
                         yield example
 
         def card() -> str:

@@ -25,6 +25,7 @@ from deputize.core.config import (
     RouteSettings,
     RunnerSettings,
     StoreSettings,
+    TeacherSettings,
     sentence,
 )
 from deputize.core.errors import BadInput, StoreError, Tampered, UsageError
@@ -288,9 +289,9 @@ class Home:
             # what was checked is what is read: the file may change in between
             return parse_toml(path, self.accepted_config.read(falls_back=self._falls_back)[n])
         if (self.path / "audit.log").exists() or (self.keys_path / "api_keys.json").exists():
+            ring = self.keys_path / "ring.json"
             raise Tampered(
-                f"{self.keys_path / 'ring.json'} is gone, so it cannot be told which settings are in force. Put it back from a "
-                "backup."
+                f"{ring} is gone, so it cannot be told which settings are in force. Put it back from a backup."
             )
         return read_toml(path)
 
@@ -323,12 +324,12 @@ class Home:
             )
         return found
 
-    def store_settings(self) -> StoreSettings:
-        """`[store]` of config.toml.
+    def teacher_settings(self) -> TeacherSettings:
+        """`[teacher]` of config.toml. Raises BadInput where it holds something else."""
+        return self._settings("teacher", TeacherSettings)
 
-        Raises:
-            BadInput: it holds something else.
-        """
+    def store_settings(self) -> StoreSettings:
+        """`[store]` of config.toml. Raises BadInput where it holds something else."""
         return self._settings("store", StoreSettings)
 
     def objects_settings(self) -> ObjectsSettings:
@@ -393,8 +394,7 @@ class Home:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is written
-        meanwhile is for its owner alone.
+        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is written meanwhile is for its owner alone.
 
         Args:
             name: of the work: run, watch, tagger.

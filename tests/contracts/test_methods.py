@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests import a_users_method, tiny_tasks
+from tests import a_users_method, teacher_servers, tiny_model, tiny_tasks
 from tests.contracts.conftest import Install
 
 from deputize.core.artifacts import Curated, MethodPlan, TaskProbe
-from deputize.core.config import Convert
+from deputize.core.config import Convert, TeacherSettings
 from deputize.core.errors import BadInput, MissingExtra, UsageError
 from deputize.core.records import Outcome, Task
 from deputize.specialists import model_download
 from deputize.specialists.base import RawPrediction
+from deputize.specialists.language_model import LanguageModel
 from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import OURS, find_method, find_methods
 from deputize.testing import check_method
@@ -60,17 +61,19 @@ def with_what_methods_ask_for(curated: Curated) -> Curated:
     return replace(curated, examples=[*good, *bad])
 
 
-def check(method: Method, tiny: Tiny, folder: Path, kind: str = "label") -> None:
+def check(
+    method: Method, tiny: Tiny, folder: Path, kind: str = "label", teacher: TeacherSettings | None = None
+) -> None:
     curated, discovered = tiny_tasks.make((kind,), 40)
     if method.name in ("dpo", "token_distillation"):
         curated = with_what_methods_ask_for(curated)
         assignment = {e.call_id: e.site for e in curated.examples}
         discovered = replace(discovered, assignment=assignment)
-    check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1])
+    check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1], teacher=teacher)
 
 
-OF_SOME_TASKS = ("cache", "listed")
-"""For requests that come again, and for those that list their own tools: their unit tests check them on such tasks."""
+OF_SOME_TASKS = ("cache", "listed", "multitask", "on_policy_distillation")
+"""For requests that come again, for those that list their own tools, for several tasks, and with a server: their own tests check them on such."""
 OF_ANY_TASK = [
     m.name for m in OURS if m.name not in OF_SOME_TASKS and (m.name != "qlora" or HAS_BITSANDBYTES)
 ]
@@ -84,6 +87,18 @@ def test_ours_keep_the_contract(name: str, tiny: Tiny, with_encoder: Tiny, tmp_p
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_ours_keep_it_where_answers_are_written(name: str, tiny: Tiny, tmp_path: Path) -> None:
     check(find_method(name), tiny, tmp_path, "line")
+
+
+def test_on_policy_distillation_keeps_it_with_a_real_server(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = LanguageModel(tiny_model.make(tmp_path / "teacher", seed=1), "cpu", "fp32")
+    check(
+        find_method("on_policy_distillation"),
+        tiny,
+        tmp_path / "home",
+        teacher=teacher_servers.serve(model, tmp_path, monkeypatch),
+    )
 
 
 @pytest.mark.skipif(HAS_BITSANDBYTES, reason="bitsandbytes is installed here")

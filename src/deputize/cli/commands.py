@@ -48,7 +48,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("deputize.cli.export_route:export", "Write a specialist for other engines."),
         "shadow": ("deputize.cli.shadow:shadow", "Ask a specialist about real calls that the LLM answers."),
         "tasks": ("deputize.cli.tasks:tasks", "List, merge, split, rename and hide tasks."),
-        "dataset": ("deputize.cli.dataset:dataset", "Card, drops, new answers and export of the data."),
+        "dataset": ("deputize.cli.dataset:dataset", "Card, drops, new answers, new examples, export."),
     },
     "Privacy, access and upkeep": {
         "privacy": ("deputize.cli.privacy:privacy", "Find personal data in logs; train a detector for it."),

@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 import click
 
@@ -171,6 +172,68 @@ def relabel_calls(
     terminal.result(done, show)
     if done.stopped:
         terminal.note(f"It ended early: {done.stopped}.")
+
+
+@dataset.command("expand")
+@click.argument("run_id", metavar="[RUN]", required=False)
+@click.option("--task", required=True, metavar="ID", help="The task that gets examples.")
+@click.option("--model", required=True, help="The LLM that writes and answers them.")
+@click.option("--upstream", default="", metavar="NAME", help="Of config.toml; the first one where left out.")
+@click.option(
+    "--examples", "n_examples", type=click.IntRange(1), default=100, show_default=True, help="How many."
+)
+@click.option(
+    "--budget-usd", type=click.FloatRange(0, min_open=True), help="No more is asked once this is spent."
+)
+@click.option(
+    "--python", default="", metavar="PATH", help="The interpreter of an environment that has data-designer."
+)
+@pass_terminal
+def expand_task(
+    terminal: Terminal,
+    /,
+    run_id: str | None,
+    task: str,
+    model: str,
+    upstream: str,
+    n_examples: int,
+    budget_usd: float | None,
+    python: str,
+) -> None:
+    """Have an LLM make up training examples for a task, by NVIDIA's Data Designer, and answer them.
+
+    It is sent de-identified inputs of train. Synthetic examples are trained on, never measured on; it takes effect with `deputize curate
+    --again` and in later runs, and is in the dataset card.
+    """
+    from deputize.dataset import Dataset
+    from deputize.gateway.settings import named_upstream
+    from deputize.pipeline.expansion import ExpansionLimits
+    from deputize.stages.curate.designer import Designer
+    from deputize.upstreams.sync_client import SyncClient
+
+    config = named_upstream(terminal.home.path, upstream)
+    data = Dataset(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor)
+    with ExitStack() as stack:
+        client = stack.enter_context(closing(SyncClient(config, model)))
+        progress = stack.enter_context(terminal.progress())
+        designer = Designer(_endpoint(config.base_url), model, config.key(), python)
+        done = data.expand(designer, client, ExpansionLimits(task, model, n_examples, budget_usd), progress)
+
+    def show() -> None:
+        terminal.say(
+            f"{done.n_made:,} examples made up for {done.task}, {done.usd:.2f} US dollars for {done.n_questions:,} questions; left out "
+            f"{done.n_repeated:,} that repeat others and {done.n_unanswered:,} without an answer in the task's form. This takes "
+            "effect with `deputize curate --again`."
+        )
+
+    terminal.result(done, show)
+    if done.stopped:
+        terminal.note(f"It ended early: {done.stopped}.")
+
+
+def _endpoint(base_url: str) -> str:
+    """The address up to and with its version, as OpenAI's clients are given it."""
+    return base_url if urlsplit(base_url).path.strip("/") else f"{base_url}/v1"
 
 
 @dataset.command("export")

@@ -23,6 +23,7 @@ from deputize.core.config import (
     RouteSettings,
     RunnerSettings,
     StoreSettings,
+    TeacherSettings,
 )
 from deputize.core.recording_policy import Recording
 from deputize.web.report_reference import field_docstrings
@@ -37,6 +38,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "routes": RouteSettings,
     "runner": RunnerSettings,
     "store": StoreSettings,
+    "teacher": TeacherSettings,
 }
 """Tables of config.toml, with the class of their settings."""
 

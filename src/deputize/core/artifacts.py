@@ -255,6 +255,8 @@ class Specialist(Record):
     is_fast: bool = False
     """True where an answer takes about a millisecond: such specialists are served on a thread of their own."""
     tokens_per_s: float | None = None
+    teacher_usd: float = 0.0
+    """US dollars for what other models were asked for during its training, by the price list."""
     prompt_tokens_before: float | None = None
     """Mean over validation, in tokens of the model."""
     prompt_tokens_after: float | None = None

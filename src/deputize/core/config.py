@@ -26,7 +26,7 @@ class Convert(BaseModel):
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)
-    """Training methods that may be used: cache, linear, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, rslora, minifinetuning, dora, dpo, qlora, full, or an entry point of
+    """Training methods that may be used: cache, linear, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, or an entry point of
     the group "deputize.methods"; auto is linear, listed, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
     """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure, and add it
@@ -202,6 +202,33 @@ class JudgeSettings(BaseModel):
     """Questions of one run; a pair of answers takes one or two. Audits are asked beyond that."""
 
 
+class TeacherSettings(BaseModel):
+    """`[teacher]` of HOME/config.toml: a server with OpenAI's completions API and log-probabilities, which scores what a specialist in training writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = ""
+    """Its address, up to and with /v1; "": there is none, and the method on_policy_distillation cannot be trained. It sees de-identified
+    prompts of train, pruned as a specialist reads them, and what the specialist wrote."""
+    model: str = ""
+    """Its name in requests; empty: the id of each task, under which the server is to have a model of that task."""
+    api_key_env: str = ""
+    """The variable that holds the server's key; empty: none is sent."""
+    max_questions: int = Field(20_000, ge=1)
+    """Questions of one training; a question is one place of an answer."""
+    budget_usd: float | None = Field(None, gt=0)
+    """US dollars of one training, by the price list; None: as many as the questions cost."""
+    n_listed: int = Field(20, ge=1)
+    """Likeliest tokens asked for at each place; OpenAI's own limit is 5."""
+    at_once: int = Field(8, ge=1)
+    """Questions that are put at the same time."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        return http_address(url)
+
+
 class StoreSettings(BaseModel):
     """`[store]` of HOME/config.toml: which kind of store keeps the calls."""
 
@@ -280,15 +307,20 @@ class EngineSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _address(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("an address begins with http:// or https://")
-        return url.rstrip("/")
+        return http_address(url)
 
     @model_validator(mode="after")
     def _has_address(self) -> EngineSettings:
         if self.kind == "openai" and not self.base_url:
             raise ValueError("the engine openai needs base_url, the address of its server")
         return self
+
+
+def http_address(url: str) -> str:
+    """An address without a slash at its end; "" stays. Raises ValueError where it is none."""
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("an address begins with http:// or https://")
+    return url.rstrip("/")
 
 
 def sentence(error: ValidationError) -> str:

@@ -1,4 +1,4 @@
-"""Examples without their texts, for what only counts them."""
+"""Examples without their texts, for what only counts them, and the calls behind them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import msgspec
 from deputize.core.records import Example, Request
 
 _NO_REQUEST = Request(messages=[])
+
+
+def source_id(example: Example) -> str:
+    """The call of the log that an example is, or was made from."""
+    return example.made_from or example.call_id
 
 
 def without_texts(example: Example) -> Example:

@@ -25,10 +25,8 @@ Kind = Literal["label", "json", "tool_call", "text"]
 FieldType = Literal["label", "value", "free"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]
 
-DEFAULT_TENANT = "default"
-"""The tenant of calls that come without an API key."""
-EVERY_TENANT = "*"
-"""In the place of a tenant: all of them."""
+DEFAULT_TENANT = "default"  # the tenant of calls that come without an API key
+EVERY_TENANT = "*"  # in the place of a tenant: all of them
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -214,6 +212,7 @@ class Example(Record):
     """Per token of the reply the likeliest tokens with their log-probability, the written one first; [] where not logged or not clean."""
     answered_by: str = ""
     """The LLMs whose answer is in the place of the logged one, by `dataset relabel`; "" for the logged answer. Only in train."""
+    made_from: str = ""  # of a synthetic example: the call of train that an LLM made it up from
     training_only: bool = False
     """Of train, and one of more calls than a sample with the composition of the traffic has."""
     version: int = RECORD_VERSION
@@ -274,6 +273,7 @@ class PromptRecipe(Record):
     """`Label:` heads whose value varies: the head is shortened or kept, the value is read."""
     with_list: bool = False
     """The tools or the reply schema of the request come last, in compact form (core.listed_tools)."""
+    opening: str = ""  # a line before the prompt: by it an adapter of several tasks tells them apart
     max_chars: int = 4000
     version: int = RECORD_VERSION
 

@@ -18,6 +18,7 @@ from deputize.core.records import Call, Decision, Example
 from deputize.files import write_atomic
 from deputize.pipeline.readiness import hopeless
 from deputize.runner.registry import make_runner
+from deputize.stages.curate.synthetic import fitting, read_synthetic
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -132,7 +133,7 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
     privacy = run.home.privacy()
     policy = policy_of(run.config.privacy)
     detectors = _detectors(run, policy)
-    tally = CardCounts()
+    tally, in_train = CardCounts(), set[str]()
     restored = read_restored(run.home.path, run.home.keyring)
     new_answers = read_new_answers(run.home.path, run.home.keyring)
     model = paraphrasing_model(privacy) if policy.paraphrases else None
@@ -145,6 +146,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
         def write(example: Example) -> None:
             stream.add(example)
             tally.add(example)
+            if example.split == "train" and example.trainable:
+                in_train.add(example.call_id)
 
         head = curate_calls(
             calls,
@@ -162,6 +165,8 @@ def curate(run: Run, out: Artifact[Curated]) -> None:
                 runner=make_runner(run.home.runner_settings()),
             ),
         )
+        for made_up in fitting(read_synthetic(run.home.path, run.home.keyring).values(), in_train):
+            write(made_up)
         stream.end(head)
     write_atomic(run.folder / CARD, dataset_card(head, tally, run.config).encode())
 

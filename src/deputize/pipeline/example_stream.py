@@ -15,7 +15,7 @@ from typing import Any, overload
 
 import msgspec
 
-from deputize.core.artifacts import Curated
+from deputize.core.artifacts import Curated, Discovered
 from deputize.core.example_texts import without_texts
 from deputize.core.records import Example, Split
 
@@ -111,6 +111,23 @@ def for_training(
     placed = [*counted, *((place, example) for heap in kept.values() for _, place, example in heap)]
     placed.sort(key=lambda item: item[0])
     return msgspec.structs.replace(curated, examples=[example for _, example in placed])
+
+
+def without_synthetic(curated: Curated) -> Curated:
+    """Curated data as a stream of the log's own calls: tasks are found among those."""
+    whole = curated.examples
+    n = sum(not e.made_from for e in whole)
+    stream = ExampleStream(lambda: (e for e in whole if not e.made_from), n)
+    return msgspec.structs.replace(curated, examples=stream)
+
+
+def with_synthetic(discovered: Discovered, curated: Curated) -> Discovered:
+    """Tasks with synthetic examples assigned as the calls that they were made from."""
+    task_of = discovered.assignment
+    more = {
+        e.call_id: task_of[e.made_from] for e in curated.examples if e.made_from and e.made_from in task_of
+    }
+    return msgspec.structs.replace(discovered, assignment={**task_of, **more})
 
 
 def for_counting(curated: Curated, answers_of: Split = "") -> Curated:

@@ -18,6 +18,8 @@ from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Call, Record
 from deputize.files import make_folder, write_atomic
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
+from deputize.pipeline.example_stream import without_synthetic
+from deputize.stages.curate.synthetic import has_synthetic
 from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import run_key
 
@@ -91,11 +93,16 @@ class Run:
             )
         return self.artifact(step, kind)
 
-    def load_curated(self) -> Curated:
-        """The curated data, its examples as a stream; that somebody reads de-identified text is noted in the audit log first."""
+    def load_curated(self, *, synthetic: bool = False) -> Curated:
+        """The curated data, its examples as a stream; that somebody reads de-identified text is noted in the audit log first.
+
+        Args:
+            synthetic: also those that an LLM made up; to train on, and for nothing else.
+        """
         if self.has("curate"):
             self.home.audit.append("read.curated", subject=self.state.run_id)
-        return self._done("curate", Curated).stream()
+        whole = self._done("curate", Curated).stream()
+        return whole if synthetic or not has_synthetic(self.home.path) else without_synthetic(whole)
 
     def forget(self, steps: Sequence[str]) -> None:
         """Drops the results of steps, and the time spent on them is given back; trained specialists are kept."""

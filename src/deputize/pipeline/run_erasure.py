@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.artifacts import Curated, Discovered
+from deputize.core.example_texts import source_id
 from deputize.core.records import Example, Record
 from deputize.core.task_results import Evaluated
 from deputize.home import Home
@@ -14,6 +15,7 @@ from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state
 from deputize.pipeline.stage_table import STAGES
 from deputize.stages.curate.new_answers import forget_new_answers
+from deputize.stages.curate.synthetic import forget_synthetic
 from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import rewrite
 
@@ -36,14 +38,17 @@ def forget_in_runs(home: Home) -> dict[str, int]:
             n_examples = forget_in_run(run)
             if n_examples:
                 out[run.state.run_id] = n_examples
-        forget_new_answers(home.path, home.keyring, lambda ids: home.store.gone(list(ids)))
+        for forget in (forget_new_answers, forget_synthetic):
+            forget(home.path, home.keyring, lambda ids: home.store.gone(list(ids)))
         return out
 
 
 def forget_in_run(run: Run) -> int:
     """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out."""
     curated = run.artifact("curate", Curated)
-    gone = run.home.store.gone([e.call_id for e in curated.examples()])
+    source_of = {e.call_id: source_id(e) for e in curated.examples()}
+    lost = run.home.store.gone(list(dict.fromkeys(source_of.values())))
+    gone = {id for id, source in source_of.items() if source in lost}
     if not gone:
         return 0
 

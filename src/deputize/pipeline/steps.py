@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from deputize.core.artifacts import Discovered, Finetuned, Selected
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.deadline import Deadline
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.errors import DeputizeError
 from deputize.core.progress import note as say
 from deputize.core.task_results import Evaluated, TaskResult
+from deputize.stages.curate.synthetic import has_synthetic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,6 @@ def _tasks_before(run: Run) -> Discovered | None:
 
 def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
-    from deputize.pipeline.example_stream import for_training
     from deputize.pipeline.ledger_file import LedgerFile
     from deputize.pipeline.tuning_trial import TuningTrial
     from deputize.specialists.catalogue import OWN_ROWS
@@ -77,8 +77,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
 
     if missing := missing_encoder(run.config, run.home.models_path):
         say(run.progress, missing)
-    discovered = run.load("cluster", Discovered)
-    curated = for_training(run.load_curated(), discovered.assignment, run.config.seed)
+    curated, discovered = _training_data(run)
     methods, models = find_methods(run.config.methods), run.home.models_path
     tuner = TuningTrial(
         curated, discovered, run.config, methods, run.home.path, models, run.progress, time.monotonic
@@ -98,6 +97,16 @@ def select(run: Run, out: Artifact[Selected]) -> None:
     )
 
 
+def _training_data(run: Run) -> tuple[Curated, Discovered]:
+    """Examples in memory, synthetic ones too, and the tasks with those assigned as the calls that they were made from."""
+    from deputize.pipeline.example_stream import for_training, with_synthetic
+
+    whole, discovered = run.load_curated(synthetic=True), run.load("cluster", Discovered)
+    if has_synthetic(run.home.path):
+        discovered = with_synthetic(discovered, whole)
+    return for_training(whole, discovered.assignment, run.config.seed), discovered
+
+
 def missing_encoder(config: Convert, models: Path) -> str:
     """The sentence about a text encoder that has not been fetched and what goes without it; "" where nothing is missing."""
     from deputize.specialists.catalogue import is_fetched
@@ -114,14 +123,13 @@ def missing_encoder(config: Convert, models: Path) -> str:
 
 def finetune(run: Run, out: Artifact[Finetuned]) -> None:
     """Specialists in the run's folder; the artifact names them."""
-    from deputize.pipeline.example_stream import for_training
     from deputize.stages.finetune.run import run as train
 
-    discovered = run.load("cluster", Discovered)
+    curated, discovered = _training_data(run)
     # keeps a part for calibration, held-out scoring and the report
     out.write(
         train(
-            for_training(run.load_curated(), discovered.assignment, run.config.seed),
+            curated,
             discovered,
             run.load("select", Selected),
             run.config,
@@ -130,6 +138,7 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
             models_dir=run.home.models_path,
             deadline=Deadline.after(run.remaining_s()),
             progress=run.progress,
+            teacher=run.home.teacher_settings(),
         )
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.artifacts import Curated, Discovered, Specialist, TaskProbe
-from deputize.core.config import Convert
+from deputize.core.config import Convert, TeacherSettings
 from deputize.core.errors import DeputizeError
 from deputize.core.progress import silent
 from deputize.core.records import Prediction, Request
@@ -31,6 +31,7 @@ def check_method(
     models_dir: Path,
     base_model: str,
     budget_s: float = 60.0,
+    teacher: TeacherSettings | None = None,
 ) -> None:
     """Checks that a training method keeps its promises on a task; it is trained three times.
 
@@ -42,6 +43,7 @@ def check_method(
         models_dir: where base models lie.
         base_model: name of the base model.
         budget_s: seconds for one training.
+        teacher: a server that scores what is written in training; None: there is none.
 
     Raises:
         AssertionError: names the promise that is broken.
@@ -52,7 +54,8 @@ def check_method(
     examples = training_set_of(curated, discovered.assignment, task)
     easy = TaskProbe(epsilon=0.02, linear_fits=True, linear_accuracy=0.0)
     assert method.plan(task, easy).train, "a method is planned where no other can do the job"
-    context = TrainingContext(Convert(), folder, models_dir, base_model, silent, time.monotonic)
+    given = teacher or TeacherSettings()
+    context = TrainingContext(Convert(), folder, models_dir, base_model, silent, time.monotonic, given)
     requests = [e.request for e in examples.validation_examples[:6]]
     first, raw = _train(method, examples, context, folder / "first", budget_s)
     loaded = load(folder / first.path, models_dir)

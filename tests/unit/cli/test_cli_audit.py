@@ -66,6 +66,7 @@ ELSEWHERE = {
     "shadow start": "test_shadow",
     "export": "test_route_export",
     "dataset relabel": "test_relabelling",
+    "dataset expand": "test_expansion",
 }
 NOTHING_TO_NOTE = {
     "completion",

@@ -83,6 +83,7 @@ ALLOWED: dict[Role, set[str]] = {
         "dataset dropped",
         "dataset restore",
         "dataset relabel",
+        "dataset expand",
         "dataset export",
     },
     Role.AUDITOR: {
@@ -176,6 +177,7 @@ WORDS: dict[str, list[str]] = {
     "privacy train": ["nothing.jsonl"],
     "dataset restore": ["a"],
     "dataset relabel": ["--model", "m"],
+    "dataset expand": ["--model", "m", "--task", "t"],
     "dataset export": ["--out", "folder"],
 }
 """What a command needs to get past its own parser; nothing of it exists, so that nothing happens beyond the check."""
@@ -283,6 +285,7 @@ OF_ONE_TENANT = {
     "dataset card",
     "dataset dropped",
     "dataset relabel",
+    "dataset expand",
     "dataset export",
     "erase",
     "subject export",

@@ -44,11 +44,16 @@ class CardCounts:
         self.train_weight = 0.0
         self.answered_by: Counter[str] = Counter()
         """LLMs asked again -> calls of train with their answer in the place of the logged one."""
+        self.made_up: Counter[str] = Counter()
+        """LLMs -> synthetic examples of train."""
         for example in examples:
             self.add(example)
 
     def add(self, e: Example) -> None:
         """Adds an example."""
+        if e.made_from:
+            self.made_up[e.answered_by] += 1
+            return
         self.n += 1
         self.by_split[e.split] += 1
         self.groups[e.split].add(e.group)
@@ -125,6 +130,11 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
         *(
             f"{n:,} examples of train have an answer of {models} in the place of the logged one: most LLMs asked again gave it."
             for models, n in sorted(counts.answered_by.items())
+        ),
+        *(
+            f"{n:,} more examples of train are synthetic: {model} made them up from examples of train and answered them. They are in none "
+            "of the counts here, and in no other split."
+            for model, n in sorted(counts.made_up.items())
         ),
     ]
 

@@ -39,7 +39,7 @@ def totals(
     n = max(1, n_code_calls)
     loss, (low, high) = _loss(tasks, n, seed)
     training_s = sum(s.train_s for s in finetuned.specialists)
-    training_usd = prices.specialist_usd(training_s, n_cores)
+    training_usd = _training_usd(finetuned, prices, n_cores)
     promotion_usd = sum(t.promotion_usd for t in tasks)
     specialist_usd = sum(t.specialist_usd for t in tasks)
     deferred_usd = sum(t.deferred_usd for t in tasks)
@@ -74,6 +74,11 @@ def totals(
         energy=_energy(tasks, whole, training_s, prices, n_cores),
         by_epsilon=_by_epsilon(tasks, n),
     )
+
+
+def _training_usd(finetuned: Finetuned, prices: Prices, n_cores: int) -> float:
+    """Cost of this machine for training, and of what other models were asked for meanwhile."""
+    return sum(prices.specialist_usd(s.train_s, n_cores) + s.teacher_usd for s in finetuned.specialists)
 
 
 def _loss(tasks: Sequence[TaskFigures], n: int, seed: int) -> tuple[float, Interval]:

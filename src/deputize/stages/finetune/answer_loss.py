@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -100,6 +100,27 @@ class AnswerLoss:
         """Examples skipped since this was set to 0."""
         self.before: deque[float] = deque(maxlen=CLIP_WINDOW)
         """Value-token losses of the newest examples."""
+
+    @property
+    def usd(self) -> float:
+        """Price of what other models were asked for."""
+        return 0.0
+
+    def close(self) -> None:
+        """Lets go of what only the training needs."""
+
+    def record(self) -> dict[str, Any]:
+        """Figures of the training that belong on the specialist's card besides losses."""
+        return {}
+
+    def counters(self) -> dict[str, Any]:
+        """Everything that a resumed training needs of it, as JSON."""
+        return {"limit": self.limit if math.isfinite(self.limit) else None, "before": list(self.before)}
+
+    def resume(self, counters: Mapping[str, Any]) -> None:
+        """Goes back to what `counters` gave."""
+        self.limit = math.inf if counters["limit"] is None else counters["limit"]
+        self.before.extend(counters["before"])
 
     def of_batch(self, hidden_BTH: Any, rows: Sequence[EncodedExample]) -> Any:
         """Sum of the examples' weighted losses, to be minimised."""

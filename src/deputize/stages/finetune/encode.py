@@ -68,21 +68,42 @@ def encode_for_decoder(
         if segments is None:
             out.append(None)
             continue
-        ids, action, rest = list(prompt), list[ScoredToken](), list[ScoredToken]()
-        for slot, text in segments:
-            tokens = slot_ids(base, text)
-            found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
-            if slot is schema.action_field:
-                # were it weighed with its arguments, an action with many would count for less than one without: DEFER
-                action += [s._replace(weight=1.0) for s in found]
-            else:
-                rest += found
-            ids += tokens
-        total = sum(s.weight for s in rest)
-        scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
-        # the last break is scored but never read from
-        out.append(EncodedExample(ids, len(prompt), example.weight, scored, []))
+        written = [(slot, slot_ids(base, text)) for slot, text in segments]
+        out.append(written_example(base, prompt, written, schema, example.weight, tries))
     return [_with_rejected(base, x, row, schema, max_tokens) for x, row in zip(examples, out, strict=True)]
+
+
+def written_example(
+    base: LanguageModel,
+    prompt: Sequence[int],
+    written: Sequence[tuple[Slot, list[int]]],
+    schema: AnswerSchema,
+    weight: float,
+    tries: dict[str, Trie],
+) -> EncodedExample:
+    """The row of a prompt and the slots of an answer in tokens, in the order of writing.
+
+    Args:
+        base: the model.
+        prompt: token ids.
+        written: slots with their tokens, the break at the end included; the last one may lack it.
+        schema: of the answers.
+        weight: of the example.
+        tries: filled with the ways to write the choices of each decision.
+    """
+    ids, action, rest = list(prompt), list[ScoredToken](), list[ScoredToken]()
+    for slot, tokens in written:
+        found = _scored(slot, tokens, len(ids), _trie(base, slot, tries))
+        if slot is schema.action_field:
+            # were it weighed with its arguments, an action with many would count for less than one without: DEFER
+            action += [s._replace(weight=1.0) for s in found]
+        else:
+            rest += found
+        ids += tokens
+    total = sum(s.weight for s in rest)
+    scored = [*action, *(s._replace(weight=s.weight / total) for s in rest)]
+    # the last break is scored but never read from
+    return EncodedExample(ids, len(prompt), weight, scored, [])
 
 
 def _with_rejected(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from deputize.core.artifacts import Curated
 from deputize.core.contracts import DEFER, action_of, agree, answer_of
+from deputize.core.example_texts import source_id
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Contract, Example, Task
 from deputize.core.subjects import Subjects
@@ -201,7 +202,7 @@ def _training_examples(examples: Sequence[Example], task: Task, max_weight: floa
             text = prune(example.request, task.recipe)
             out.append(
                 TrainingExample(
-                    example.call_id,
+                    source_id(example),
                     text,
                     answer,
                     min(max_weight, example.weight**0.5),

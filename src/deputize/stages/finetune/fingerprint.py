@@ -52,4 +52,4 @@ def finished(job: TrainingJob) -> Specialist | None:
     if card.task != job.task:  # renamed since
         card = msgspec.structs.replace(card, task=job.task)
         write_card(job.folder, card)
-    return msgspec.structs.replace(card, trained_on=[x.call_id for x in job.examples.train])
+    return msgspec.structs.replace(card, trained_on=job.trained_on)

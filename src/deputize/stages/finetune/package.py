@@ -66,6 +66,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         cost=job.method.cost,
         is_fast=trained.is_fast,
         tokens_per_s=None if trained.tokens_per_s is None else round(trained.tokens_per_s, 1),
+        teacher_usd=round(trained.teacher_usd, 6),
         prompt_tokens_before=before,
         prompt_tokens_after=after,
         validation_accuracy=float(predicted.right_N.mean()) if len(predicted.right_N) else None,
@@ -75,7 +76,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         checksums={str(path.relative_to(fresh)): catalogue.sha256_of(path) for path in files},
         settings=msgspec.to_builtins(settings),
         path=_relative(job.folder, context.home),
-        trained_on=[x.call_id for x in job.examples.train],
+        trained_on=job.trained_on,
         leak=trained.leak,
         ood_detector=detector,
     )

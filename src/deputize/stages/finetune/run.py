@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
-from deputize.core.config import Convert
+from deputize.core.config import Convert, TeacherSettings
 from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
@@ -27,7 +29,7 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.specialists.value_forms import with_forms
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
-from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob, TrainsTogether
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod
 from deputize.stages.finetune.methods.helped_method import HelpedMethod
 from deputize.stages.finetune.methods.registry import find_methods
@@ -49,6 +51,7 @@ def run(
     models_dir: Path,
     deadline: Deadline,
     progress: Progress,
+    teacher: TeacherSettings | None = None,
 ) -> Finetuned:
     """Trains every method that was planned, cheapest first.
 
@@ -62,12 +65,21 @@ def run(
         models_dir: where base models lie.
         deadline: the end of this and of evaluating what was trained, which gets its part of the time.
         progress: called at each step.
+        teacher: a server that scores what specialists write; None: there is none.
 
     Raises:
         MissingExtra: the base model or a package is not here.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    context = TrainingContext(config, home, models_dir, selected.base_model, progress, deadline.clock)
+    context = TrainingContext(
+        config,
+        home,
+        models_dir,
+        selected.base_model,
+        progress,
+        deadline.clock,
+        teacher=teacher or TeacherSettings(),
+    )
     jobs: list[TrainingJob] = []
     refused: dict[str, str] = {}
     for task in discovered.tasks:
@@ -139,7 +151,7 @@ def _train_all(
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
-    limited = [job for job in jobs if job.method.tunes_base_model and is_needed(job)]
+    limited = with_company([job for job in jobs if job.method.tunes_base_model and is_needed(job)])
     _train_limited(limited, done, not_needed, deadline, context, refused)
     return done, not_needed
 
@@ -156,7 +168,8 @@ def _train_limited(
     rate = first_guess(context.base_model, context.models_dir) if jobs else 0.0
     schedule = Schedule(jobs, {s.task_id for s in done}, deadline, rate)
     for job, budget_s in schedule:
-        if schedule.is_too_short(job, budget_s) and finished(job) is None:
+        is_done = job.together in context.shared_adapters or finished(job) is not None
+        if schedule.is_too_short(job, budget_s) and not is_done:
             refused.setdefault(job.task.id, schedule.refusal(job, budget_s))
             continue
         try:
@@ -168,6 +181,46 @@ def _train_limited(
             done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
             done += helped(specialist, job, done, context, deadline)
             schedule.done(job, specialist.tokens_per_s)
+
+
+def with_company(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
+    """The jobs, those of methods that train small tasks together each with the other small ones of its method.
+
+    The prompts of such a task begin with a line that names it, in training and from then on.
+    """
+    small = [
+        _opened(job)
+        for job in jobs
+        if isinstance(job.method, TrainsTogether) and len(job.examples.train) <= job.method.largest_task
+    ]
+    out = []
+    for job in jobs:
+        own = next((one for one in small if one.folder == job.folder), None)
+        others = [one for one in small if one.method.name == job.method.name and one.folder != job.folder]
+        if own is None or not others:
+            out.append(job)
+            continue
+        marks = sorted(one.fingerprint for one in [own, *others])
+        together = sha256("".join(marks).encode()).hexdigest()
+        mark = sha256(f"{own.fingerprint}{together}".encode()).hexdigest()
+        out.append(replace(own, company=tuple(others), together=together, fingerprint=mark))
+    return out
+
+
+def _opened(job: TrainingJob) -> TrainingJob:
+    """The job with its task's line before each prompt."""
+    # not by the name, which people may change
+    opening = f"task {job.task.id}"
+    task = msgspec.structs.replace(job.task, recipe=msgspec.structs.replace(job.task.recipe, opening=opening))
+    old = job.examples
+    examples = replace(
+        old,
+        task=task,
+        train=[replace(x, text=f"{opening}\n{x.text}") for x in old.train],
+        validation=[replace(x, text=f"{opening}\n{x.text}") for x in old.validation],
+        other_task_prompts=[f"{opening}\n{text}" for text in old.other_task_prompts],
+    )
+    return replace(job, examples=examples)
 
 
 def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert) -> Candidate | None:
@@ -206,7 +259,8 @@ def cascades(
         context: of the run.
         deadline: the end of training.
     """
-    if not context.config.cascades or newest.is_fast or _leaks(newest):
+    # the prompts of the fast specialist have no opening line
+    if job.company or not context.config.cascades or newest.is_fast or _leaks(newest):
         return []
     # a cache has no scores of the choices that it does not know
     sound = [s for s in done if s.task_id == newest.task_id and s.kind != "cache" and not _leaks(s)]

@@ -125,6 +125,8 @@ class Trainer:
         """
         began, first = self.clock() - self.busy_s, len(self.history)
         for number in range(first, self.settings.epochs):
+            if self.history and self._should_stop():
+                break
             epoch_began = self.clock()
             self.loss.n_truncated = 0
             losses, out_of_time = self._epoch(number, began, budget_s, progress, label)
@@ -141,7 +143,7 @@ class Trainer:
             self.busy_s = self.clock() - began
             if checkpoint is not None:
                 self.save(checkpoint)
-            if out_of_time or self._should_stop():
+            if out_of_time:
                 break
         self._finish()
 
@@ -245,8 +247,7 @@ class Trainer:
             "step": self.step_number,
             "tokens": self.n_tokens,
             "busy_s": self.busy_s,
-            "limit": self.loss.limit if math.isfinite(self.loss.limit) else None,
-            "before": list(self.loss.before),
+            "loss": self.loss.counters(),
             "n_validation": len(self.validation.rows),
         }
         checkpoint.save(self.weights, self.best, counters)
@@ -261,8 +262,7 @@ class Trainer:
         self.history = [EpochResult(**e) for e in counters["history"]]
         self.step_number, self.n_tokens = counters["step"], counters["tokens"]
         self.busy_s = counters["busy_s"]
-        self.loss.limit = math.inf if counters["limit"] is None else counters["limit"]
-        self.loss.before.extend(counters["before"])
+        self.loss.resume(counters["loss"])
         self.validation.keep(counters["n_validation"])
         return True
 

@@ -182,7 +182,9 @@ def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example
 def _calls(task: Task, mine: list[Example]) -> _Calls:
     train = [e for e in mine if e.split == "train" and e.trainable]
     validation = [e for e in mine if e.split == "validation"]
-    return _Calls(mine, train, validation, [answer_of(e.response, task.contract) for e in train])
+    # what an LLM made up says nothing of how much there is to certify on
+    logged = [e for e in mine if not e.made_from]
+    return _Calls(logged, train, validation, [answer_of(e.response, task.contract) for e in train])
 
 
 def _with_base_model(

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
-from deputize.core.config import Convert
+from deputize.core.config import Convert, TeacherSettings
 from deputize.core.deadline import Clock
 from deputize.core.progress import Progress
 from deputize.core.records import Task
@@ -35,6 +35,10 @@ class TrainingJob:
     """Digest of all that the specialist depends on."""
     linear_settings: tuple[int, float, bool] | None = None
     """Of the linear model, where selection has chosen them on the same examples; None: cross-validation chooses."""
+    company: tuple[TrainingJob, ...] = ()
+    """Those of other tasks that are trained in the same adapter."""
+    together: str = ""
+    """Digest of all that such an adapter depends on; "" where it has no company."""
 
     @property
     def task(self) -> Task:
@@ -44,6 +48,11 @@ class TrainingJob:
     def name(self) -> str:
         """For people: task and method."""
         return f"{self.task.name} ({self.method.name})"
+
+    @property
+    def trained_on(self) -> list[str]:
+        """Ids of the calls whose texts the specialist has seen, those of its company included."""
+        return list(dict.fromkeys(x.call_id for one in (self, *self.company) for x in one.examples.train))
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,10 @@ class TrainingContext:
     """Name in the catalogue of the model that is tuned."""
     progress: Progress
     clock: Clock
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    """The server that scores a specialist's own answers; without an address there is none."""
+    shared_adapters: dict[str, Any] = field(default_factory=dict)
+    """Adapters that several tasks share, by `TrainingJob.together`, from the first of these tasks to the last."""
     states: FrozenStates = field(default_factory=FrozenStates)
     """Of the base model, computed once for each prompt of the run."""
 
@@ -78,6 +91,8 @@ class Trained:
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
     tokens_per_s: float | None = None
+    teacher_usd: float = 0.0
+    """Price of what other models were asked for during the training."""
     base_sha256: str = ""
     """Of the base model; "" where there is none."""
     max_slot_tokens: int = 64
@@ -90,6 +105,16 @@ class Trained:
     """Folder that is of no use once the specialist is packaged."""
     release: Callable[[], None] = lambda: None
     """Frees what the predictor holds in shared models."""
+
+
+@runtime_checkable
+class TrainsTogether(Protocol):
+    """A method that trains small tasks together."""
+
+    @property
+    def largest_task(self) -> int:
+        """Examples of train up to which a task is small."""
+        ...
 
 
 class Method(Protocol):

@@ -9,10 +9,11 @@ References:
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from deputize.core.artifacts import MethodPlan, TaskProbe
+from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.errors import BadInput
 from deputize.core.records import Task
 from deputize.specialists import catalogue
@@ -100,7 +101,12 @@ class FineTuning:
         return output.heads(base)
 
     def loss(
-        self, base: LanguageModel, heads: list[Head], settings: trainer.TrainingSettings, job: TrainingJob
+        self,
+        base: LanguageModel,
+        heads: list[Head],
+        settings: trainer.TrainingSettings,
+        job: TrainingJob,
+        context: TrainingContext,
     ) -> AnswerLoss:
         """The loss that is minimised.
 
@@ -143,7 +149,7 @@ class FineTuning:
         try:
             return self._train(job, context, until, base, adapter, settings)
         except BaseException:
-            _release(adapter, base)
+            release(adapter, base)
             raise
 
     def _train(
@@ -171,12 +177,13 @@ class FineTuning:
             heads,
             seed=seed,
             clock=context.clock,
-            loss=self.loss(base, heads, settings, job),
+            loss=self.loss(base, heads, settings, job, context),
         )
         checkpoint = Checkpoint(job.folder.with_name(job.folder.name + ".training"), job.fingerprint)
-        run.resume(checkpoint)
         left_s = until - context.clock()
-        run.run(TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {job.name}")
+        with closing(run.loss):
+            run.resume(checkpoint)
+            run.run(TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {job.name}")
         served = self.serving_model(base, adapter, base.path)
         predictor = output.predictor(served, adapter, heads, train)
 
@@ -191,20 +198,16 @@ class FineTuning:
             model=context.base_model,
             save=save,
             train_s=run.busy_s,
-            leak=_leak(output, predictor, planted, min(LEAK_MOST_S, LEAK_SHARE * left_s), seed),
+            leak=leak_of(output, predictor, planted, left_s, seed),
             tokens_per_s=run.n_tokens / max(run.busy_s, 1e-9),
+            teacher_usd=run.loss.usd,
             base_sha256=digest,
             max_slot_tokens=output.max_slot_tokens(train),
-            hyperparameters={
-                **settings.__dict__,
-                **_history(run),
-                "device": base.device,
-                "dtype": base.dtype,
-            },
+            hyperparameters=figures_of(run),
             count_tokens=lambda text: len(base.ids(text)),
             validation_s=VALIDATION_SHARE * left_s,
             checkpoint=checkpoint.folder,
-            release=lambda: _release(adapter, base, served),
+            release=lambda: release(adapter, base, served),
         )
 
 
@@ -219,20 +222,29 @@ def not_needed(probe: TaskProbe) -> MethodPlan | None:
     )
 
 
-def _history(run: trainer.Trainer) -> dict[str, Any]:
+def figures_of(run: trainer.Trainer) -> dict[str, Any]:
+    """Hyperparameters and history of a training, for the specialist's card."""
     return {
+        **run.settings.__dict__,
         "steps": run.step_number,
         "n_tokens": run.n_tokens,
         "history": [e.__dict__ for e in run.history],
+        **run.loss.record(),
+        "device": run.base.device,
+        "dtype": run.base.dtype,
     }
 
 
-def _leak(output: AnswerMode, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int) -> Any:
-    loss = output.leak_loss(predictor, planted)
-    return leak_test(planted, loss, n_references=N_RIVALS, budget_s=budget_s, seed=seed)
+def leak_of(
+    output: AnswerMode, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int
+) -> Leak | None:
+    """The leak test of a trained predictor within its part of a job's time."""
+    loss, most_s = output.leak_loss(predictor, planted), min(LEAK_MOST_S, LEAK_SHARE * budget_s)
+    return leak_test(planted, loss, n_references=N_RIVALS, budget_s=most_s, seed=seed)
 
 
-def _release(adapter: str, *models: LanguageModel) -> None:
+def release(adapter: str, *models: LanguageModel) -> None:
+    """Takes an adapter out of models."""
     if adapter:
         for model in models:
             model.drop_adapter(adapter)

@@ -26,7 +26,7 @@ from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss, TokenLosses
 from deputize.stages.finetune.encode import EncodedExample
 from deputize.stages.finetune.hidden_states import untuned_states
-from deputize.stages.finetune.methods.base import TrainingJob
+from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
 from deputize.stages.finetune.outputs import AnswerMode, GenerationMode, Head
 from deputize.stages.finetune.trainer import TrainingSettings
@@ -66,7 +66,12 @@ class MinifinetuningMethod(FineTuning):
         return GenerationMode(schema)
 
     def loss(
-        self, base: LanguageModel, heads: list[Head], settings: TrainingSettings, job: TrainingJob
+        self,
+        base: LanguageModel,
+        heads: list[Head],
+        settings: TrainingSettings,
+        job: TrainingJob,
+        context: TrainingContext,
     ) -> AnswerLoss:
         return CorrectedSelfDistillation(
             base, heads, truncate=settings.truncate_loss, clip_ratio=settings.clip_ratio

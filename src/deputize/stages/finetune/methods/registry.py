@@ -22,6 +22,8 @@ from deputize.stages.finetune.methods.listed import LISTED
 from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.methods.lora_from_head import LORA_FROM_HEAD
 from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
+from deputize.stages.finetune.methods.multitask import MULTITASK
+from deputize.stages.finetune.methods.on_policy_distillation import ON_POLICY_DISTILLATION
 from deputize.stages.finetune.methods.qlora import QLORA
 from deputize.stages.finetune.methods.rslora import RSLORA
 from deputize.stages.finetune.methods.token_distillation import TOKEN_DISTILLATION
@@ -37,8 +39,10 @@ OURS: tuple[Method, ...] = (
     LORA,
     LORA_FROM_HEAD,
     TOKEN_DISTILLATION,
+    MULTITASK,
     RSLORA,
     MINIFINETUNING,
+    ON_POLICY_DISTILLATION,
     DORA,
     DPO,
     QLORA,

@@ -16,7 +16,7 @@ from deputize.core.errors import BadInput
 from deputize.specialists.language_model import LanguageModel
 from deputize.stages.finetune.answer_loss import AnswerLoss
 from deputize.stages.finetune.encode import EncodedExample
-from deputize.stages.finetune.methods.base import TrainingJob
+from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
 from deputize.stages.finetune.outputs import Head
 from deputize.stages.finetune.trainer import TrainingSettings
@@ -42,7 +42,12 @@ class TokenDistillationMethod(FineTuning):
     """LoRA with a head, for tasks whose replies are labels and whose log holds log-probabilities."""
 
     def loss(
-        self, base: LanguageModel, heads: list[Head], settings: TrainingSettings, job: TrainingJob
+        self,
+        base: LanguageModel,
+        heads: list[Head],
+        settings: TrainingSettings,
+        job: TrainingJob,
+        context: TrainingContext,
     ) -> AnswerLoss:
         if len(heads) != 1 or job.task.contract.kind != "label":
             raise BadInput(

@@ -19,8 +19,10 @@ def test_ours_are_in_order_of_cost() -> None:
         "lora",
         "lora_from_head",
         "token_distillation",
+        "multitask",
         "rslora",
         "minifinetuning",
+        "on_policy_distillation",
         "dora",
         "dpo",
         "qlora",
@@ -28,7 +30,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 6 + [True] * 9
+    assert [m.tunes_base_model for m in OURS] == [False] * 6 + [True] * 11
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]

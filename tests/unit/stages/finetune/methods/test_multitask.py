@@ -1,0 +1,95 @@
+"""One adapter for several small tasks: each has a specialist of its own with the same weights, and tells its task by the first line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests import tiny_tasks
+from tests.unit.stages.finetune.methods.test_fine_tuning import adapters, job
+
+from deputize.core.artifacts import Finetuned, Specialist
+from deputize.core.errors import BadInput
+from deputize.core.prompt import prune
+from deputize.specialists.catalogue import model_path
+from deputize.specialists.model_cache import MODELS
+from deputize.specialists.predictor import load, unload
+from deputize.specialists.tuned_model import ADAPTER_FOLDER
+from deputize.stages.finetune.methods.multitask import MULTITASK
+from deputize.stages.finetune.run import with_company
+from deputize.testing import check_predictor
+
+Tiny = tuple[Path, str]
+KINDS = ("label", "values", "line")
+
+
+@pytest.fixture(scope="module")
+def trained(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finetuned]:
+    home = tmp_path_factory.mktemp("home")
+    return home, tiny_tasks.train(home, *tiny, KINDS, ("multitask",), n=40)
+
+
+def weights(home: Path, specialist: Specialist) -> bytes:
+    return (home / specialist.path / ADAPTER_FOLDER / "adapter_model.safetensors").read_bytes()
+
+
+def test_several_tasks_share_one_adapter_and_have_a_specialist_each(
+    trained: tuple[Path, Finetuned], tiny: Tiny
+) -> None:
+    home, found = trained
+    assert {s.task_id: s.kind for s in found.specialists} == dict.fromkeys(KINDS, "decoder")
+    assert not found.refused
+    assert len({weights(home, s) for s in found.specialists}) == 1
+    seen = {f"{kind}-{i}" for kind in KINDS for i in range(40) if i % 10 < 6}
+    for specialist in found.specialists:
+        assert set(specialist.trained_on) == seen, "an erasure in one task is about the specialists of all"
+        assert specialist.n_train == 24 and specialist.settings["training"]["tasks"] == 3
+        assert specialist.leak == found.specialists[0].leak is not None
+    assert not adapters(MODELS.get(model_path(tiny[1], tiny[0])))
+    assert not list((home / "specialists").glob("*.training"))
+
+
+def test_each_answers_its_own_requests_in_its_own_schema(trained: tuple[Path, Finetuned], tiny: Tiny) -> None:
+    home, found = trained
+    for specialist in found.specialists:
+        kind = specialist.task_id
+        requests = [tiny_tasks.example(kind, i, "test").request for i in (8, 18, 28)]
+        read = prune(requests[0], specialist.task.recipe)
+        assert read == f"task {kind}\n{prune(requests[0], tiny_tasks.task(kind).recipe)}"
+        predictor = load(home / specialist.path, tiny[0])
+        try:
+            check_predictor(predictor, requests)
+            answers = [p.answer for p in predictor.predict(requests) if p.answer is not None]
+        finally:
+            unload(predictor)
+        if kind == "label":
+            assert set(answers) <= {"yes", "no"}
+        if kind == "values":
+            assert all(
+                isinstance(a, dict) and set(a) == {"note", "order", "email", "intent"} for a in answers
+            )
+
+
+def test_what_is_trained_depends_on_the_whole_company_and_is_not_trained_again(
+    tiny: Tiny, tmp_path: Path, trained: tuple[Path, Finetuned]
+) -> None:
+    home, found = trained
+    again = tiny_tasks.train(home, *tiny, KINDS, ("multitask",), n=40)
+    assert [weights(home, s) for s in again.specialists] == [weights(home, s) for s in found.specialists]
+    assert [s.train_s for s in again.specialists] == [s.train_s for s in found.specialists], (
+        "not trained again"
+    )
+    other = tiny_tasks.train(tmp_path / "two", *tiny, KINDS[:2], ("multitask",), n=40)
+    assert weights(tmp_path / "two", other.specialists[0]) != weights(home, found.specialists[0])
+
+
+def test_a_task_alone_and_a_large_one_are_refused_with_the_reason(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, context = job(tiny, tmp_path)
+    with pytest.raises(BadInput, match="no other task with so few examples"):
+        MULTITASK.train(made, context, 20.0)
+    monkeypatch.setattr(MULTITASK, "largest_task", 10)
+    assert with_company([made, made]) == [made, made]
+    with pytest.raises(BadInput, match=r"18 examples are enough for an adapter of its own \(lora\)"):
+        MULTITASK.train(made, context, 20.0)
