@@ -13,6 +13,7 @@ from typing import Any
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
+from deputize.specialists.drafts import draft
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.llama_stack import linear
 from deputize.specialists.prompt_tokenizer import slot_ids
@@ -22,8 +23,8 @@ from deputize.specialists.value_guide import ValueGuide, ValueGuides
 Trie = dict[int, Any]
 Draw = Callable[[Sequence[float]], int]
 
-RECENT = 6
-"""Values written before in which a trial is looked for: the answers of a task have words in common that no prompt holds."""
+RECENT = 32
+"""Values written before that trials are guessed from: the answers of a task have words in common that no prompt holds."""
 _SURE = 30.0
 """Margin in nats where nothing else was possible."""
 _LIKELIEST = 20
@@ -103,22 +104,11 @@ class AnswerRow:
         )
 
     def trial(self, most: int) -> list[int]:
-        """Tokens that follow where the prompt, or a value written before, last reads as this one does so far; none inside a decision."""
+        """Tokens that may follow, by the prompt and the values written before; none inside a decision."""
         most = min(most, self._room)
         if most < 1 or self.choices is not None or self.slot is None or not self.ids:
             return []
-        # one token alone says more of a value's form than of its content
-        for n, sources in (
-            (3, (self.prompt, *self.rules.recent)),
-            (2, (self.prompt, *self.rules.recent)),
-            (1, (*self.rules.recent, self.prompt)),
-        ):
-            tail = self.ids[-n:]
-            for source in sources if len(tail) == n else ():
-                for at in range(len(source) - n - 1, -1, -1):
-                    if source[at : at + n] == tail:
-                        return self._until_break(source[at + n : at + n + most])
-        return []
+        return self._until_break(draft(self.ids, self.prompt, self.rules.recent, most))
 
     @property
     def _room(self) -> int:
