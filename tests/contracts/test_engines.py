@@ -24,6 +24,7 @@ from deputize.specialists.writing.llama_gguf import write_gguf
 from deputize.testing import check_engine
 
 Tiny = tuple[Path, str]
+ROOT = Path(__file__).resolve().parents[2]
 SPECIALIST = "specialists/label-linear"
 REQUESTS = [tiny_tasks.example("label", i, "test").request for i in (1, 2, 3, 5)]
 
@@ -85,10 +86,14 @@ async def test_openai_keeps_the_contract_with_a_real_server(
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 async def test_vllm_keeps_the_contract(written_home: Path, tiny: Tiny) -> None:
-    """Against a real vLLM, started and ended by the engine; VLLM_PROGRAM names it where it is in an environment of its own."""
-    program = os.environ.get("VLLM_PROGRAM", "vllm")
+    """Against a real vLLM, started and ended by the engine: of `make vllm`, or the program that VLLM_PROGRAM names."""
+    own = ROOT / ".env-vllm"
+    ours = str(own / "bin" / "vllm") if (own / "ready").exists() else "vllm"
+    program = os.environ.get("VLLM_PROGRAM") or ours
     if shutil.which(program) is None:
-        pytest.skip("vLLM is not installed (VLLM_PROGRAM names the program of another environment)")
+        pytest.skip(
+            "vLLM is not installed (make vllm; VLLM_PROGRAM names the program of another environment)"
+        )
     settings = EngineSettings(
         kind="vllm", command=(program,), options=("--enforce-eager", "--max-model-len", "1024")
     )
