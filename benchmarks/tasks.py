@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from benchmarks import labelled_logs, table
@@ -31,10 +32,11 @@ Labels = Sequence[Any]
 
 def scores(truth: Labels, found: Labels) -> dict[str, float]:
     """Agreement of two partitions."""
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.metrics import adjusted_rand_score, homogeneity_score, normalized_mutual_info_score
 
     return {
         "ARI": round(float(adjusted_rand_score(truth, found)), 3),
+        "homogeneity": round(float(homogeneity_score(truth, found)), 3),
         "NMI": round(float(normalized_mutual_info_score(truth, found)), 3),
         "tasks": len(set(found)),
     }
@@ -140,6 +142,31 @@ def recorded(name: str) -> tuple[list[Call], list[str]] | None:
     return calls, labels
 
 
+def mix(most: int, seed: int) -> tuple[list[Call], list[str]] | None:
+    """Whole episodes of every recorded log, up to so many calls each; the truth is the agent, in MetaGPT's log its job.
+
+    The four logs of the Berkeley function calling benchmark are one job: a call of a tool from the list given.
+    """
+    calls: list[Call] = []
+    labels: list[str] = []
+    for path in sorted(DATA.glob("*.jsonl.gz")):
+        found, jobs = recorded(path.name.removesuffix(".jsonl.gz")) or ([], [])
+        names = sorted({call.episode for call in found})
+        order = {names[n]: at for at, n in enumerate(np.random.default_rng(seed).permutation(len(names)))}
+        kept = sorted(range(len(found)), key=lambda n: (order[found[n].episode], n))[:most]
+        for n in sorted(kept):
+            suite = found[n].agent.split("/")[0]
+            calls.append(msgspec.structs.replace(found[n], id=f"{path.name}/{found[n].id}"))
+            job = jobs[n] if suite == "metagpt" else ""
+            labels.append(f"{suite} {job}" if suite in ("bfcl", "metagpt") else found[n].agent)
+    return (calls, labels) if calls else None
+
+
+def silent(log: tuple[list[Call], list[str]]) -> tuple[list[Call], list[str]]:
+    """A log without any answer."""
+    return [msgspec.structs.replace(call, response={}) for call in log[0]], log[1]
+
+
 def utterances(n: int, seed: int) -> tuple[list[Call], list[str]] | None:
     """CLINC150's utterances as texts without a template; the truth is the intent."""
     found = recorded("intent_clinc150")
@@ -193,19 +220,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="runs with other seeds, for stability")
     parser.add_argument("--utterances", type=int, default=6000)
     parser.add_argument("--speed", type=int, default=0, help="also time this many texts")
-    parser.add_argument("--only", nargs="*", default=[], help="designed, hostile, metagpt, clinc")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="designed, hostile, metagpt, clinc, silent, mix"
+    )
+    parser.add_argument("--mixed", type=int, default=600, help="calls of each recorded log in the mix")
+    parser.add_argument("--ours", action="store_true", help="without peers")
     args = parser.parse_args()
     logs: dict[str, Callable[[], tuple[list[Call], list[str]] | None]] = {
         "designed": lambda: labelled_logs.designed(seed=args.seed),
         "hostile": lambda: labelled_logs.hostile(seed=args.seed),
         "metagpt": lambda: recorded("metagpt_rsp_cache"),
         "clinc": lambda: utterances(args.utterances, args.seed),
+        "silent": lambda: silent(labelled_logs.hostile(seed=args.seed)),
+        "mix": lambda: mix(args.mixed, args.seed),
     }
     titles = {
         "designed": "Designed log (SIMULATED), 20 tasks",
         "hostile": "Hostile log (SIMULATED), 20 tasks",
         "metagpt": "MetaGPT cache, regex labels",
         "clinc": "CLINC150 utterances as untemplated text, 151 intents",
+        "silent": "Hostile log (SIMULATED) without answers, 20 tasks",
+        "mix": "All recorded logs mixed",
     }
     result: dict[str, Any] = {}
     for name, load in logs.items():
@@ -217,7 +252,7 @@ def main() -> None:
             continue
         # intents are the answers here: a site with a closed label set is one task by design, so only the step alone
         methods = (
-            list(METHODS)
+            list(METHODS)[: 2 if args.ours else None]
             if name != "clinc"
             else [m for m in METHODS if m not in ("deputize", "signature alone")]
         )

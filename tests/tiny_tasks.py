@@ -12,6 +12,7 @@ from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, Field, Message, PromptRecipe, Request, Split, Task
+from deputize.runner.base import Runner
 from deputize.stages.finetune.run import run as finetune
 
 TOOLS = [
@@ -131,6 +132,7 @@ def train(
     minutes: float = 5.0,
     seed: int = 0,
     explore: bool = True,
+    runner: Runner | None = None,
 ) -> Finetuned:
     """Fine-tuning on tiny tasks, all methods of each; specialists lie in home/specialists."""
     curated, discovered = make(kinds, n)
@@ -145,4 +147,5 @@ def train(
         models_dir=models_dir,
         deadline=Deadline.after(minutes * 60),
         progress=silent,
+        runner=runner,
     )

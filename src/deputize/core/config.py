@@ -267,6 +267,8 @@ class RunnerSettings(BaseModel):
     """Most workers. None: local: one for each further core, three at most; ray: as many as the cluster has cores for."""
     address: str = ""
     """ray: of the cluster, as in "auto" or "ray://HOST:10001"; empty: one of this machine alone, which ends with the command."""
+    model_cores: int = Field(1, ge=1)
+    """ray: cores of a worker that trains a base model or asks one; it gets a GPU besides where the cluster has some."""
 
 
 class EngineSettings(BaseModel):

@@ -243,15 +243,40 @@ def _compared(answer: Answer, contract: Contract) -> Answer:
     return _canonical(answer, contract)
 
 
+MOST_DISTINCT = 4096
+"""Distinct answers that are counted at a time: of more the rarer half is forgotten, so counts are too low by few."""
+
+
+class CommonestAnswer:
+    """The most frequent of answers that come by one at a time; those that differ only in what is not compared count as one."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._counts: dict[str, tuple[int, Answer]] = {}
+        """Answer as it is compared -> how often, and the first of its kind."""
+
+    def add(self, answer: Answer) -> None:
+        """Counts an answer."""
+        key = _written(_compared(answer, self._contract))
+        n, first = self._counts.get(key, (0, answer))
+        self._counts[key] = (n + 1, first)
+        if len(self._counts) > MOST_DISTINCT:
+            often = sorted(self._counts.items(), key=lambda item: -item[1][0])[: MOST_DISTINCT // 2]
+            kept = {key for key, _ in often}
+            self._counts = {key: found for key, found in self._counts.items() if key in kept}
+
+    @property
+    def answer(self) -> Answer | None:
+        """The most frequent one, of several the first; None where there was none."""
+        return max(self._counts.values(), key=lambda found: found[0])[1] if self._counts else None
+
+
 def commonest_answer(answers: Iterable[Answer], contract: Contract) -> Answer | None:
     """The most frequent answer; answers that differ only in fields that are not compared count as one. None of no answers."""
-    first: dict[str, Answer] = {}
-    counts: Counter[str] = Counter()
+    found = CommonestAnswer(contract)
     for answer in answers:
-        key = _written(_compared(answer, contract))
-        first.setdefault(key, answer)
-        counts[key] += 1
-    return first[counts.most_common(1)[0][0]] if counts else None
+        found.add(answer)
+    return found.answer
 
 
 def same_value(a: Any, b: Any) -> bool:

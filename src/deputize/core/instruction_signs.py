@@ -63,11 +63,14 @@ _SENTENCE_END: Final = re.compile(r"[.!?:;\n]\s+")
 def signs_in(texts: Sequence[str]) -> dict[str, int]:
     """How often each sign is in some texts."""
     # most texts hold none: one look at all of them is quicker than one at each
-    if not _may_hold_signs("\n".join(texts).lower()):
+    lowered = "\n".join(texts).lower()
+    if not _may_hold_signs(lowered):
         return {}
+    hints = [word.decode() for word in _FIRST_LOOK.intersection(_bytes_split(lowered))]
     counts: dict[str, int] = {}
     for text in texts:
-        for sign in instruction_signs(text):
+        low = text.lower()
+        for sign in instruction_signs(text) if any(hint in low for hint in hints) else ():
             counts[sign] = counts.get(sign, 0) + 1
     return counts
 

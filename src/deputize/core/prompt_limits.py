@@ -49,21 +49,33 @@ def words_of(text: str) -> set[str]:
 
 def n_new_words(text: str, vocabulary: frozenset[str]) -> int:
     """Number of different words of a text (`words_of`) that a vocabulary does not have."""
-    return _n_new(text[:MAX_UNIT_CHARS], vocabulary)
+    return len(_new_words(text[:MAX_UNIT_CHARS], vocabulary))
 
 
-def _n_new(text: str, vocabulary: frozenset[str]) -> int:
+def _new_words(text: str, vocabulary: frozenset[str]) -> list[str]:
     # most words are known as they stand, and sets tell so fastest
     unknown = [word for word in set(text.split()) - vocabulary if word.islower()]
     if not unknown:
-        return 0
+        return unknown
     words = {word.strip(punctuation) for word in unknown} - vocabulary
-    return sum(map(str.isalpha, words))
+    return [word for word in words if word.isalpha()]
 
 
-def _has_new_words(texts: Sequence[str], vocabulary: frozenset[str]) -> bool:
-    """True where some text has a new word: one look at all of them is quicker than one at each."""
-    return _n_new("\n".join([text[:MAX_UNIT_CHARS] for text in texts]), vocabulary) > 0
+def _has_more_new_words(
+    varying: Sequence[VaryingText], places: Sequence[int | None], vocabulary: frozenset[str]
+) -> bool:
+    """True where a text has more new words than its place allows."""
+    # one look at all texts is quicker than one at each; a word is looked for as letters before it is as a word
+    new = _new_words("\n".join([one.text[:MAX_UNIT_CHARS] for one in varying]), vocabulary)
+    if not new:
+        return False
+    for one in varying:
+        most = places[one.place] if one.place < len(places) else None
+        if most is None or len(new) <= most or sum([word in one.text for word in new]) <= most:
+            continue
+        if n_new_words(one.text, vocabulary) > most:
+            return True
+    return False
 
 
 def ends(varying: Sequence[VaryingText]) -> tuple[VaryingText, ...]:
@@ -87,17 +99,13 @@ def within(found: RecognisedSegments, limits: TextLimits, vocabulary: frozenset[
         return False
     if not found.varying:
         return True
-    texts = [varying.text for varying in found.varying]
     places = limits.n_new_words
-    if any(n is not None for n in places) and _has_new_words(texts, vocabulary):
-        for varying in found.varying:
-            most_new = places[varying.place] if varying.place < len(places) else None
-            if most_new is not None and n_new_words(varying.text, vocabulary) > most_new:
-                return False
+    if any(n is not None for n in places) and _has_more_new_words(found.varying, places, vocabulary):
+        return False
     most, total = limits.instructions, limits.n_instructions
     if most is None and total is None:
         return True
-    signs = signs_in(texts)
+    signs = signs_in([varying.text for varying in found.varying])
     if not signs:
         return True
     if most is not None:

@@ -60,7 +60,7 @@ class TaskVerdict(Record):
     reason: str
     """Why, as a sentence without its end."""
     n_exact_repeats: int
-    """Calls whose request repeats an earlier one of the task letter for letter."""
+    """Calls whose request repeats an earlier one of the task letter for letter, one of the 10,000 that were asked for last."""
     n_exact_alike: int
     """Of them, with the answer of the earlier one."""
     n_near_repeats: int

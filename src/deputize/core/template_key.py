@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from deputize.core.contracts import text_of
 from deputize.core.function_words import NEUTRAL_WORDS
 from deputize.core.prompt_limits import RecognisedSegments, VaryingText, ends, within
-from deputize.core.prompt_segments import known_head_of, normalise, segments
+from deputize.core.prompt_segments import MASK, known_head_of, normalise, segments
 from deputize.core.records import (
     DEFAULT_TENANT,
     BranchClassifier,
@@ -69,6 +69,7 @@ class TemplateMatcher:
     def __init__(self, keyspace: KeySpace) -> None:
         self._space = keyspace
         self._lines, self._heads = frozenset(keyspace.lines), frozenset(keyspace.heads)
+        self._masked_starts = frozenset(line[0] for line in self._lines if MASK in line)
         self._keyed = blake2b(
             digest_size=10, key=keyspace.signature.encode()[:64], person=_mark_of(keyspace.tenant)
         )
@@ -86,7 +87,7 @@ class TemplateMatcher:
         for segment in segments(text):
             known = segment if segment in lines else ""
             if not known:
-                normalised = normalise(segment)
+                normalised = self._normalised(segment)
                 if normalised in lines:
                     known = normalised
                 elif not heads or not (known := known_head_of(segment, heads)):
@@ -103,6 +104,14 @@ class TemplateMatcher:
             if known in heads:
                 varying.append(VaryingText(place, segment))
         return RecognisedSegments(tuple(places), tuple(n_repeats), tuple(n_unknown), ends(varying))
+
+    def _normalised(self, segment: str) -> str:
+        """The normalised segment where it may be a known line, else any text that is none."""
+        if MASK[0] in self._masked_starts or segment[0] in self._masked_starts:
+            return normalise(segment)
+        # with a value masked it is no known line, so it need not be masked unless it is one as it stands
+        folded = " ".join(segment.split())
+        return normalise(segment) if folded in self._lines else ""
 
     def recognise_opening(self, request: Request) -> tuple[RecognisedSegments, RecognisedSegments]:
         """The known segments of the system text and of the user text of a request's opening."""

@@ -166,15 +166,17 @@ def _ask_again(
     from deputize.scoring.costs import load_prices
     from deputize.stages.evaluate.evaluation import compare, joined
     from deputize.stages.evaluate.listed_in_training import least_unseen
-    from deputize.stages.evaluate.population import asked_request, read_population
+    from deputize.stages.evaluate.population import AnswersInTraining, asked_request, read_population
 
     discovered = run.load("cluster", Discovered)
+    training = AnswersInTraining(discovered)
     population: Population = read_population(
         LearnableCalls(run),
-        for_counting(run.load_curated(), "train"),
+        for_counting(run.load_curated(), training.see),
         discovered,
         load_prices(run.home.path),
         least_unseen=least_unseen(run.config),
+        training=training,
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))

@@ -42,6 +42,7 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
         finetuned: their specialists, all or some of the run's.
         deadline: the end of all evaluation.
     """
+    from deputize.pipeline.asked_workers import asked_on_workers
     from deputize.pipeline.curation import LearnableCalls
     from deputize.pipeline.example_stream import for_counting
     from deputize.pipeline.ledger_file import LedgerFile
@@ -49,11 +50,12 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
     from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
     from deputize.stages.evaluate.judge import Judge
     from deputize.stages.evaluate.listed_in_training import least_unseen
-    from deputize.stages.evaluate.population import read_population
+    from deputize.stages.evaluate.population import AnswersInTraining, read_population
     from deputize.stages.evaluate.run import run as certify
 
     # the commonest answer in training is all that is read of its texts
-    home, curated = run.home, for_counting(run.load_curated(), "train")
+    home, training = run.home, AnswersInTraining(discovered)
+    curated = for_counting(run.load_curated(), training.see)
     settings = home.judge_settings()
     client = judge_client(settings) if any(needs_judge(task.contract) for task in discovered.tasks) else None
     run.progress("reading the calls to calibrate on", 0)
@@ -63,10 +65,12 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
         discovered,
         load_prices(home.path),
         least_unseen=least_unseen(run.config),
+        training=training,
     )
     with (
         contextlib.closing(client) if client is not None else contextlib.nullcontext(),
-        serving_loader(home) as load,
+        serving_loader(home) as load_here,
+        asked_on_workers(home, finetuned.specialists, load_here) as load,
     ):
         results = certify(
             curated,

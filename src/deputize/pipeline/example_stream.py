@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import Any, overload
@@ -130,17 +130,20 @@ def with_synthetic(discovered: Discovered, curated: Curated) -> Discovered:
     return msgspec.structs.replace(discovered, assignment={**task_of, **more})
 
 
-def for_counting(curated: Curated, answers_of: Split = "") -> Curated:
-    """Curated data in memory without the texts of its requests; answers of one split at most."""
-    return msgspec.structs.replace(curated, examples=list(_without_requests(curated.examples, answers_of)))
+def for_counting(curated: Curated, see: Callable[[Example], object] = lambda example: None) -> Curated:
+    """Curated data in memory without texts.
 
+    Args:
+        curated: examples as a stream.
+        see: gets each whole example as it comes by.
+    """
 
-def _without_requests(examples: Iterable[Example], answers_of: Split) -> Iterator[Example]:
-    for example in examples:
-        short = without_texts(example)
-        if answers_of and example.split == answers_of:
-            short = msgspec.structs.replace(short, response=example.response)
-        yield short
+    def short() -> Iterator[Example]:
+        for example in curated.examples:
+            see(example)
+            yield without_texts(example)
+
+    return msgspec.structs.replace(curated, examples=list(short()))
 
 
 def _digest(seed: int, call_id: str) -> int:

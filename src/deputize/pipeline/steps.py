@@ -70,6 +70,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
     """Base models and training methods for each task."""
     from deputize.pipeline.ledger_file import LedgerFile
     from deputize.pipeline.tuning_trial import TuningTrial
+    from deputize.runner.registry import make_runner
     from deputize.specialists.catalogue import OWN_ROWS
     from deputize.stages.finetune.methods.registry import find_methods
     from deputize.stages.select.run import run as select_models
@@ -93,6 +94,7 @@ def select(run: Run, out: Artifact[Selected]) -> None:
             tests=EarlierTests(LedgerFile(run.home).read(), run.state.run_id),
             own_rows=[run.home.path / OWN_ROWS],
             tuner=tuner,
+            runner=make_runner(run.home.runner_settings()),
         )
     )
 
@@ -123,6 +125,7 @@ def missing_encoder(config: Convert, models: Path) -> str:
 
 def finetune(run: Run, out: Artifact[Finetuned]) -> None:
     """Specialists in the run's folder; the artifact names them."""
+    from deputize.runner.registry import make_runner
     from deputize.stages.finetune.run import run as train
 
     curated, discovered = _training_data(run)
@@ -139,6 +142,7 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
             deadline=Deadline.after(run.remaining_s()),
             progress=run.progress,
             teacher=run.home.teacher_settings(),
+            runner=make_runner(run.home.runner_settings()),
         )
     )
 

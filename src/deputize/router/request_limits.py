@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from sys import intern
 from typing import Final, get_args
 
 import msgspec
@@ -42,6 +43,8 @@ _REASONS: Final[dict[str, DecisionReason]] = {
 _NOT_THE_USERS: Final = frozenset({"system", "developer", "assistant"})
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """The date at the end of a model's name, which is in replies where requests name the model without it."""
+
+_NO_PARAMS: Final[dict[str, str]] = {}
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -88,18 +91,19 @@ def facts_of(call: Call, subject: str = "", listed: tuple[str, ...] = ()) -> Req
         shown = _encode((call.episode, call.messages, call.tools, call.response_format))
         asked = blake2b(shown, digest_size=12).digest()
     return RequestFacts(
-        model=call.model,
-        agent=call.agent,
-        site=call.site,
+        # names that many calls have are kept once
+        model=intern(call.model),
+        agent=intern(call.agent),
+        site=intern(call.site),
         audience=call.audience,
-        params=answer_params(call.params),
+        params=answer_params(call.params) or _NO_PARAMS,
         has_params=bool(call.params) or not is_imported,
         is_imported=is_imported,
         n_answer_tokens=n_tokens,
         is_counted=is_counted,
         asked=asked,
         has_text=has_text(call.messages),
-        subject=subject,
+        subject=intern(subject),
         listed=listed,
     )
 

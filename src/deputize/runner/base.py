@@ -72,6 +72,16 @@ class Runner(Protocol):
 
     name: str
 
+    @property
+    def is_here(self) -> bool:
+        """As Workers.are_here of all that it starts."""
+        ...
+
+    @property
+    def for_models(self) -> Resources:
+        """Needs of a worker that trains a base model or asks one: a GPU where there is one, else a group of cores."""
+        ...
+
     def start(
         self,
         make: Callable[[], Callable[[Any], Any]],
@@ -102,6 +112,8 @@ def map_shards(
     retries: int = RETRIES,
     progress: Progress = silent,
     is_cancelled: Callable[[], bool] = lambda: False,
+    is_single_here: bool = True,
+    per_worker: int = SHARDS_PER_WORKER,
 ) -> Iterator[R]:
     """The function's result for each shard, in their order; few shards are in memory at a time.
 
@@ -117,13 +129,15 @@ def map_shards(
         retries: see above.
         progress: called after each shard.
         is_cancelled: asked before each shard is sent; what was sent is still returned.
+        is_single_here: False: a single shard goes to a worker too.
+        per_worker: shards that a worker has at once; 1 where they take long, so that none waits behind another.
 
     Raises:
         What the function raises for a shard, when its turn comes.
     """
     here, left = _Here(make), iter(shards)
     first = list(islice(left, 2))
-    at_once = SHARDS_PER_WORKER * workers.n if len(first) > 1 else 0
+    at_once = per_worker * workers.n if len(first) > is_single_here else 0
     queue: deque[tuple[S, Future[R] | None]] = deque()
     left, n_done, most = chain(first, left), 0, MOST_AHEAD * at_once
     while True:

@@ -35,6 +35,16 @@ class LocalRunner:
         """
         self._processes = processes
 
+    @property
+    def is_here(self) -> bool:
+        """As Runner.is_here."""
+        return True
+
+    @property
+    def for_models(self) -> Resources:
+        """As Runner.for_models; this machine's GPU is used by the process of the command."""
+        return Resources()
+
     def start(
         self,
         make: Callable[[], Callable[[Any], Any]],

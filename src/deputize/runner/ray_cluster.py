@@ -7,13 +7,18 @@ Shards pass through Ray's object store in clear, on every node that works: use a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from concurrent.futures import Future
-from itertools import cycle
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Self
 
 from deputize.core.errors import MissingExtra, UsageError
-from deputize.runner.base import RETRIES, Resources, WorkerLost
+from deputize.runner.base import Resources, WorkerLost
+
+LOST_S = 5.0
+"""Seconds for which an actor that was lost gets no shard while there are others."""
 
 
 class RayRunner:
@@ -21,12 +26,13 @@ class RayRunner:
 
     name = "ray"
 
-    def __init__(self, address: str = "", processes: int | None = None) -> None:
+    def __init__(self, address: str = "", processes: int | None = None, model_cores: int = 1) -> None:
         """
         Args:
             address: of the cluster ("auto", "HOST:6379", "ray://HOST:10001"); "": one of this machine alone, which ends with
                 this process.
             processes: most actors; None: as many as the cluster has cores for.
+            model_cores: of an actor that trains a base model or asks one.
 
         Raises:
             MissingExtra: ray is not installed.
@@ -38,7 +44,7 @@ class RayRunner:
         except ImportError:
             raise MissingExtra.package("ray", "ray") from None
         self._ray: Any = ray
-        self._most = processes
+        self._most, self._model_cores = processes, model_cores
         if not ray.is_initialized():
             options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
             if address:
@@ -50,6 +56,16 @@ class RayRunner:
                 raise UsageError(
                     f'[runner] kind = "ray": no cluster at {where!r}: {error}. `ray status` says whether one runs.'
                 ) from None
+
+    @property
+    def is_here(self) -> bool:
+        """As Runner.is_here."""
+        return False
+
+    @property
+    def for_models(self) -> Resources:
+        """As Runner.for_models."""
+        return Resources(self._model_cores, float(self._ray.cluster_resources().get("GPU", 0) >= 1))
 
     def start(
         self,
@@ -75,8 +91,8 @@ class RayWorkers:
         self, ray: Any, make: Callable[[], Callable[[Any], Any]], n: int, resources: Resources
     ) -> None:
         self._ray, self._make, self._n, self._resources = ray, make, n, resources
-        self._actors: list[Any] = []
-        self._turn: Iterator[Any] = cycle(())
+        self._actors: list[_Actor] = []
+        self._lock = Lock()  # Ray tells of results in threads of its own
 
     @property
     def n(self) -> int:
@@ -89,14 +105,19 @@ class RayWorkers:
         return False
 
     def submit(self, shard: Any) -> Future[Any]:
-        """As Workers.submit; Ray itself starts an actor again that died, and gives it the shard once more."""
+        """As Workers.submit; Ray itself starts an actor again that died, where the cluster has room for it."""
         if not self._n:
             raise WorkerLost("the cluster has no room for a worker")
         if not self._actors:
             self._start()
         out: Future[Any] = Future()
-        reference = next(self._turn).do.remote(shard)
-        reference.future().add_done_callback(lambda done: self._pass_on(done, out))
+        with self._lock:
+            # one that waits for room after its node was lost fails at once, so the others come first
+            now = time.monotonic()
+            actor = min(self._actors, key=lambda one: (now < one.lost_until_s, one.n_open))
+            actor.n_open += 1
+        reference = actor.handle.do.remote(shard)
+        reference.future().add_done_callback(lambda done: self._pass_on(done, actor, out))
         return out
 
     def __enter__(self) -> Self:
@@ -104,26 +125,41 @@ class RayWorkers:
 
     def __exit__(self, *_: object) -> None:
         for actor in self._actors:
-            self._ray.kill(actor)
+            self._ray.kill(actor.handle)
         self._actors = []
 
     def _start(self) -> None:
         needs: dict[str, Any] = {"num_cpus": self._resources.cores, "num_gpus": self._resources.gpus}
         if self._resources.memory_mib:
             needs["memory"] = self._resources.memory_mib * 2**20
-        actor = self._ray.remote(**needs, max_restarts=-1, max_task_retries=RETRIES)(ShardActor)
+        # a retry of Ray's would wait for this very actor, also where its node is lost and no other has room
+        actor = self._ray.remote(**needs, max_restarts=-1, max_task_retries=0)(ShardActor)
         made = self._ray.put(self._make)
-        self._actors = [actor.remote(made) for _ in range(self._n)]
-        self._turn = cycle(self._actors)
+        self._actors = [_Actor(actor.remote(made)) for _ in range(self._n)]
 
-    def _pass_on(self, done: Future[Any], out: Future[Any]) -> None:
+    def _pass_on(self, done: Future[Any], actor: _Actor, out: Future[Any]) -> None:
         error = done.exception()
+        with self._lock:
+            actor.n_open -= 1
+            if error is not None and not isinstance(error, self._ray.exceptions.RayTaskError):
+                actor.lost_until_s = time.monotonic() + LOST_S
         if error is None:
             out.set_result(done.result())
         elif isinstance(error, self._ray.exceptions.RayTaskError):
             out.set_exception(error.cause if isinstance(getattr(error, "cause", None), Exception) else error)
         else:
             out.set_exception(WorkerLost(str(error)))
+
+
+@dataclass
+class _Actor:
+    """One actor, as its maker sees it."""
+
+    handle: Any
+    n_open: int = 0
+    """Shards that it has."""
+    lost_until_s: float = 0.0
+    """Until then others come first."""
 
 
 class ShardActor:

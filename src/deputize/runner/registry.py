@@ -17,5 +17,5 @@ def make_runner(settings: RunnerSettings) -> Runner:
     if settings.kind == "ray":
         from deputize.runner.ray_cluster import RayRunner
 
-        return RayRunner(settings.address, settings.processes)
+        return RayRunner(settings.address, settings.processes, settings.model_cores)
     return LocalRunner(settings.processes)

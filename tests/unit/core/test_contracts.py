@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from deputize.core.contracts import (
     DEFER,
+    MOST_DISTINCT,
+    CommonestAnswer,
     action_of,
     agree,
     agrees_with_itself,
@@ -360,6 +362,13 @@ def test_a_reply_with_more_than_text_and_tool_calls_is_no_answer(more: dict[str,
 def test_empty_parts_and_one_part_of_text_change_nothing() -> None:
     reply = {"content": [{"type": "text", "text": "refund"}], "refusal": None, "annotations": []}
     assert answer_of(reply, Contract(kind="label", labels=["refund"])) == "refund"
+
+
+def test_of_very_many_distinct_answers_the_rare_ones_are_forgotten_and_the_common_one_is_found() -> None:
+    found = CommonestAnswer(TEXT)
+    for n in range(4 * MOST_DISTINCT):
+        found.add("always" if n % 10 == 0 else f"only {n}")
+    assert found.answer == "always"
 
 
 def test_the_commonest_answer_is_counted_by_what_the_contract_compares() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.prompt_limits import RecognisedSegments, VaryingText
-from deputize.core.prompt_segments import segments
+from deputize.core.prompt_segments import normalise, segments
 from deputize.core.records import BranchClassifier, KeySpace, Message, PromptLimits, Request, TextLimits
 from deputize.core.signature import open_signature, signature
 from deputize.core.template_key import (
@@ -191,3 +191,26 @@ def test_a_list_of_its_own_comes_before_the_space_of_lists_that_vary() -> None:
     assert alone.key(fixed) == alone.key(other) == both.key(other) != ""
     assert alone.key(request()) == "", "without tools it is another kind of request"
     assert TemplateKeys([space(fixed, ["You sort letters."])]).key(other) == ""
+
+
+PIECES = [
+    "Case: 12",
+    "Case:  x",
+    "id-7 is due",
+    "id-x is due",
+    "⟨⟩ is due",
+    "Sort the",
+    "letters.",
+    "'a' b",
+    "well-known",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map(" ".join), st.sets(st.sampled_from(PIECES))
+)
+def test_a_segment_is_known_wherever_it_is_one_as_it_stands_or_normalised(text: str, known: set[str]) -> None:
+    lines = {normalise(piece) for piece in known}
+    keyspace = space(request(), sorted(lines))
+    expected = [s if s in lines else normalise(s) for s in segments(text) if {s, normalise(s)} & lines]
+    assert TemplateMatcher(keyspace).recognise(text).known == tuple(dict.fromkeys(expected))

@@ -94,8 +94,9 @@ def test_calls_of_no_task_are_counted_and_never_trained_on() -> None:
     assert [e.call_id for e in held] == ["c0"] and not held[0].request.messages
 
 
-def test_what_is_counted_has_no_texts_but_the_answers_asked_for() -> None:
-    held = list(for_counting(of([example(0), example(1)]), "train").examples)
-    assert [bool(e.response) for e in held] == [True, False]
+def test_what_is_counted_has_no_texts_and_each_example_is_seen_whole() -> None:
+    seen: list[Example] = []
+    held = list(for_counting(of([example(0), example(1)]), seen.append).examples)
+    assert [bool(e.response) for e in seen] == [True, True] and not any(e.response for e in held)
     assert not any(e.request.messages for e in held)
     assert held[1].group == "e1" and held[1].split == "validation"

@@ -111,3 +111,9 @@ def test_a_cancelled_map_sends_nothing_more_and_progress_is_told() -> None:
         found.append(square)
     assert found == [0, 1, 4]
     assert told == [("squares", 1, 100), ("squares", 2, 100), ("squares", 3, 100)]
+
+
+def test_a_single_shard_goes_to_a_worker_where_that_is_asked_for() -> None:
+    workers = Lost()
+    assert list(map_shards(workers, squares, [3])) == [9] and workers.n_sent == 0
+    assert list(map_shards(workers, squares, [3], is_single_here=False)) == [9] and workers.n_sent > 0

@@ -90,11 +90,13 @@ class SpacyDetector:
             if _CAPITALISED.search(piece)
         ]
         pieces.sort(key=lambda p: len(p[0]))  # batches of similar length need little padding
-        for doc, (i, offset) in self._nlp.pipe(pieces, as_tuples=True, batch_size=self._batch_size):
-            for entity in doc.ents:
-                kind = _TYPES.get(entity.label_)
-                if kind in self._wanted:
-                    out[i] += _name_spans(entity.text, kind, offset + entity.start_char)
+        # else every new word of a log would stay in the vocabulary
+        with self._nlp.memory_zone():
+            for doc, (i, offset) in self._nlp.pipe(pieces, as_tuples=True, batch_size=self._batch_size):
+                for entity in doc.ents:
+                    kind = _TYPES.get(entity.label_)
+                    if kind in self._wanted:
+                        out[i] += _name_spans(entity.text, kind, offset + entity.start_char)
         return out
 
 

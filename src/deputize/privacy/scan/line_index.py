@@ -25,6 +25,7 @@ from deputize.privacy.detectors.rules.named_fields import table_cells
 from deputize.privacy.detectors.rules.names_by_language import SIGN_OFF_LINE
 from deputize.privacy.languages import language_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings, Finding
+from deputize.privacy.scan.word_counts import WordCounts
 from deputize.privacy.scan.worker_pool import WorkerPool
 
 _log = logging.getLogger("deputize.curate")
@@ -90,8 +91,7 @@ class LineIndex:
         self._verification: dict[int, tuple[Finding, ...]] = {}
         self._words_of: list[tuple[str, ...]] = []
         self._cached: dict[str, array[int]] = {}
-        self._n_lower_case: Counter[str] = Counter()
-        self._n_capitalised: Counter[str] = Counter()
+        self._counts = WordCounts()
         self.languages: Counter[str] = Counter()
         """Language -> distinct lines of prose in it, as far as it can be told."""
 
@@ -145,10 +145,8 @@ class LineIndex:
 
     def is_common_word(self, word: str) -> bool:
         """True where a word is an everyday word in this log: it is written in lower case at least half as often as capitalised."""
-        folded = word.casefold()
-        return (
-            self._n_lower_case[folded] >= 4 and self._n_lower_case[folded] * 2 >= self._n_capitalised[folded]
-        )
+        n_lower_case, n_capitalised = self._counts.of(word.casefold())
+        return n_lower_case >= 4 and n_lower_case * 2 >= n_capitalised
 
     def _cache(self, text: str, numbers: array[int]) -> array[int]:
         if len(text) <= MAX_CACHED_TEXT_CHARS:
@@ -176,10 +174,7 @@ class LineIndex:
         for raw in line.split() if len(line) < MAX_LINE_CHARS else ():
             word = raw.strip(".,;:!?()\"'*")
             if word.isalpha():
-                if word.islower():
-                    self._n_lower_case[word] += 1
-                elif word.istitle():
-                    self._n_capitalised[word.casefold()] += 1
+                self._counts.add(word)
         if self._words is not None:
             self._words_of.append(tuple({intern(w.casefold()) for w in self._words.findall(line)}))
 

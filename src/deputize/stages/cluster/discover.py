@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
@@ -13,6 +14,7 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import DEFAULT_TENANT, BranchClassifier, Example, KeySpace
 from deputize.core.signature import OPEN, has_media, signature
 from deputize.core.template_key import TemplateMatcher
+from deputize.runner.base import Runner, map_shards
 from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
 from deputize.stages.cluster.merge import FIXED_SHARE, Fragment, merge
 from deputize.stages.cluster.recurring_lines import (
@@ -30,6 +32,7 @@ from deputize.stages.cluster.varying_lists import pool_varying_lists
 
 CONFLICT = 0.02
 """From this share on, calls of another task under one template key count as a conflict."""
+MIN_CALLS_FOR_WORKERS = 20_000
 MAX_STRAY = 0.1
 """Share of a task's calls that may go with another task whose template key they have."""
 
@@ -60,6 +63,7 @@ def find_tasks(
     models_dir: Path | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    runner: Runner | None = None,
 ) -> tuple[list[FoundTask], list[KeySpace]]:
     """The tasks in a set of calls, largest first, and the key spaces that lead a request to them.
 
@@ -71,6 +75,7 @@ def find_tasks(
         models_dir: the folder of the embedder, if it was fetched.
         seed: of every random draw.
         progress: called at each step.
+        runner: has workers elsewhere that take a signature each where there are many calls; None: this process does it.
     """
     splitter = UnitSplitter(replaced_segments)
     groups: dict[str, list[PromptCall]] = defaultdict(list)
@@ -82,30 +87,87 @@ def find_tasks(
         progress("reading prompts", i + 1, len(examples))
     groups, pools = pool_varying_lists(groups)
     groups, varied = _separate_varying_tools(groups)
+    shards = [
+        *((sign, calls) for sign, calls in sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))),
+        *pools.items(),
+        *varied.items(),
+    ]
+    search = _Search(tenant, min_origins, models_dir, seed)
     found: list[FoundTask] = []
     keyspaces: list[KeySpace] = []
-    for n, (sign, calls) in enumerate(sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))):
-        progress("finding tasks", n, len(groups))
-        empty = KeySpace(signature=sign, tenant=tenant)
-        tasks, space = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
+    for n, ((sign, _), (tasks, space)) in enumerate(
+        zip(shards, _tasks_of_all(shards, search, runner, progress), strict=True)
+    ):
+        progress("finding tasks", n, len(shards))
         found.extend(tasks)
+        if sign in varied:
+            for task in tasks:
+                task.routable = False
+            continue
         keyspaces.append(space)
-    for sign, calls in pools.items():
-        empty = KeySpace(signature=sign, tenant=tenant)
-        tasks, space = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
-        for task in tasks:
-            task.from_request = True
-        found.extend(tasks)
-        keyspaces.append(space)
-    for sign, calls in varied.items():
-        empty = KeySpace(signature=sign, tenant=tenant)
-        tasks, _ = _tasks_of_signature(empty, calls, min_origins, models_dir, seed, progress)
-        for task in tasks:
-            task.routable = False
-        found.extend(tasks)
+        if sign in pools:
+            for task in tasks:
+                task.from_request = True
     found = _join_across_signatures(found)
-    progress("finding tasks", len(groups), len(groups))
+    progress("finding tasks", len(shards), len(shards))
     return sorted(found, key=lambda t: (-len(t.members), t.members[0].index)), keyspaces
+
+
+_Shard: TypeAlias = tuple[str, list[PromptCall]]
+"""A signature and its calls."""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How the tasks of a signature are looked for; makes the function of a worker."""
+
+    class Found(NamedTuple):
+        """Result of a worker."""
+
+        tasks: list[FoundTask]
+        members: list[list[int]]
+        """Of each task, by index."""
+        space: KeySpace
+
+    tenant: str
+    min_origins: int
+    models_dir: Path | None
+    seed: int
+
+    def tasks(
+        self, sign: str, calls: list[PromptCall], progress: Progress = silent
+    ) -> tuple[list[FoundTask], KeySpace]:
+        empty = KeySpace(signature=sign, tenant=self.tenant)
+        return _tasks_of_signature(empty, calls, self.min_origins, self.models_dir, self.seed, progress)
+
+    def __call__(self) -> Callable[[_Shard], _Search.Found]:
+        return self._search
+
+    def _search(self, shard: _Shard) -> _Search.Found:
+        tasks, space = self.tasks(*shard)
+        # the calls themselves stay where they came from
+        members = [[call.index for call in task.members] for task in tasks]
+        return self.Found([replace(task, members=[]) for task in tasks], members, space)
+
+
+def _tasks_of_all(
+    shards: Sequence[_Shard], search: _Search, runner: Runner | None, progress: Progress
+) -> Iterator[tuple[list[FoundTask], KeySpace]]:
+    """The tasks and the key space of each signature, in order."""
+    n_calls = sum(len(calls) for _, calls in shards)
+    # on this machine a copy of the calls would take more than is saved
+    if runner is None or runner.is_here or n_calls < MIN_CALLS_FOR_WORKERS:
+        for sign, calls in shards:
+            yield search.tasks(sign, calls, progress)
+        return
+    with runner.start(search) as workers:
+        results = map_shards(workers, search, shards, per_worker=1)
+        for (_, calls), (tasks, members, space) in zip(shards, results, strict=True):
+            call_of = {call.index: call for call in calls}
+            for task, indices in zip(tasks, members, strict=True):
+                task.members = [call_of[index] for index in indices]
+            # a default value that came from elsewhere would be written where one from here is left out
+            yield tasks, msgspec.structs.replace(space, tenant=search.tenant)
 
 
 def _separate_varying_tools(

@@ -18,7 +18,7 @@ split, numbers, and the right answer where the log or somebody has given one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Literal, Protocol
 
@@ -26,8 +26,8 @@ import msgspec
 
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
-from deputize.core.contracts import agree, answer_of, commonest_answer
-from deputize.core.records import Answer, Call, Example, Message, Request, RequestLimits, Split, Task
+from deputize.core.contracts import CommonestAnswer, agree, answer_of
+from deputize.core.records import Answer, Call, Example, Message, Request, RequestLimits, Split
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import (
     RequestFacts,
@@ -138,8 +138,37 @@ def asked_request(call: Call) -> Request | None:
     return request_of(chat, agent=call.agent, site=call.site)
 
 
+class AnswersInTraining:
+    """The most frequent answer of each task in training, from examples that come by one at a time."""
+
+    def __init__(self, discovered: Discovered, examples: Iterable[Example] = ()) -> None:
+        self._assignment = discovered.assignment
+        self._found = {task.id: (task.contract, CommonestAnswer(task.contract)) for task in discovered.tasks}
+        for example in examples:
+            self.see(example)
+
+    def see(self, example: Example) -> None:
+        """Counts the answer of an example of training."""
+        found = (
+            self._found.get(self._assignment.get(example.call_id, "")) if example.split == "train" else None
+        )
+        answer = answer_of(example.response, found[0]) if found is not None else None
+        if found is not None and answer is not None:
+            found[1].add(answer)
+
+    def commonest(self) -> dict[str, Answer | None]:
+        """By task; None where there is none."""
+        return {task_id: found.answer for task_id, (_, found) in self._found.items()}
+
+
 def read_population(
-    raw: RawCalls, curated: Curated, discovered: Discovered, prices: Prices, *, least_unseen: int = 63
+    raw: RawCalls,
+    curated: Curated,
+    discovered: Discovered,
+    prices: Prices,
+    *,
+    least_unseen: int = 63,
+    training: AnswersInTraining | None = None,
 ) -> Population:
     """The population of every task, by one pass over the raw calls.
 
@@ -150,13 +179,14 @@ def read_population(
         prices: of the LLM's calls.
         least_unseen: calibration groups from which a certificate is about tools and schemas too that were not in training
             (listed_in_training).
+        training: has seen the examples of training; None: they are in `curated` with their answers.
     """
     places = _places(curated)
-    training = ListedInTraining(curated, discovered)
+    listed = ListedInTraining(curated, discovered)
     tasks = {task.id: task for task in discovered.tasks}
     task_of_key = {key: task.id for task in discovered.tasks for key in task.keys}
     keys = TemplateKeys(discovered.keyspaces)
-    commonest = {task.id: _commonest(curated, discovered, task) for task in discovered.tasks}
+    commonest = (training or AnswersInTraining(discovered, curated.examples)).commonest()
     calls_of: dict[str, list[PopulationCall]] = {task.id: [] for task in discovered.tasks}
     facts: dict[str, list[RequestFacts]] = {task.id: [] for task in discovered.tasks}
     unrouted = UnroutedCalls()
@@ -164,7 +194,7 @@ def read_population(
     n_seen = 0
     for call in raw:
         unrouted.see(call)
-        training.see(call, asked_request)
+        listed.see(call, asked_request)
         place = places.get(call.id)
         if place is None:
             continue
@@ -179,25 +209,38 @@ def read_population(
             continue
         unrouted.belongs(call, task_id)
         subject = call.origin or place.group or place.episode or call.id
-        facts[task_id].append(facts_of(call, subject, training.listed(task_id, request)))
+        facts[task_id].append(facts_of(call, subject, listed.listed(task_id, request)))
         is_commonest = agree(commonest[task_id], answer_of(call.response, task.contract), task.contract)
         calls_of[task_id].append(
             _population_call(
                 call, place, _spend(call, prices), bool(live) and request is not None, is_commonest
             )
         )
-    beyond = unrouted.beyond()
-    for id, calls in calls_of.items():
-        stays = [call.call_id not in beyond for call in calls]
-        calls_of[id], facts[id] = list(compress(calls, stays)), list(compress(facts[id], stays))
-    limits = {id: _limits(calls, facts[id], discovered.min_origins) for id, calls in calls_of.items()}
-    for id, calls in calls_of.items():
-        limits[id], calls_of[id] = _by_lists(calls, facts[id], training.limited(id, limits[id]), least_unseen)
-    within = {
-        id: _judged_alone(_within(calls, facts[id], limits[id]), n_of_episode)
-        for id, calls in calls_of.items()
-    }
+    within, limits = _limited(
+        calls_of, facts, unrouted.beyond(), listed, discovered.min_origins, least_unseen
+    )
+    within = {id: _judged_alone(calls, n_of_episode) for id, calls in within.items()}
     return Population(within, raw, n_missing_from_store=len(places) - n_seen, limits_of=limits)
+
+
+def _limited(
+    calls_of: Mapping[str, list[PopulationCall]],
+    facts_of_task: Mapping[str, list[RequestFacts]],
+    beyond: frozenset[str],
+    listed: ListedInTraining,
+    min_origins: int,
+    least_unseen: int,
+) -> tuple[dict[str, list[PopulationCall]], dict[str, RequestLimits]]:
+    """(the calls of each task but those in `beyond`, those outside its limits not asked; the limits)."""
+    within: dict[str, list[PopulationCall]] = {}
+    limits: dict[str, RequestLimits] = {}
+    for id, every in calls_of.items():
+        stays = [call.call_id not in beyond for call in every]
+        calls, facts = list(compress(every, stays)), list(compress(facts_of_task[id], stays))
+        found = listed.limited(id, _limits(calls, facts, min_origins))
+        limits[id], calls = _by_lists(calls, facts, found, least_unseen)
+        within[id] = _within(calls, facts, limits[id])
+    return within, limits
 
 
 def _limits(
@@ -294,15 +337,6 @@ def _places(curated: Curated) -> dict[str, _Place]:
         for one in places
         if one.split in MEASURED
     }
-
-
-def _commonest(curated: Curated, discovered: Discovered, task: Task) -> Answer | None:
-    """The most frequent answer in training; None where there is none."""
-    train = [
-        e for e in curated.examples if e.split == "train" and discovered.assignment.get(e.call_id) == task.id
-    ]
-    answers = (answer_of(e.response, task.contract) for e in train)
-    return commonest_answer((a for a in answers if a is not None), task.contract)
 
 
 def _spend(call: Call, prices: Prices) -> Spend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -27,6 +28,10 @@ class RepeatedRequests(NamedTuple):
     n_near_alike: int = 0
 
 
+MOST_CACHED = 10_000
+"""Requests of a task that the cache holds; those that were not asked for longest make room. In memory a few hundred bytes each."""
+
+
 class RepeatCounter:
     """Counts the repeats among calls as they come by, as a cache that keeps the first answer; two digests of a request are kept.
 
@@ -39,8 +44,8 @@ class RepeatCounter:
             contract: of the task; answers are compared under it.
         """
         self._contract = contract
-        self._exact: dict[bytes, Answer | None] = {}
-        self._near: dict[bytes, Answer | None] = {}
+        self._exact = OrderedDict[bytes, Answer | None]()
+        self._near = OrderedDict[bytes, Answer | None]()
         self.found = RepeatedRequests()
         """Of the calls so far."""
 
@@ -56,8 +61,11 @@ class RepeatCounter:
             n_near += 1
             n_near_alike += agree(answer, self._near[near_digest], self._contract)
         self.found = RepeatedRequests(n_exact, n_exact_alike, n_near, n_near_alike)
-        self._exact.setdefault(digest, answer)
-        self._near.setdefault(near_digest, answer)
+        for cache, key in ((self._exact, digest), (self._near, near_digest)):
+            cache.setdefault(key, answer)
+            cache.move_to_end(key)
+            if len(cache) > MOST_CACHED:
+                cache.popitem(last=False)
 
 
 def _digest(request: Request) -> bytes:

@@ -21,6 +21,7 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
+from deputize.runner.base import Runner
 from deputize.specialists import catalogue
 from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.learn_schema import learn_schema
@@ -33,6 +34,7 @@ from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob, 
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod
 from deputize.stages.finetune.methods.helped_method import HelpedMethod
 from deputize.stages.finetune.methods.registry import find_methods
+from deputize.stages.finetune.on_workers import OnWorkers, TrainedJobs
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
 
@@ -52,6 +54,7 @@ def run(
     deadline: Deadline,
     progress: Progress,
     teacher: TeacherSettings | None = None,
+    runner: Runner | None = None,
 ) -> Finetuned:
     """Trains every method that was planned, cheapest first.
 
@@ -66,6 +69,7 @@ def run(
         deadline: the end of this and of evaluating what was trained, which gets its part of the time.
         progress: called at each step.
         teacher: a server that scores what specialists write; None: there is none.
+        runner: has the workers that train the specialists of many tasks; None: this process does it.
 
     Raises:
         MissingExtra: the base model or a package is not here.
@@ -90,7 +94,7 @@ def run(
             jobs += jobs_of(examples, plan, context, out_dir, selected.linear_settings.get(task.id))
             if not examples.train:
                 refused[task.id] = "no example may be trained on"
-    done, not_needed = _train_all(jobs, deadline, context, refused)
+    done, not_needed = _train_all(jobs, deadline, context, refused, runner)
     return Finetuned(
         specialists=_in_order(done, discovered.tasks),
         refused={task: why for task, why in refused.items() if task not in {s.task_id for s in done}},
@@ -132,28 +136,74 @@ def jobs_of(
 
 
 def _train_all(
-    jobs: list[TrainingJob], deadline: Deadline, context: TrainingContext, refused: dict[str, str]
+    jobs: list[TrainingJob],
+    deadline: Deadline,
+    context: TrainingContext,
+    refused: dict[str, str],
+    runner: Runner | None,
 ) -> tuple[list[Specialist], dict[str, list[Candidate]]]:
     """(the specialists, methods that were not needed by task); why a task has no specialist is put into `refused`."""
     done: list[Specialist] = []
     not_needed: dict[str, list[Candidate]] = {}
+    every = OnWorkers(runner, context, deadline, train_jobs)
+    unlimited = every.train(
+        [job for job in jobs if not job.method.tunes_base_model], done, not_needed, refused
+    )
+    _train_unlimited(unlimited, done, not_needed, deadline, context)
+    tuned = [
+        job for job in jobs if job.method.tunes_base_model and _is_needed(job, done, not_needed, context)
+    ]
+    limited = every.train(with_company(tuned), done, not_needed, refused)
+    _train_limited(limited, done, not_needed, deadline, context, refused)
+    return done, not_needed
 
-    def is_needed(job: TrainingJob) -> bool:
-        if why := nothing_to_add(job, done, context.config):
-            not_needed.setdefault(job.task.id, []).append(why)
-        return why is None
 
-    unlimited = [job for job in jobs if not job.method.tunes_base_model]
-    for at, job in enumerate(unlimited):
-        if not is_needed(job):
+def train_jobs(
+    jobs: Sequence[TrainingJob], context: TrainingContext, deadline: Deadline, before: Sequence[Specialist]
+) -> TrainedJobs:
+    """The specialists of some jobs, all of a task and of its company among them.
+
+    Args:
+        jobs: all of methods that tune a base model, or none.
+        context: of the run.
+        deadline: of all.
+        before: specialists of the tasks that are there already.
+    """
+    done, out = list(before), TrainedJobs([], {}, {})
+    _train_unlimited(
+        [job for job in jobs if not job.method.tunes_base_model], done, out.not_needed, deadline, context
+    )
+    tuned = [job for job in jobs if job.method.tunes_base_model]
+    _train_limited(tuned, done, out.not_needed, deadline, context, out.refused)
+    return out._replace(specialists=done[len(before) :])
+
+
+def _is_needed(
+    job: TrainingJob,
+    done: Sequence[Specialist],
+    not_needed: dict[str, list[Candidate]],
+    context: TrainingContext,
+) -> bool:
+    if why := nothing_to_add(job, done, context.config):
+        not_needed.setdefault(job.task.id, []).append(why)
+    return why is None
+
+
+def _train_unlimited(
+    jobs: Sequence[TrainingJob],
+    done: list[Specialist],
+    not_needed: dict[str, list[Candidate]],
+    deadline: Deadline,
+    context: TrainingContext,
+) -> None:
+    """Adds the specialists of the jobs that take no share of the time, cheapest first in each task."""
+    for at, job in enumerate(jobs):
+        if not _is_needed(job, done, not_needed, context):
             continue
-        context.progress(f"training {job.name}", at, len(unlimited))
+        context.progress(f"training {job.name}", at, len(jobs))
         specialist = train(job, context, deadline.left_s())
         if specialist is not None:
             done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
-    limited = with_company([job for job in jobs if job.method.tunes_base_model and is_needed(job)])
-    _train_limited(limited, done, not_needed, deadline, context, refused)
-    return done, not_needed
 
 
 def _train_limited(

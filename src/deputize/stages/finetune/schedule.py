@@ -30,7 +30,7 @@ class Schedule:
             tokens_per_s: a first guess of the speed of training.
         """
         self.deadline, self.tokens_per_s = deadline, tokens_per_s
-        by_work = sorted(jobs, key=lambda job: (_work(job), job.folder.name))
+        by_work = sorted(jobs, key=lambda job: (work_of(job), job.folder.name))
         # a task without any other method comes first: elsewhere the language model only competes, there it is all there is
         self._groups = (
             [job for job in by_work if job.task.id not in competing],
@@ -72,17 +72,18 @@ class Schedule:
         self._kept_s += EVALUATION_MARGIN * evaluation / max(self.tokens_per_s, 1e-9)
 
 
-def _work(job: TrainingJob) -> int:
+def work_of(job: TrainingJob) -> int:
+    """Tokens that a job reads in training, about."""
     return job.n_tokens * job.epochs
 
 
 def _share(waiting: Sequence[TrainingJob]) -> float:
     """The share of the time left that the first of the waiting jobs may take, by its work."""
-    return _work(waiting[0]) / max(1, sum(_work(job) for job in waiting))
+    return work_of(waiting[0]) / max(1, sum(work_of(job) for job in waiting))
 
 
 def _evaluation_share(jobs: Sequence[TrainingJob]) -> float:
     """The share of the time that evaluation will need for what is trained here."""
-    trained = sum(_work(job) for job in jobs)
+    trained = sum(work_of(job) for job in jobs)
     evaluated = sum(job.n_tokens * answer_mode_of(job.schema).evaluation_epochs for job in jobs)
     return float(np.clip(evaluated / max(1, trained + evaluated), 0.2, 0.5))

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
-from deputize.core.artifacts import Candidate, Curated, Discovered, MethodPlan, Selected, TaskProbe
+from deputize.core.artifacts import Candidate, Curated, Discovered, Selected
 from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
-from deputize.core.contracts import DEFER, answer_of, text_of
+from deputize.core.contracts import DEFER, text_of
 from deputize.core.deadline import Deadline
 from deputize.core.progress import Progress, note
-from deputize.core.prompt import prune
-from deputize.core.records import Answer, Contract, Example, Task
+from deputize.core.records import Answer, Example, Task
+from deputize.runner.base import Runner
 from deputize.specialists import catalogue, hardware
-from deputize.specialists.answer_schema import AnswerSchema
-from deputize.specialists.linear_model import LinearSettings
 from deputize.stages.select import candidates, probe
+from deputize.stages.select.baselines import (
+    Baselines,
+    Planned,
+    PlannedMethod,
+    ProbedCalls,
+    all_baselines,
+    probed_calls,
+)
 from deputize.stages.select.race import successive_halving
 from deputize.stages.select.reply_comparability import not_comparable
 from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
@@ -35,43 +42,16 @@ MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
 MAX_REPLY_CHARS = 600
 """Median length above which a free text is not trained on: agreement with another wording says nothing."""
-MIN_VALIDATION = 20
-"""Validation calls below which the linear method is cross-validated over training as well."""
 PROBE_SHARE = 0.1
 """Part of the time budget for all probes of selection together; what one task leaves falls to the next."""
-LINEAR_PART = 0.6
-"""Of a task's part, for the fits of the linear method."""
 PROBE_S, UNTUNED_SHARE = 90.0, 0.06
 """Most seconds, and part of the time budget, for untuned models; within PROBE_SHARE."""
 ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
 RACE_SHARE = 0.1
 """Part of the time budget for a race of several models, where one is held."""
-_NO_PROBE = TaskProbe(epsilon=0.0, linear_fits=False)
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
-
-
-class PlannedMethod(Protocol):
-    """A training method, as far as planning goes."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def tunes_base_model(self) -> bool: ...
-
-    def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Decides whether it is worth training for a task."""
-        ...
-
-
-@runtime_checkable
-class ReadsLists(Protocol):
-    """A method for tasks whose requests list their own tools or reply schema; the others know one list only, that of training."""
-
-    @property
-    def reads_lists(self) -> bool: ...
 
 
 class Tuner(Protocol):
@@ -80,17 +60,6 @@ class Tuner(Protocol):
     def __call__(self, model: str, task: Task, n_examples: int, seconds: float) -> float | None:
         """Accuracy on validation after tuning on so many examples; None where there was no time."""
         ...
-
-
-@dataclass(frozen=True)
-class _Calls:
-    """The calls of a task that selection may look at, and all of them for counting."""
-
-    mine: list[Example]
-    train: list[Example]
-    validation: list[Example]
-    answers: list[Answer | None]
-    """Of train."""
 
 
 @dataclass
@@ -121,6 +90,7 @@ def run(
     tests: EarlierTests = EarlierTests(),  # noqa: B008 - immutable
     own_rows: Sequence[Path] = (),
     tuner: Tuner | None = None,
+    runner: Runner | None = None,
 ) -> Selected:
     """Says which tasks can be certified, filters models by licence and memory, probes each task, plans its methods.
 
@@ -139,35 +109,49 @@ def run(
         tests: those of earlier runs on the same groups, which have spent a part of delta.
         own_rows: files with the user's own rows of the catalogue.
         tuner: for the race between several models; None: the untuned models decide.
+        runner: has the workers that fit the linear probes of a large log; None: this process does it.
 
     Raises:
         BadInput: a model is unknown, or none of those asked for may and can run here.
         MissingExtra: the chosen model is not fetched.
     """
     budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
+    models, by_task = _models(config, memory_gb, models_dir, own_rows), _by_task(curated, discovered)
+    days, tried = days_of(curated.examples), list[Planned]()
+    done = Selected(candidates={}, plan={}, base_model="")
+    for task in discovered.tasks:
+        calls = probed_calls(task, by_task.get(task.id, []))
+        found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
+        tried.append(Planned(task, calls, methods if found.possible or config.explore else ()))
+    with closing(all_baselines(tried, config, budget, runner, len(curated.examples))) as probes:
+        for at, (task, calls, _) in enumerate(tried):
+            n_left, found = len(tried) - at, done.feasibility[task.id]
+            progress(f"looking at {task.name}", at, len(tried))
+            note(progress, f"{task.name}: {found.sentence}")
+            why, until = _why_not(task, calls, config, found), budget.part(1 / n_left)
+            _note_plan(done, task, measured := next(probes), why)
+            if _is_too_small(task, len(calls.mine), config, found, why):
+                done.too_few_groups.append(task.id)
+            is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
+            more = _probe_models(models, task, calls, config, is_tuned, n_left, until)
+            done.candidates[task.id] = measured.rows + more
+    progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
+    return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
+
+
+def _models(config: Convert, memory_gb: float | None, models_dir: Path, own_rows: Sequence[Path]) -> _Models:
     memory = _usable_gb() if memory_gb is None else memory_gb
     models = _Models(*candidates.usable(config, memory, models_dir, own_rows), memory, models_dir, own_rows)
     models.left_s = _probe_s(len(models.usable), config.minutes)
-    by_task, days = _by_task(curated, discovered), days_of(curated.examples)
-    done = Selected(candidates={}, plan={}, base_model="")
-    for at, task in enumerate(discovered.tasks):
-        n_left = len(discovered.tasks) - at
-        progress(f"looking at {task.name}", at, len(discovered.tasks))
-        calls = _calls(task, by_task.get(task.id, []))
-        found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
-        note(progress, f"{task.name}: {found.sentence}")
-        why = _why_not(task, len(calls.mine), calls.train, calls.answers, config, found)
-        until, tried = budget.part(1 / n_left), methods if found.possible or config.explore else ()
-        rows, planned, settings = _baselines(task, calls, config, tried, until)
-        done.linear_settings.update({task.id: settings} if settings is not None else {})
-        done.plan[task.id] = [] if why else planned
-        done.refused.update({task.id: why} if why else {})
-        done.too_few_groups.extend([task.id] * _is_too_small(task, len(calls.mine), config, found, why))
-        is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
-        more = _probe_models(models, task, calls, config, is_tuned, n_left, until)
-        done.candidates[task.id] = rows + more
-    progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
-    return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
+    return models
+
+
+def _note_plan(done: Selected, task: Task, measured: Baselines, why: str) -> None:
+    done.plan[task.id] = [] if why else measured.planned
+    if measured.settings is not None:
+        done.linear_settings[task.id] = measured.settings
+    if why:
+        done.refused[task.id] = why
 
 
 def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:
@@ -177,14 +161,6 @@ def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example
         if task is not None:
             found.setdefault(task, []).append(example)
     return found
-
-
-def _calls(task: Task, mine: list[Example]) -> _Calls:
-    train = [e for e in mine if e.split == "train" and e.trainable]
-    validation = [e for e in mine if e.split == "validation"]
-    # what an LLM made up says nothing of how much there is to certify on
-    logged = [e for e in mine if not e.made_from]
-    return _Calls(logged, train, validation, [answer_of(e.response, task.contract) for e in train])
 
 
 def _with_base_model(
@@ -205,7 +181,7 @@ def _with_base_model(
     tuned.sort(key=lambda task: -len(by_task.get(task.id, ())))
     best, why = order[0], {name: _lost_probe(name, order[0], models.scores) for name in order[1:]}
     if tuner is not None and tuned and len(order) > 1:
-        calls = _calls(tuned[0], by_task[tuned[0].id])
+        calls = probed_calls(tuned[0], by_task[tuned[0].id])
         race = successive_halving(
             order,
             lambda name, n, seconds: tuner(name, tuned[0], n, seconds),
@@ -218,7 +194,7 @@ def _with_base_model(
     chosen = catalogue.find(best, models.models_dir, models.own_rows)
     plan, told = dict(done.plan), found
     for task in tuned:
-        n_tokens = candidates.prompt_tokens(task, _calls(task, by_task.get(task.id, [])).train)
+        n_tokens = candidates.prompt_tokens(task, probed_calls(task, by_task.get(task.id, [])).train)
         if said := candidates.unfit(chosen, task, n_tokens, config):
             dropped = [m.name for m in methods if m.tunes_base_model]
             plan[task.id] = [name for name in plan[task.id] if name not in dropped]
@@ -257,7 +233,13 @@ def _probe_s(n_usable: int, minutes: float) -> float:
 
 
 def _probe_models(
-    models: _Models, task: Task, calls: _Calls, config: Convert, is_tuned: bool, n_left: int, until: Deadline
+    models: _Models,
+    task: Task,
+    calls: ProbedCalls,
+    config: Convert,
+    is_tuned: bool,
+    n_left: int,
+    until: Deadline,
 ) -> list[Candidate]:
     """Rows of the models asked for, of which the usable ones are probed as they are where one may be tuned, and of others."""
     began, rows = until.clock(), list[Candidate]()
@@ -286,17 +268,11 @@ def _probe_models(
     return rows + candidates.others(task, config, *more)
 
 
-def _why_not(
-    task: Task,
-    n_calls: int,
-    train: Sequence[Example],
-    answers: Sequence[Answer | None],
-    config: Convert,
-    feasible: Feasibility,
-) -> str:
+def _why_not(task: Task, calls: ProbedCalls, config: Convert, feasible: Feasibility) -> str:
     """The reason why no model is trained for a task, '' where there is none."""
-    given = [answer for answer in answers if answer is not None]
-    why = refusal(task, n_calls, given, config.min_calls) or not_comparable(task, [e.response for e in train])
+    given = [answer for answer in calls.answers if answer is not None]
+    replies = [e.response for e in calls.train]
+    why = refusal(task, len(calls.mine), given, config.min_calls) or not_comparable(task, replies)
     return why or ("" if feasible.possible or config.explore else not_certifiable(feasible))
 
 
@@ -327,86 +303,6 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
                 f"`deputize tasks measure {task.id} words`"
             )
     return ""
-
-
-def _baselines(
-    task: Task, calls: _Calls, config: Convert, methods: Sequence[PlannedMethod], until: Deadline
-) -> tuple[list[Candidate], list[str], LinearSettings | None]:
-    """Majority and linear probes, the methods that make sense, cheapest first, and the settings of the linear one where they are
-    those that a fit on all of train would choose; without methods the majority alone."""
-    contract, least = task.contract, config.min_origins
-    pairs = [
-        probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
-        for e, a in zip(calls.train, calls.answers, strict=True)
-        if a is not None
-    ]
-    held = [
-        probe.Pair(prune(e.request, task.recipe), a, e.group, e.subject)
-        for e in calls.validation
-        if (a := answer_of(e.response, contract)) is not None
-    ]
-    rows: list[Candidate] = []
-    most_common = probe.majority([p.answer for p in pairs], [p.answer for p in held], contract)
-    if most_common is not None:
-        rows.append(_row("majority answer", "majority", most_common))
-    if not methods:
-        return rows, [], None
-    if contract.from_request:
-        able = [m for m in methods if isinstance(m, ReadsLists) and m.plan(task, _NO_PROBE).train]
-        return rows, [m.name for m in able], None
-    schema = probe.schema_of(contract, pairs, least)
-    fit_until = until.part(LINEAR_PART)
-    found = (
-        probe.linear(pairs, held or pairs, schema, contract, min_origins=least, deadline=fit_until)
-        if pairs
-        else None
-    )
-    if found is not None and held:
-        rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, found[0]))
-    elif (
-        found is None
-        and (part := probe.closed_field_probe(pairs, held, contract, min_origins=least, deadline=fit_until))
-        is not None
-    ):
-        # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
-        rows.append(_row(probe.LINEAR_MODEL, f"{probe.LINEAR}, decision alone", part))
-    is_asked = any(method.name == probe.LINEAR for method in methods)
-    alone = 0.0
-    if found is not None and is_asked and not config.explore:
-        alone = _alone(found, pairs, held, schema, contract, least, until)
-    measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)
-    planned = []
-    for method in methods:
-        decided = method.plan(task, measured)
-        if decided.train:
-            planned.append(method.name)
-        elif decided.reason:
-            rows.append(Candidate(model=method.name, note=decided.reason))
-    return rows, planned, found.settings if found is not None and found.is_whole else None
-
-
-def _alone(
-    found: probe.LinearProbe,
-    pairs: list[probe.Pair],
-    held: list[probe.Pair],
-    schema: AnswerSchema,
-    contract: Contract,
-    least: int,
-    until: Deadline,
-) -> float:
-    """Share of the calls that the linear method could answer by itself.
-
-    Where it could answer every call at the loss asked for, a language model has nothing to add; an accuracy on two dozen calls is
-    rough, but so is the margin by which a more expensive method has to be better.
-    """
-    over = until.part(LINEAR_PART)
-    if len(held) >= MIN_VALIDATION or over.passed:
-        return found.result.accuracy
-    return probe.linear_over(pairs, held, schema, contract, found.settings, min_origins=least, deadline=over)
-
-
-def _row(model: str, method: str, found: probe.ProbeResult) -> Candidate:
-    return Candidate(model=model, method=method, probe_accuracy=round(found.accuracy, 4), n_probe=found.n)
 
 
 def _untuned(

@@ -6,9 +6,11 @@ import random
 from typing import Any
 
 import pytest
+from tests.other_processes import OtherProcesses
 
 from deputize.core.records import Example, Request
 from deputize.core.template_key import TemplateKeys
+from deputize.stages.cluster import discover
 from deputize.stages.cluster.discover import find_tasks
 
 
@@ -123,3 +125,18 @@ def test_pictures_are_left_out() -> None:
     )
     tasks, _ = find_tasks(examples)
     assert sum(len(task.members) for task in tasks) == 20
+
+
+def test_workers_find_the_same_tasks_a_signature_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tools(name: str) -> list[dict[str, Any]]:
+        return [{"type": "function", "function": {"name": name}}]
+
+    examples = [example(i, f"Use the tool {i % 3}.", "done", tools=tools(f"tool{i % 3}")) for i in range(120)]
+    examples += [example(120 + i, "Use any tool.", "done", tools=tools(f"other{i}")) for i in range(40)]
+    here, spaces = find_tasks(examples)
+    runner = OtherProcesses()
+    assert find_tasks(examples, runner=runner)[1] == spaces and runner.n_started == 0, "it is a small log"
+    monkeypatch.setattr(discover, "MIN_CALLS_FOR_WORKERS", 100)
+    there, same = find_tasks(examples, runner=runner)
+    assert runner.n_started == 1 and same == spaces and len(here) == 4
+    assert there == here and [task.routable for task in there].count(False) == 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from deputize.core.records import Contract, Example, Request
+from deputize.stages.evaluate import repeated_requests
 from deputize.stages.evaluate.repeated_requests import RepeatCounter, RepeatedRequests
 
 LABEL = Contract(kind="label", labels=["yes", "no"])
@@ -46,3 +49,9 @@ def test_other_tools_are_another_request() -> None:
     calls = asked(("Go on", "yes"), ("Go on", "yes"))
     calls[1].request.messages.append({"role": "assistant", "tool_calls": [{"function": {"name": "find"}}]})
     assert counted(calls) == RepeatedRequests()
+
+
+def test_a_full_cache_forgets_what_was_not_asked_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repeated_requests, "MOST_CACHED", 2)
+    calls = asked(*((letter, "yes") for letter in ("one", "two", "one", "three", "two", "one", "three")))
+    assert counted(calls) == RepeatedRequests(1, 1, 0, 0)
