@@ -20,6 +20,10 @@ T = TypeVar("T")
 class RouteFileSeal(Protocol):
     """Knows the newest version of a route file, so that a forged or an older one is refused (store.access.generations)."""
 
+    def sending_first(self, work: Callable[[], T]) -> T:
+        """Does `work`, which locks the file and calls `change`; again where specialists had to be sent to other homes first."""
+        ...
+
     def change(self, work: Callable[[], T]) -> T:
         """Does `work`, which reads, notes and writes a version, on top of the newest one that other homes have published.
 
@@ -130,8 +134,7 @@ def write_routes(path: Path, file: RouteFile, seal: RouteFileSeal | None = None)
             generation = int(path.stat().st_mtime)
         return _write(path, file, generation + 1, seal)
 
-    with locked(path):
-        return written() if seal is None else seal.change(written)
+    return _alone(path, written, seal)
 
 
 def update_routes(
@@ -152,8 +155,17 @@ def update_routes(
         old = read_routes(path, seal)
         return _write(path, change(old), old.generation + 1, seal)
 
-    with locked(path):
-        return changed() if seal is None else seal.change(changed)
+    return _alone(path, changed, seal)
+
+
+def _alone(path: Path, work: Callable[[], T], seal: RouteFileSeal | None) -> T:
+    """Does `work` with nobody else writing the file, here or in another home."""
+
+    def locked_work() -> T:
+        with locked(path):
+            return work() if seal is None else seal.change(work)
+
+    return locked_work() if seal is None else seal.sending_first(locked_work)
 
 
 def _write(path: Path, file: RouteFile, generation: int, seal: RouteFileSeal | None) -> RouteFile:

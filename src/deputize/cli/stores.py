@@ -1,4 +1,4 @@
-"""store: the calls of a home into PostgreSQL, and the versions of its tables there."""
+"""store: the calls of a home into PostgreSQL and back, and the versions of its tables there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def store() -> None:
     "address",
     default="",
     metavar="ADDRESS",
-    help="postgresql://USER@HOST/DATABASE (without a password), env:VARIABLE or service:NAME.",
+    help="postgresql://USER@HOST/DATABASE (without a password), env:VARIABLE or service:NAME; sqlite: back into HOME/store.db.",
 )
 @click.option(
     "--schema", default="", metavar="NAME", help="Schema of the tables there (by default deputize)."
@@ -28,16 +28,24 @@ def store() -> None:
 @click.option("--version", type=int, help="Version of the tables to go to, up or back.")
 @pass_terminal
 def migrate(terminal: Terminal, /, address: str, schema: str, version: int | None) -> None:
-    """Move every call to a store in PostgreSQL (--to), or bring the tables there to the version that this release needs.
+    """Move every call to a store in PostgreSQL, or back (--to), or bring the tables there to the version that this release needs.
 
     A gateway may go on serving during a move: its calls wait in its journal until it is started again with the new settings.
     Everything is moved sealed, or nothing is. Before tables change their version, stop what uses them.
     """
     if not address:
         _change_tables(terminal, version)
-        return
-    if version is not None:
+    elif version is not None:
         raise UsageError("--to makes tables of the newest version: use --version without it.")
+    elif address.removesuffix(":") == "sqlite":
+        if schema:
+            raise UsageError("--schema is of tables in PostgreSQL: a store.db has none.")
+        _move_back(terminal)
+    else:
+        _move(terminal, address, schema)
+
+
+def _move(terminal: Terminal, address: str, schema: str) -> None:
     from deputize.maintenance.store_migration import move_store, options_of
 
     options = options_of(address, schema)
@@ -54,6 +62,20 @@ def migrate(terminal: Terminal, /, address: str, schema: str, version: int | Non
         )
 
     terminal.result({**msgspec.to_builtins(done), "options": options}, show)
+
+
+def _move_back(terminal: Terminal) -> None:
+    from deputize.maintenance.store_migration import move_store_back
+
+    done = move_store_back(terminal.home, terminal.actor)
+    terminal.result(
+        msgspec.to_builtins(done),
+        lambda: terminal.say(
+            f"{done.n_calls:,} calls are in {done.to} now. Take [store] out of {terminal.home.config_path}, then `deputize config "
+            "accept` where API keys are in use, and start the gateway again. The tables in PostgreSQL stay as they were and take "
+            "nothing any more, from no home: drop their schema when you have seen the calls (deputize status)."
+        ),
+    )
 
 
 def _change_tables(terminal: Terminal, version: int | None) -> None:

@@ -48,7 +48,7 @@ class Tombstone(NamedTuple):
 
 
 class StoredRows(NamedTuple):
-    """Everything in a store; each part can be read once, in this order. Calls and feedback come in the order they came."""
+    """Everything in a store; each part can be read once, in this order. Feedback comes in the order it came, and so do calls of one time."""
 
     keys: Iterable[StoredKey]
     calls: Iterable[StoredCall]
@@ -65,6 +65,9 @@ class HandsOver(Protocol):
 
         Args:
             to: what it says from then on to who comes here: the name of the store that has the calls now.
+
+        Raises:
+            StoreError: it was left before, or cannot be read now.
         """
         ...
 

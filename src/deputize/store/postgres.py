@@ -52,8 +52,8 @@ from deputize.store.postgres_rows import (
     stage,
     what_to_erase,
 )
-from deputize.store.postgres_schema import add_partitions, hold, prepare_tables
-from deputize.store.postgres_takeover import load_rows
+from deputize.store.postgres_schema import add_partitions, check_here, hold, prepare_tables
+from deputize.store.postgres_takeover import load_rows, stored_rows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
 
@@ -192,6 +192,7 @@ class PostgresStore:
     def _current(self, db: Connection) -> Epoch:
         """The present epoch, a new one where another process has erased or rotated since; inside a transaction that holds the store."""
         standing: dict[str, str] = dict(db.execute(_SQL["standing"]).fetchall())
+        check_here(standing.get("moved", ""), self.server.name)
         check_wrapping(self.keyring, standing["wrapping"], self.server.name)
         with self._lock:
             if standing["epoch"] != self._epoch.number:
@@ -449,6 +450,21 @@ class PostgresStore:
     def take_over(self, rows: StoredRows) -> int:
         """See store.moving.TakesOver."""
         return self._change(lambda db, epoch: load_rows(db, self.server.schema, rows), alone=True)
+
+    @contextmanager
+    def handed_over(self, to: str) -> Iterator[StoredRows]:
+        """See store.moving.HandsOver. Others that write wait meanwhile, and then find where the calls are."""
+        self._check_open()
+        with (
+            server_errors_in_words(self.server, self._busy_timeout_s),
+            closing(connect(self.server, self._busy_timeout_s)) as db,
+            db.transaction(),
+        ):
+            self._hold(db, alone=True)
+            self._current(db)
+            yield stored_rows(db, self.keyring)
+            db.execute(_SQL["set_meta"], {"name": "moved", "value": to})
+            db.execute(_SQL["next_epoch"])
 
     def close(self) -> None:
         if not self._closed:

@@ -31,6 +31,26 @@ def version_of(db: Connection) -> int:
     return int(found[0]) if found is not None else 0
 
 
+def moved_to(db: Connection) -> str:
+    """The store that the calls of these tables were moved to; "" where they are here. Inside a transaction of the caller."""
+    found = db.execute(_SQL["get_meta"], {"name": "moved"}).fetchone() if version_of(db) else None
+    return "" if found is None else str(found[0])
+
+
+def check_here(moved: str, name: str) -> None:
+    """Raises StoreError where the calls of a server's tables (`name`) were moved to another store."""
+    if moved:
+        raise StoreError(
+            f"The calls in {name} were moved to {moved}: name that store in config.toml and start again."
+        )
+
+
+def whereabouts(server: PostgresServer, *, wait_s: float = 60.0) -> str:
+    """`moved_to` by a connection of its own."""
+    with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
+        return moved_to(db)
+
+
 def change_version(db: Connection, version: int) -> int:
     """Brings tables that are there to a version, one step after the other, inside the caller's transaction; no call is touched.
 
@@ -123,6 +143,7 @@ def prepare_tables(db: Connection, schema: str, keyring: KeyRing, name: str) -> 
             f"{name} was written with the key ring {ring[0] if ring else '(none)'}, and the keys folder holds {keyring.id}: "
             "restore the keys folder that belongs to it."
         )
+    check_here(moved_to(db), name)
 
 
 def add_partitions(db: Connection, schema: str, wanted: Collection[tuple[str, str]]) -> None:

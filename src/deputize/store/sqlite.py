@@ -25,9 +25,10 @@ from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
+from deputize.store.sqlite_arrival import check_arrived
 from deputize.store.sqlite_errors import errors_in_words
 from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
-from deputize.store.sqlite_rows import stored_rows
+from deputize.store.sqlite_rows import load_rows, stored_rows
 
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")
@@ -35,14 +36,16 @@ _SCHEMA = 2
 _APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
 _CALL, _FEEDBACK = b"call", b"feedback"
 _PATIENCE, _ASK_AGAIN_S = 6.0, 0.0005
+STORE_FILE = "store.db"
 _GET_AT_ONCE = 64
 """Calls that `get` reads in one snapshot."""
 
 
 def build(place: StoreContext) -> SqliteStore:
     """The store in HOME/store.db, as store.registry asks for it. Raises StoreError where it cannot be opened."""
+    check_arrived(place.folder / STORE_FILE)
     return SqliteStore(
-        place.folder / "store.db", place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock
+        place.folder / STORE_FILE, place.keyring, busy_timeout_s=place.busy_timeout_s, clock=place.clock
     )
 
 
@@ -214,6 +217,14 @@ class SqliteStore:
             yield stored_rows(db)
             db.execute(_SQL["set_meta"], ("moved", to))
             self._next_epoch(db)
+
+    def take_over(self, rows: StoredRows) -> int:
+        """See store.moving.TakesOver."""
+        with self._write() as db:
+            self._fresh(db)
+            n_calls = load_rows(db, rows)
+            self._next_epoch(db)
+        return n_calls
 
     def _next_epoch(self, db: sqlite3.Connection) -> None:
         db.execute(

@@ -101,11 +101,20 @@ def test_a_name_is_written_once(s3: Any, tmp_path: Path, monkeypatch: pytest.Mon
     assert bucket.create("p/1", b"one") and not other.create("p/1", b"two")
     assert bucket.create("p/1", b"one"), "an answer that was lost, and a second try"
     assert bucket.read("p/1") == b"one" and other.names("p") == ["1"]
-    (tmp_path / "file").write_bytes(b"three")
-    bucket.put_file(tmp_path / "file", "p/2")
+    with bucket.writing("p/2") as out:
+        out.write(b"three")
+        assert other.names("p") == ["1"], "nothing is there before all of it is"
     assert other.names("p") == ["1", "2"]
-    assert other.get_file("p/2", tmp_path / "got") and not other.get_file("p/3", tmp_path / "got")
-    assert (tmp_path / "got").read_bytes() == b"three"
+    with other.reading("p/2") as file:
+        assert (file.read(2), file.read(9), file.read(1)) == (b"th", b"ree", b"")
+    with pytest.raises(FileNotFoundError), other.reading("p/3"):
+        pass
+    for n_bytes in (9, 20 << 20):
+        with pytest.raises(RuntimeError, match="stop"), bucket.writing("p/3") as out:
+            out.write(bytes(n_bytes))
+            raise RuntimeError("stop")
+        assert other.names("p") == ["1", "2"], "no part of it"
+    assert not s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
     bucket.remove("p/2")
     bucket.remove("p/2")
     assert other.names("p") == ["1"]

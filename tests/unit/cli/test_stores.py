@@ -12,7 +12,7 @@ from deputize.core.records import Call
 from deputize.home import Home
 
 
-def test_a_store_is_moved_and_its_tables_go_back_and_up(
+def test_a_store_is_moved_its_tables_go_back_and_up_and_it_comes_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = postgres_cluster.options_for(tmp_path)
@@ -34,3 +34,10 @@ def test_a_store_is_moved_and_its_tables_go_back_and_up(
     with Home(tmp_path) as home:
         assert home.store.count() == 1
         assert [e.action for e in home.audit.entries()].count("store.migrate") == 2
+    (tmp_path / "store.db").rename(tmp_path / "moved.db")
+    assert run([*at, "--to", "sqlite", "--schema", "s"]) == 2
+    assert run([*at, "--to", "sqlite"]) == 0
+    assert "1 calls are in SQLite" in capsys.readouterr().out
+    (tmp_path / "config.toml").unlink()
+    with Home(tmp_path) as home:
+        assert home.store.count() == 1

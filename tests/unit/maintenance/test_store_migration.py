@@ -1,7 +1,13 @@
-"""The calls of a home into PostgreSQL, while others record; the versions of its tables."""
+"""The calls of a home into PostgreSQL and back, while others record; the versions of its tables."""
 
 from __future__ import annotations
 
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +17,18 @@ from tests import postgres_cluster
 from deputize.core.errors import AccessDenied, BadInput, StoreError, UsageError
 from deputize.core.records import Call
 from deputize.home import Home
-from deputize.maintenance.store_migration import migrate_tables, move_store, options_of
+from deputize.maintenance import store_migration
+from deputize.maintenance.store_migration import (
+    StoreMoved,
+    migrate_tables,
+    move_store,
+    move_store_back,
+    options_of,
+)
 from deputize.store.access.roles import Actor, owner
 from deputize.store.recording.recorder import Recorder
+from deputize.store.sqlite import SqliteStore
+from deputize.store.sqlite_arrival import begin_arrival, mark_arrival
 
 
 @pytest.fixture
@@ -77,6 +92,104 @@ def test_a_move_that_fails_leaves_the_store_as_it_was(tmp_path: Path, options: d
         with pytest.raises(AccessDenied):
             move_store(home, Actor(name="k", role="ingest"), options)
         assert home.store.append([a_call("b")]) == 1 and home.store.count() == 2
+
+
+def test_what_is_recorded_during_the_way_back_is_in_the_old_kind_of_store(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    (tmp_path / "config.toml").write_text(named(options))
+    with Home(tmp_path) as home:
+        home.store.append([a_call("before")])
+        recorder = Recorder(home.open_store_for_writing(), home.keyring, tmp_path).start()
+        done = move_store_back(home, owner())
+        assert done == StoreMoved(to=f"SQLite in {tmp_path / 'store.db'}", n_calls=1)
+        assert move_store_back(home, owner()) == done, "a second time changes nothing"
+        recorder.record_now(a_call("meanwhile"))
+        assert recorder.flush(0.5) is False and "were moved to SQLite in" in recorder.stats().failing
+        recorder.close_now(timeout_s=3.0)
+        assert [e.action for e in home.audit.entries()].count("store.move") == 1 and home.audit.verify().ok
+    with Home(tmp_path) as home, pytest.raises(StoreError, match="were moved to SQLite in"):
+        list(home.store.calls())
+    (tmp_path / "config.toml").unlink()
+    with Home(tmp_path) as home:
+        assert [c.id for c in home.store.calls()] == ["before", "meanwhile"]
+        with pytest.raises(UsageError, match="only one in PostgreSQL can be moved back"):
+            move_store_back(home, owner())
+
+
+def test_a_store_that_is_there_is_not_written_over(tmp_path: Path, options: dict[str, Any]) -> None:
+    with Home(tmp_path) as home:
+        home.store.append([a_call("a")])
+        move_store(home, owner(), options)
+    (tmp_path / "config.toml").write_text(named(options))
+    with Home(tmp_path) as home:
+        with pytest.raises(StoreError, match=r"store.db is there already"):
+            move_store_back(home, owner())
+        assert home.store.append([a_call("b")]) == 1, "the store in PostgreSQL is as it was"
+        with pytest.raises(AccessDenied):
+            move_store_back(home, Actor(name="k", role="ingest"))
+
+
+def test_a_move_back_that_stops_in_the_middle_is_ended_or_begun_again(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Before PostgreSQL has named the file it goes on; afterwards all calls are in the file that becomes store.db."""
+    (tmp_path / "config.toml").write_text(named(options))
+    with Home(tmp_path) as home:
+        home.store.append([a_call("a")])
+        arriving = begin_arrival(tmp_path / "store.db")
+        half = SqliteStore(arriving, home.keyring)
+        half.append([a_call("of an earlier try")])
+        half.close()
+        mark_arrival(tmp_path / "store.db", "an earlier try")
+        assert home.store.append([a_call("b")]) == 1
+        store_migration._fill(home, owner())
+    (tmp_path / "config.toml").rename(tmp_path / "kept")
+    with Home(tmp_path) as home, pytest.raises(StoreError, match=r"was not ended.*store migrate --to sqlite"):
+        home.open_store()
+    (tmp_path / "kept").rename(tmp_path / "config.toml")
+    with Home(tmp_path) as home:
+        assert move_store_back(home, owner()).n_calls == 2
+    (tmp_path / "config.toml").unlink()
+    with Home(tmp_path) as home:
+        assert {c.id for c in home.store.calls()} == {"a", "b"}
+
+
+MOVER = """
+import sys
+from deputize.cli.main import run
+
+sys.exit(run(["--home", sys.argv[1], "store", "migrate", "--to", "sqlite"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_move_back_that_is_killed_loses_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
+    """kill -9 at any time, then the same command again; a call recorded in between is there too wherever the store took it."""
+    (tmp_path / "config.toml").write_text(named(options))
+    kept = {f"c{n}" for n in range(20_000)}
+    with Home(tmp_path) as home:
+        home.store.append([a_call(id) for id in sorted(kept)])
+    dice, n_killed = random.Random(2), 0
+    for attempt in range(40):
+        process = subprocess.Popen([sys.executable, "-c", MOVER, str(tmp_path)], stdout=subprocess.DEVNULL)
+        if attempt < 8:
+            while not (tmp_path / "store.db.arriving").exists() and process.poll() is None:
+                time.sleep(0.002)
+            time.sleep(dice.uniform(0, 1.5) * (attempt + 1) / 8)
+            process.kill()
+        n_killed += process.wait() == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+        with Home(tmp_path) as home, contextlib.suppress(StoreError):
+            home.store.append([a_call(f"between-{attempt}")])
+            kept.add(f"between-{attempt}")
+    assert n_killed >= 2
+    (tmp_path / "config.toml").unlink()
+    with Home(tmp_path) as home:
+        assert {c.id for c in home.store.calls()} == kept
+        assert home.audit.verify().ok
 
 
 def test_only_tables_in_postgresql_have_versions(tmp_path: Path) -> None:

@@ -269,9 +269,13 @@ class ApiKeys:
 
     def _alone(self, work: Callable[[], T]) -> T:
         """Does a change of the file with nobody else writing, here or in another home."""
-        with locked(self._path):
-            shared = self._shares()
-            return work() if shared is None else shared.change(work)
+        shared = self._shares()
+
+        def locked_work() -> T:
+            with locked(self._path):
+                return work() if shared is None else shared.change(work)
+
+        return locked_work() if shared is None else shared.sending_first(locked_work)
 
     def revoke(self, id: str) -> ApiKey:
         """Closes a key for good.

@@ -60,6 +60,11 @@ T = TypeVar("T")
 class Shares(Protocol):
     """A home that shares its routes and API keys with others (store.published)."""
 
+    def sending_first(self, work: Callable[[], T]) -> T:
+        """Does `work`, which takes locks and calls `change`; again where something large has to be sent first, with no lock held.
+        Raises StoreError, and nothing has changed then."""
+        ...
+
     def change(self, work: Callable[[], T]) -> T:
         """Does `work`, which calls `publish` and then writes, on top of the newest version; again where another home was
         faster. Raises StoreError, and nothing has changed then."""
@@ -91,6 +96,10 @@ class AuditedRoutes:
         """How far the log was read, and (digest, generation) of the newest version found there."""
         self._refused = ""
         self._looking = threading.Lock()
+
+    def sending_first(self, work: Callable[[], T]) -> T:
+        shared = self._shares()
+        return work() if shared is None else shared.sending_first(work)
 
     def change(self, work: Callable[[], T]) -> T:
         shared = self._shares()

@@ -2,7 +2,7 @@
 
 Every change is made on top of the newest version and published before it is made here. Of two homes that change at once
 one finds its version taken; it takes over the other's and makes its change again. A home killed in between takes over
-its own version like everybody else's.
+its own version like everybody else's. What is large is sent before a change takes its locks (`sending_first`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from deputize.store.published.sealed_objects import (
     age_s,
     get_file,
     get_state,
-    put_file,
     put_state,
 )
+from deputize.store.published.sending import NotSent, SentFolders
 from deputize.store.published.version_pointer import (
     POINTERS,
     PublishedObject,
@@ -89,8 +89,7 @@ class PublishedHome:
         self._base, self._state = VersionPointer(), PublishedState()
         """The newest version and its state, while a change is under way."""
         self._published: tuple[VersionPointer, str] | None = None
-        self._uploaded: dict[tuple[str, str], dict[str, PublishedObject]] = {}
-        """Folders that were sent in vain since another home was faster: sent once."""
+        self._sent = SentFolders(home, bucket, keyring, CARD)
 
     @property
     def version(self) -> int:
@@ -270,6 +269,20 @@ class PublishedHome:
 
     # --- publishing ---
 
+    def sending_first(self, work: Callable[[], T]) -> T:
+        """Does `work`, which takes locks and calls `change`; again, once they are given back and what it was about to publish has
+        been sent, where that was not there yet. So whatever is small and urgent never waits for a large file.
+
+        Raises:
+            StoreError: it could not be sent, or from `work`; nothing has changed then.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return work()
+            except NotSent as missing:
+                self._sent.send(missing.names)
+        raise StoreError(f"What is published to {self.bucket.address} changes all the time; try again.")
+
     def change(self, work: Callable[[], T], *, begins_again: bool = False) -> T:
         """Does `work`, which publishes once and writes here afterwards, on top of the newest version; again where another home
         was faster.
@@ -281,6 +294,7 @@ class PublishedHome:
 
         Raises:
             StoreError, Tampered: as `look`, or from `work`; what it was to change is unchanged.
+            NotSent: it names folders that are not sent yet, see `sending_first`; nothing has changed.
         """
         with locked(self._home / "published"):
             for _ in range(_ATTEMPTS):
@@ -293,7 +307,6 @@ class PublishedHome:
                 if self._published is not None:
                     pointer, sha256 = self._published
                     self._note(pointer.version, sha256)
-                self._uploaded.clear()
                 return done
         raise StoreError(f"Other homes publish to {self.bucket.address} all the time; try again.")
 
@@ -333,7 +346,7 @@ class PublishedHome:
             is_missing = self._folders(self._state).keys() - whole.keys()
             return self.publish() if is_missing or not self._base.state.name else self._base.version
 
-        return self.change(work, begins_again=begins_again)
+        return self.sending_first(lambda: self.change(work, begins_again=begins_again))
 
     def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
         """Publishes the next version, inside `change`; what is not given stays as it is.
@@ -362,6 +375,7 @@ class PublishedHome:
             self.bucket.remove(pointer.state.name)
             raise PublishedMeanwhile(f"Version {pointer.version} was published by another home.")
         self._published = pointer, digest(blob)
+        self._sent.settle(state.folders)
         try:
             self._sweep(pointer, state)
         except StoreError as error:
@@ -369,34 +383,24 @@ class PublishedHome:
         return pointer.version
 
     def _folders(self, state: PublishedState) -> dict[str, dict[str, PublishedObject]]:
-        """The specialists of the routes, those that are new sent now."""
+        """The specialists of the routes. Raises NotSent where some are new."""
         if not state.routes:
             return {}
         file, _ = parse_routes(self._routes_path, state.routes)
         found: dict[str, dict[str, PublishedObject]] = {}
+        missing: list[str] = []
         for name in specialists_of(file):
             before, card = state.folders.get(name), _bytes_of(self._home / name / CARD)
-            if card is None or (
-                before is not None
-                and CARD in before
-                and before[CARD].sha256 == hashlib.sha256(card).hexdigest()
-            ):
+            sha256 = "" if card is None else hashlib.sha256(card).hexdigest()
+            if card is None or (before is not None and CARD in before and before[CARD].sha256 == sha256):
                 found |= {name: before} if before is not None else {}
-                continue
-            key = (name, hashlib.sha256(card).hexdigest())
-            if key not in self._uploaded:
-                self._uploaded[key] = self._sent(name)
-            found[name] = self._uploaded[key]
+            elif (sent := self._sent.of(name, sha256)) is not None:
+                found[name] = sent
+            else:
+                missing.append(name)
+        if missing:
+            raise NotSent(missing)
         return found
-
-    def _sent(self, name: str) -> dict[str, PublishedObject]:
-        folder, work = self._home / name, self._home / OBJECTS
-        make_folder(work)
-        return {
-            path.relative_to(folder).as_posix(): put_file(path, self.bucket, self._keyring, work)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-        }
 
     def _sweep(self, pointer: VersionPointer, state: PublishedState) -> None:
         """Deletes what only the version before named, what a dead publisher left, and the oldest pointers."""

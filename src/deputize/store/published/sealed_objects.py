@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from deputize.core.records import decode, encode
 from deputize.files import make_folder, replaced
 from deputize.store.keys.ciphers import pack
 from deputize.store.keys.keyring import Sealer
-from deputize.store.published.buckets import Bucket
+from deputize.store.published.buckets import Bucket, Reads
 from deputize.store.published.version_pointer import PublishedObject, PublishedState, digest
 
 OBJECTS = "objects"
@@ -67,22 +68,20 @@ def get_state(found: PublishedObject, bucket: Bucket, sealer: Sealer) -> Publish
     raise Tampered(f"{found.name} in {bucket.address} was changed: nothing of it is used.")
 
 
-def put_file(path: Path, bucket: Bucket, sealer: Sealer, work: Path) -> PublishedObject:
-    """Writes a file as a sealed object.
+def put_file(path: Path, bucket: Bucket, sealer: Sealer) -> PublishedObject:
+    """Writes a file as a sealed object, part by part: in memory are some parts, whatever its length.
 
     Args:
         path: the file.
         bucket: where to.
         sealer: its keys.
-        work: folder for what is sealed and not yet sent.
 
     Raises:
-        StoreError: it cannot be read, sealed or sent.
+        StoreError: it cannot be read, sealed or sent; there is no object then.
     """
     name, sha256 = new_name(), hashlib.sha256()
-    sealed = work / name.rsplit("/", 1)[-1]
     try:
-        with path.open("rb") as file, replaced(sealed) as out:
+        with path.open("rb") as file, bucket.writing(name) as out:
             part, number = file.read(_PART), 0
             while True:
                 following = file.read(_PART)
@@ -92,49 +91,54 @@ def put_file(path: Path, bucket: Bucket, sealer: Sealer, work: Path) -> Publishe
                 if not following:
                     break
                 part, number = following, number + 1
-        bucket.put_file(sealed, name)
     except OSError as error:
         raise StoreError(f"{path} cannot be published: {error.strerror or error}.") from error
-    finally:
-        sealed.unlink(missing_ok=True)
     return PublishedObject(name=name, sha256=sha256.hexdigest())
 
 
 def get_file(found: PublishedObject, bucket: Bucket, sealer: Sealer, path: Path) -> None:
-    """Writes what a sealed object holds to a file.
+    """Writes what a sealed object holds to a file, part by part as they come.
 
     Raises:
         Tampered: it was changed, cut off, or is another object.
         StoreError: it is gone, or cannot be fetched or written.
     """
-    sealed = path.with_name(f".{path.name}.sealed")
     sha256 = hashlib.sha256()
     try:
         make_folder(path.parent)
-        if not bucket.get_file(found.name, sealed):
-            raise StoreError(f"{bucket.address} does not hold {found.name} any more.")
-        with sealed.open("rb") as file, replaced(path) as out:
-            number, is_last = 0, False
-            while not is_last:
-                head = file.read(_HEAD.size)
-                if len(head) < _HEAD.size:
-                    raise Tampered("cut off")
-                flag, n_bytes = _HEAD.unpack(head)
-                if n_bytes > _PART + 1024:
-                    raise Tampered("changed")
-                is_last = flag == 1
-                part = sealer.unseal(file.read(n_bytes), _aad(found.name, number, is_last))
+        with bucket.reading(found.name) as file, replaced(path) as out:
+            for part in _parts(file, found.name, sealer):
                 sha256.update(part)
                 out.write(part)
-                number += 1
             if sha256.hexdigest() != found.sha256:
                 raise Tampered("another file")
     except Tampered:
         raise Tampered(f"{found.name} in {bucket.address} was changed: nothing of it is used.") from None
+    except FileNotFoundError:
+        raise StoreError(f"{bucket.address} does not hold {found.name} any more.") from None
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        sealed.unlink(missing_ok=True)
+
+
+def _parts(file: Reads, name: str, sealer: Sealer) -> Iterator[bytes]:
+    """The parts of an object in their order, each opened; Tampered unless they are all there and nothing else."""
+    number, is_last = 0, False
+    while not is_last:
+        flag, n_bytes = _HEAD.unpack(_exactly(file, _HEAD.size))
+        if n_bytes > _PART + 1024:
+            raise Tampered("changed")
+        is_last = flag == 1
+        yield sealer.unseal(_exactly(file, n_bytes), _aad(name, number, is_last))
+        number += 1
+    if file.read(1):
+        raise Tampered("longer")
+
+
+def _exactly(file: Reads, n_bytes: int) -> bytes:
+    data = file.read(n_bytes)
+    if len(data) < n_bytes:
+        raise Tampered("cut off")
+    return data
 
 
 def _aad(name: str, number: int, is_last: bool) -> bytes:

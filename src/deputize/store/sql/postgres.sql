@@ -31,7 +31,7 @@ SELECT set_config('deputize.scope', %(scope)s, true), set_config('lock_timeout',
   pg_advisory_xact_lock(1146111060, hashtext(%(schema)s))
 
 -- name: standing
-SELECT name, value FROM meta WHERE name IN ('epoch', 'wrapping')
+SELECT name, value FROM meta WHERE name IN ('epoch', 'wrapping', 'moved')
 
 -- name: next_epoch
 UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'epoch'
@@ -193,6 +193,23 @@ INSERT INTO feedback (seq, key, payload) VALUES (%s, %s, %s)
 
 -- name: load_tombstone
 INSERT INTO tombstones (tenant, subject, erased_at, n_calls) VALUES (%s, %s, %s, %s)
+
+-- name: hand_over_keys
+SELECT id, tenant, subject, month, wrapped_by, wrapped FROM data_keys ORDER BY id
+
+-- name: hand_over_calls
+SELECT c.id, c.time, c.agent, c.episode, c.key, c.schema, c.payload, k.tenant, k.subject, k.month, k.wrapped_by, k.wrapped
+FROM calls c LEFT JOIN data_keys k ON k.id = c.key AND c.episode IS NULL
+ORDER BY c.time, c.seq
+
+-- name: hand_over_erased
+SELECT id FROM call_ids WHERE month = ''
+
+-- name: hand_over_feedback
+SELECT seq, key, payload FROM feedback ORDER BY seq
+
+-- name: hand_over_tombstones
+SELECT tenant, subject, erased_at, n_calls FROM tombstones
 
 -- name: number_keys
 SELECT setval(pg_get_serial_sequence(format('%I.data_keys', current_schema()), 'id'), max(id)) FROM data_keys

@@ -134,6 +134,15 @@ SELECT f.seq, f.key, f.payload FROM feedback f JOIN data_keys k ON k.id = f.key 
 -- name: delete_feedback
 DELETE FROM feedback WHERE seq = ?
 
+-- name: is_empty
+SELECT NOT EXISTS (SELECT 1 FROM data_keys) AND NOT EXISTS (SELECT 1 FROM calls)
+
+-- name: load_key
+INSERT INTO data_keys (id, tenant, subject, month, wrapped_by, wrapped) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: load_call
+INSERT INTO calls (id, time, agent, episode, key, schema, payload) VALUES (?, ?, ?, ?, ?, ?, ?)
+
 -- name: bury
 INSERT INTO tombstones (tenant, subject, erased_at, n_calls) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, subject) DO UPDATE SET erased_at = excluded.erased_at, n_calls = n_calls + excluded.n_calls

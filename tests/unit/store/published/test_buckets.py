@@ -18,11 +18,18 @@ def test_a_folder_keeps_objects_and_writes_a_name_once(tmp_path: Path) -> None:
     assert bucket.create("p/1", b"one") and not bucket.create("p/1", b"two")
     assert bucket.create("p/1", b"one"), "its own write, whose answer was lost"
     assert bucket.read("p/1") == b"one"
-    (tmp_path / "file").write_bytes(b"three")
-    bucket.put_file(tmp_path / "file", "p/2")
+    with bucket.writing("p/2") as out:
+        out.write(b"th")
+        assert bucket.names("p") == ["1"], "nothing is there before all of it is"
+        out.write(b"ree")
     assert bucket.names("p") == ["1", "2"]
-    assert bucket.get_file("p/2", tmp_path / "got") and not bucket.get_file("p/3", tmp_path / "got")
-    assert (tmp_path / "got").read_bytes() == b"three"
+    with bucket.reading("p/2") as file:
+        assert (file.read(2), file.read(9), file.read(1)) == (b"th", b"ree", b"")
+    with pytest.raises(FileNotFoundError), bucket.reading("p/3"):
+        pass
+    with pytest.raises(RuntimeError, match="stop"), bucket.writing("p/3") as out:
+        out.write(b"half")
+        raise RuntimeError("stop")
     bucket.remove("p/2")
     bucket.remove("p/2")
     assert bucket.names("p") == ["1"]
@@ -35,7 +42,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         lambda: bucket.read("p/1"),
         lambda: bucket.names("p"),
         lambda: bucket.remove("p/1"),
-        lambda: bucket.get_file("p/1", tmp_path / "got"),
+        lambda: bucket.reading("p/1").__enter__(),
     ):
         with pytest.raises(StoreError, match=f"file://{tmp_path}/file cannot be used now"):
             use()

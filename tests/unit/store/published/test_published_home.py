@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
+from msgspec import structs
 from tests.unit.gateway.stubs import live_route
 
 from deputize.core.errors import BadInput, NotAuthenticated, StoreError, Tampered
@@ -14,6 +21,8 @@ from deputize.home import Home
 from deputize.routes_file import update_routes, write_routes
 from deputize.specialists.specialist_card import CARD
 from deputize.store.published import published_home
+from deputize.store.published.buckets import FolderBucket
+from deputize.store.published.published_home import PublishedHome
 from deputize.store.published.version_pointer import pointer_name
 
 
@@ -144,6 +153,50 @@ def test_specialists_are_fetched_and_go_when_no_route_has_them(tmp_path: Path) -
     assert look(other) and other.published.fetch() == [] and not there.exists()
     assert folder.exists(), "a home deletes only what it has fetched"
     assert len(list((tmp_path / "shared" / "objects").iterdir())) == 1
+
+
+class SlowFolder(FolderBucket):
+    """Takes what is streamed to it only when somebody lets it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.waits, self.goes_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        with super().writing(name) as out:
+            self.waits.set()
+            assert self.goes_on.wait(30)
+            yield out
+
+
+def test_a_route_is_closed_while_a_specialist_is_being_sent(tmp_path: Path) -> None:
+    """By another process of the home that sends, and by another home; and the specialist comes on top of that."""
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    slow, again = SlowFolder(tmp_path / "shared"), Home(one.path, environ={})
+    one.published = PublishedHome(one.path, one.keyring, one.audit, slow)
+    folder = a_specialist(one)
+
+    def named(file: RouteFile) -> RouteFile:
+        return structs.replace(file, run_id="2")
+
+    with ThreadPoolExecutor() as threads:
+        sending = threads.submit(update_routes, one.routes_path, named, one.routes_seal)
+        assert slow.waits.wait(30)
+        began = time.monotonic()
+        close(again)
+        assert look(other) and states(other) == ["closed"]
+        key = other.api_keys.create("ingest")
+        assert look(again) and again.api_keys.list() == (key.key,)
+        assert time.monotonic() - began < 20, "while the other is still waiting"
+        assert not sending.done()
+        slow.goes_on.set()
+        sending.result(30)
+    assert look(other) and states(other) == ["closed"] and other.routes().run_id == "2"
+    assert other.published is not None and other.published.fetch() == [
+        folder.relative_to(one.path).as_posix()
+    ]
 
 
 def test_an_object_that_was_changed_is_not_used(tmp_path: Path) -> None:

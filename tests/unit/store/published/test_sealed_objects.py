@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_file_of_any_length_comes_back(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(sealed_objects, "_PART", 8)
     ring, bucket = KeyRing.open(tmp_path, environ={}), FolderBucket(tmp_path / "bucket")
     (tmp_path / "f").write_bytes(b"x" * size)
-    found = put_file(tmp_path / "f", bucket, ring, tmp_path)
+    found = put_file(tmp_path / "f", bucket, ring)
     get_file(found, bucket, ring, tmp_path / "to" / "g")
     assert (tmp_path / "to" / "g").read_bytes() == b"x" * size
     assert [p.name for p in (tmp_path / "to").iterdir()] == ["g"]
@@ -33,7 +34,7 @@ def test_a_file_that_was_changed_cut_off_or_exchanged_is_refused(
     monkeypatch.setattr(sealed_objects, "_PART", 8)
     ring, bucket = KeyRing.open(tmp_path, environ={}), FolderBucket(tmp_path / "bucket")
     (tmp_path / "f").write_bytes(b"0123456789abcdefXYZ")
-    found, other = (put_file(tmp_path / "f", bucket, ring, tmp_path) for _ in range(2))
+    found, other = (put_file(tmp_path / "f", bucket, ring) for _ in range(2))
     sealed = tmp_path / "bucket" / found.name
     data = sealed.read_bytes()
     part = len(data) * 11 // 27
@@ -42,6 +43,9 @@ def test_a_file_that_was_changed_cut_off_or_exchanged_is_refused(
         "cut off": data[:-3],
         "a part left out": data[part:],
         "empty": b"",
+        "longer": data + b"x",
+        "twice": data + data,
+        "parts exchanged": data[part : 2 * part] + data[:part] + data[2 * part :],
         "another object": (tmp_path / "bucket" / other.name).read_bytes(),
     }
     for how, blob in wrong.items():
@@ -55,6 +59,31 @@ def test_a_file_that_was_changed_cut_off_or_exchanged_is_refused(
     sealed.unlink()
     with pytest.raises(StoreError, match="does not hold"):
         get_file(found, bucket, ring, tmp_path / "to" / "g")
+
+
+def test_a_large_file_is_never_in_memory_as_a_whole(tmp_path: Path) -> None:
+    ring, bucket = KeyRing.open(tmp_path, environ={}), FolderBucket(tmp_path / "bucket")
+    n_bytes = 12 * sealed_objects._PART
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(n_bytes)
+    tracemalloc.start()
+    try:
+        found = put_file(tmp_path / "f", bucket, ring)
+        sent = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        get_file(found, bucket, ring, tmp_path / "g")
+        got = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "g").stat().st_size == n_bytes
+    assert max(sent, got) < 6 * sealed_objects._PART, (sent, got)
+
+
+def test_what_cannot_be_sent_leaves_no_object(tmp_path: Path) -> None:
+    ring, bucket = KeyRing.open(tmp_path, environ={}), FolderBucket(tmp_path / "bucket")
+    with pytest.raises(StoreError, match="cannot be published"):
+        put_file(tmp_path, bucket, ring)
+    assert bucket.names("objects") == []
 
 
 def test_a_state_comes_back_and_a_changed_one_does_not(tmp_path: Path) -> None:
