@@ -6,7 +6,7 @@ all clients is changed and the old one revoked, a person's calls are erased, the
 
 Counted: answered calls that are not in the store at the end (lost), calls of erased people that are (not erased), answers by the specialist to requests
 that were sent more than two seconds after `route close` had returned (late), answers to a revoked key likewise, and the memory of each
-gateway's processes over time. With --compare, calls a second and p99 beside one gateway come first; client, upstream, server and gateways share the machine.
+gateway's processes over time, of each by itself as well. With --pause clients ask slowly, so that it can run beside other work. With --compare, calls a second and p99 beside one gateway come first; client, upstream, server and gateways share the machine.
 """
 
 from __future__ import annotations
@@ -48,8 +48,6 @@ CLIENTS = 4
 """For each gateway."""
 WORKERS = 2
 SPECIALIST = "runs/0001/specialists/t1-linear"
-PAUSE_S = 3.0
-"""Between two disturbances."""
 OUTAGE_S = 2.0
 REPLY = json.dumps(
     {
@@ -86,13 +84,17 @@ class Served:
                 await asyncio.sleep(0.1)
         raise SystemExit(f"no gateway: see {self.home / 'serve.out'}")
 
-    def memory_mb(self) -> float:
-        """Proportional memory of its processes."""
-        total = 0
-        for process in (top := psutil.Process(self.process.pid), *top.children(recursive=True)):
+    def memory_mb(self) -> dict[str, float]:
+        """Proportional memory of its processes ("all"), and the memory that each has for itself alone, by pid and place in the tree."""
+        found = {"all": 0.0}
+        top = psutil.Process(self.process.pid)
+        for process in (top, *top.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                total += process.memory_full_info().pss
-        return total / 1e6
+                memory, parent = process.memory_full_info(), process.ppid()
+                found["all"] += memory.pss / 1e6
+                place = "first" if process == top else "below" if parent == top.pid else "below that"
+                found[f"{place} {process.pid}"] = memory.uss / 1e6
+        return found
 
     def stop(self) -> None:
         """Stops it in order."""
@@ -103,13 +105,13 @@ class Served:
 class Upstream:
     """An LLM that answers at once, and can be away."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, reply: str = REPLY) -> None:
+        self.port, self._reply = free_port(), reply
         self.start()
 
     def start(self) -> None:
         """Listens."""
-        self._process = subprocess.Popen([sys.executable, "-c", UPSTREAM, str(self.port), REPLY])
+        self._process = subprocess.Popen([sys.executable, "-c", UPSTREAM, str(self.port), self._reply])
 
     def stop(self) -> None:
         """Refuses connections from now on."""
@@ -171,7 +173,9 @@ def request(text: str) -> Request:
     return structs.replace(found, messages=[*found.messages[:1], {"role": "user", "content": text}])
 
 
-async def keep_asking(url: str, name: str, seen: Seen, until: Callable[[], bool]) -> None:
+async def keep_asking(
+    url: str, name: str, seen: Seen, until: Callable[[], bool], pause_s: float = 0.0
+) -> None:
     """A client: one call after the other."""
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as client:
@@ -180,14 +184,15 @@ async def keep_asking(url: str, name: str, seen: Seen, until: Callable[[], bool]
             number += 1
             text = f"where is my parcel for LH-{name}-{number}\nmail: none"
             await ask(client, url, text, f"person-{number % 50}", seen, seen.key)
+            await asyncio.sleep(pause_s)
 
 
-async def probe_revoked(url: str, seen: Seen, until: Callable[[], bool]) -> None:
+async def probe_revoked(url: str, seen: Seen, until: Callable[[], bool], pause_s: float) -> None:
     """Asks with the key that was revoked last, to see when it stops opening."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as client:
         number = 0
         while not until():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(max(0.05, pause_s))
             if seen.revoked:
                 number += 1
                 key = list(seen.revoked)[-1]
@@ -197,8 +202,11 @@ async def probe_revoked(url: str, seen: Seen, until: Callable[[], bool]) -> None
 class Disturbances:
     """What happens to the gateways, one thing after the other."""
 
-    def __init__(self, homes: list[Path], cluster: Cluster, upstream: Upstream, seen: Seen) -> None:
+    def __init__(
+        self, homes: list[Path], cluster: Cluster, upstream: Upstream, seen: Seen, between_s: float
+    ) -> None:
         self._homes, self._cluster, self._upstream, self._seen = homes, cluster, upstream, seen
+        self._between_s = between_s
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.erased: dict[str, set[str]] = {}
@@ -227,7 +235,7 @@ class Disturbances:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - counted and shown; the soak goes on
                 self.failed[f"{name}: {error}"[:200]] += 1
             turn += 1
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._between_s)
         self._seen.closed_at = float("inf")
 
     async def _close(self, home: Path, urls: list[str]) -> None:
@@ -341,6 +349,12 @@ def slope_mb_a_minute(samples: list[tuple[float, float]]) -> float:
     return float(np.polyfit(kept[:, 0] / 60, kept[:, 1], 1)[0]) if len(kept) > 2 else float("nan")
 
 
+def memory_row(samples: list[tuple[float, float]]) -> list[float]:
+    """First, middle and last, and the slope."""
+    megabytes = [samples[n][1] for n in (0, len(samples) // 2, -1)]
+    return [*(round(mb, 1) for mb in megabytes), round(slope_mb_a_minute(samples), 2)]
+
+
 async def compared(homes: list[Path], upstream: Upstream, seconds: float) -> dict[str, Any]:
     """Calls a second and p99 of one gateway and of two, with the same clients a gateway; routes open."""
     found: dict[str, Any] = {}
@@ -366,16 +380,33 @@ async def compared(homes: list[Path], upstream: Upstream, seconds: float) -> dic
     return found
 
 
-async def soak(homes: list[Path], cluster: Cluster, upstream: Upstream, minutes: float) -> dict[str, Any]:
-    """The soak itself; the figures, without those of the store."""
+async def soak(
+    homes: list[Path],
+    cluster: Cluster,
+    upstream: Upstream,
+    minutes: float,
+    *,
+    pause_s: float,
+    between_s: float,
+) -> dict[str, Any]:
+    """The soak itself; the figures, without those of the store.
+
+    Args:
+        homes: of the gateways.
+        cluster: the store.
+        upstream: the LLM.
+        minutes: how long.
+        pause_s: of a client between two calls.
+        between_s: between two disturbances.
+    """
     seen, began = Seen(), time.monotonic()
-    disturbances = Disturbances(homes, cluster, upstream, seen)
+    disturbances = Disturbances(homes, cluster, upstream, seen, between_s)
     await disturbances.change_key(homes[0], [])
     gateways = [Served(home, upstream.port, WORKERS) for home in homes]
     await asyncio.gather(*(one.ready() for one in gateways))
     await warm(gateways, seen.key)
     ends = time.monotonic() + 60 * minutes
-    memory: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
+    memory: list[dict[str, list[tuple[float, float]]]] = [{} for _ in gateways]
 
     def is_over() -> bool:
         return time.monotonic() > ends
@@ -383,16 +414,20 @@ async def soak(homes: list[Path], cluster: Cluster, upstream: Upstream, minutes:
     async def sample() -> None:
         while not is_over():
             for n, one in enumerate(gateways):
-                mb = await asyncio.to_thread(one.memory_mb)
-                memory[n].append((time.monotonic() - began, mb))
+                for process, mb in (await asyncio.to_thread(one.memory_mb)).items():
+                    memory[n].setdefault(process, []).append((time.monotonic() - began, mb))
             await asyncio.sleep(5)
 
     urls = [one.url for one in gateways]
     await asyncio.gather(
         sample(),
         disturbances.run(urls, is_over),
-        *(probe_revoked(url, seen, is_over) for url in urls),
-        *(keep_asking(u, f"{k}x{i}", seen, is_over) for k, u in enumerate(urls) for i in range(CLIENTS)),
+        *(probe_revoked(url, seen, is_over, pause_s) for url in urls),
+        *(
+            keep_asking(u, f"{k}x{i}", seen, is_over, pause_s)
+            for k, u in enumerate(urls)
+            for i in range(CLIENTS)
+        ),
     )
     for one in gateways:
         await asyncio.to_thread(one.stop)
@@ -407,8 +442,9 @@ async def soak(homes: list[Path], cluster: Cluster, upstream: Upstream, minutes:
         "slowest seen after a close, s": round(seen.slowest_close_s, 2),
         "late answers to a revoked key": seen.n_late_keys,
         "slowest seen after a revocation, s": round(seen.slowest_revoke_s, 2),
-        "memory MB first, last": [[round(m[0][1]), round(m[-1][1])] for m in memory.values()],
-        "memory slope MB/min": [round(slope_mb_a_minute(m), 2) for m in memory.values()],
+        "memory MB first, middle, last; slope MB/min": [
+            {process: memory_row(samples) for process, samples in one.items()} for one in memory
+        ],
         "texts": (seen.answered, disturbances.erased),
     }
 
@@ -433,6 +469,8 @@ def main() -> None:
     parser = table.arguments(__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--compare", type=float, default=0.0, help="seconds of each comparison first")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds of a client between two calls")
+    parser.add_argument("--between", type=float, default=3.0, help="seconds between two disturbances")
     args = parser.parse_args()
     programs = bin_path()
     if programs is None:
@@ -447,7 +485,12 @@ def main() -> None:
         results: dict[str, Any] = {}
         if args.compare:
             results["throughput"] = asyncio.run(compared(homes, upstream, args.compare))
-        results["soak"] = counted(homes, asyncio.run(soak(homes, cluster, upstream, args.minutes)))
+        results["soak"] = counted(
+            homes,
+            asyncio.run(
+                soak(homes, cluster, upstream, args.minutes, pause_s=args.pause, between_s=args.between)
+            ),
+        )
     print(json.dumps(results, indent=1))
     if args.json:
         args.json.write_text(json.dumps({"machine": table.machine(), **results}, indent=1))

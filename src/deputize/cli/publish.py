@@ -29,6 +29,9 @@ def publish(terminal: Terminal, /, begin_again: bool) -> None:
         )
     before = shared.version
     version = shared.publish_missing(begins_again=begin_again)
+    if terminal.home.shared_runs is not None:
+        terminal.home.shared_runs.share_again()
+        version = shared.version
     address = shared.bucket.address
     say = f"Version {version} is in force in {address}" + (
         "." if version != before else "; nothing was missing."

@@ -42,6 +42,7 @@ RIGHTS: dict[str, Right | None] = {
     "tail": Right.SEE_STATUS,
     "runs list": Right.SEE_STATUS,
     "runs diff": Right.SEE_STATUS,
+    "runs fetch": Right.RUN_STAGES,
     "serve": Right.RUN_GATEWAY,
     "mcp": Right.RUN_GATEWAY,
     "route list": Right.SEE_STATUS,

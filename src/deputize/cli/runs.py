@@ -9,6 +9,7 @@ import click
 from deputize.cli.ids import whole_run_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import UsageError
 
 
 @click.group()
@@ -88,6 +89,28 @@ def diff_runs(terminal: Terminal, /, first: str, second: str) -> None:
         terminal.table(heads, rows)
 
     terminal.result(document, show)
+
+
+@runs.command("fetch")
+@click.argument("run_id", metavar="[RUN]", required=False, default="")
+@pass_terminal
+def fetch_run(terminal: Terminal, /, run_id: str) -> None:
+    """Bring a run that another home has shared into this one (the newest by default): report, settings and sealed artifacts.
+
+    Runs are shared through the object store of [objects] when they end. One that was fetched can be fetched again.
+    """
+    from deputize.cli.ids import whole_id
+
+    shared = terminal.home.shared_runs
+    if shared is None:
+        raise UsageError(
+            f"{terminal.home.config_path} names no object store that runs are shared in: write [objects] with url."
+        )
+    wanted = shared.fetch(whole_id(run_id, shared.names(), "shared run") if run_id else "")
+    terminal.result(
+        {"run_id": wanted, "folder": str(terminal.home.runs_path / wanted)},
+        lambda: terminal.say(f"The run {wanted} is here. `deputize report {wanted}` shows its report."),
+    )
 
 
 def _percent(value: float | None, digits: int = 0) -> str | None:

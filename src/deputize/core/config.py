@@ -241,7 +241,7 @@ class StoreSettings(BaseModel):
 
 
 class ObjectsSettings(BaseModel):
-    """`[objects]` of HOME/config.toml: where homes with the same keys share routes, API keys and specialists."""
+    """`[objects]` of HOME/config.toml: where homes with the same keys share routes, API keys, specialists and runs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -254,6 +254,8 @@ class ObjectsSettings(BaseModel):
     """A gateway that could not read the pointer for longer serves by no specialist: the LLM answers."""
     keys_max_age_s: float = Field(300.0, gt=0)
     """A gateway that could not read the pointer for longer takes no API key (503)."""
+    runs: bool = True
+    """Runs are shared too when they end: report, settings and sealed artifacts (`deputize runs fetch`)."""
 
 
 class RunnerSettings(BaseModel):

@@ -11,6 +11,7 @@ import msgspec
 from deputize.core.errors import StoreError
 from deputize.files import locked_at_once, reason
 from deputize.home import Home
+from deputize.pipeline.run_sharing import share_runs_again
 from deputize.store.keys.base import KeyProvider
 from deputize.store.keys.local_kek import FileKek
 from deputize.store.keys.run_keys import rewrap_run_keys
@@ -64,6 +65,10 @@ def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():
         warnings = _destroy(old.path)
+    if said := share_runs_again(
+        home
+    ):  # what lies there of runs is under the old wrapping key, which is no more
+        warnings += (said,)
     return Rotated(
         generation=generation, kek_id=keyring.provider.key_id, n_data_keys=n_data_keys, warnings=warnings
     )

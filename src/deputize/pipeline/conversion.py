@@ -28,6 +28,7 @@ from deputize.pipeline.curation import privacy_now
 from deputize.pipeline.machine_info import machine_info
 from deputize.pipeline.run import IMPORT, Run, RunState, calls_of, latest_run, newest_state
 from deputize.pipeline.run_erasure import forget_in_run
+from deputize.pipeline.run_sharing import share_run
 from deputize.pipeline.stage_table import STAGES, Stage, stage_of, steps_from
 
 
@@ -329,6 +330,8 @@ def finish(run: Run) -> dict[str, Any]:
         run.state = msgspec.structs.replace(run.state, finished=True, finished_s=finished_s)
         run.save()
     forget_in_run(run)  # what was erased while it was at work
+    if said := share_run(run.home, run.state.run_id):
+        note(run.progress, said)
     return report
 
 

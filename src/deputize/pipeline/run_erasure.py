@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,14 @@ from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state
+from deputize.pipeline.run_sharing import share_runs_again
 from deputize.pipeline.stage_table import STAGES
 from deputize.stages.curate.new_answers import forget_new_answers
 from deputize.stages.curate.synthetic import forget_synthetic
 from deputize.store.keys.keyring import Sealer
 from deputize.store.keys.run_keys import rewrite
+
+_log = logging.getLogger("deputize.pipeline")
 
 
 def forget_in_runs(home: Home) -> dict[str, int]:
@@ -40,6 +44,8 @@ def forget_in_runs(home: Home) -> dict[str, int]:
                 out[run.state.run_id] = n_examples
         for forget in (forget_new_answers, forget_synthetic):
             forget(home.path, home.keyring, lambda ids: home.store.gone(list(ids)))
+        if out and (said := share_runs_again(home)):
+            _log.warning("%s", said)
         return out
 
 

@@ -6,7 +6,9 @@ s3fs and boto3 (of the extra "kms") ask for different versions of botocore, so t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import os
 import random
 import signal
 import subprocess
@@ -15,8 +17,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from msgspec import structs
 from tests.integration.gateway.specialists import publish, route_for
 from tests.integration.gateway.test_gateway_published import (
     CLOSED_WITHIN_S,
@@ -31,7 +35,9 @@ from tests.integration.gateway.upstream import LoopbackUpstream, completion
 from tests.other_environment import run_in
 
 from deputize.core.errors import StoreError, Tampered
+from deputize.core.records import RouteFile
 from deputize.home import Home
+from deputize.routes_file import update_routes
 from deputize.store.published.buckets import open_bucket
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +58,36 @@ while True:
     print(file.generation, flush=True)
 """
 
+STREAMER = """
+import resource, sys
+from pathlib import Path
+from deputize.store.keys.keyring import KeyRing
+from deputize.store.published.buckets import open_bucket
+from deputize.store.published.sealed_objects import get_file, put_file
+
+folder = Path(sys.argv[1])
+bucket, ring = open_bucket("s3://bucket/large"), KeyRing.open(folder, environ={})
+
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def grown_by(n_mib):
+    with (folder / "large").open("wb") as file:
+        file.truncate(n_mib << 20)
+    before = peak_mib()
+    found = put_file(folder / "large", bucket, ring)
+    sent = peak_mib()
+    get_file(found, bucket, ring, folder / "got")
+    assert (folder / "got").stat().st_size == n_mib << 20
+    return sent - before, peak_mib() - sent
+
+
+grown_by(1)
+print(*grown_by(192))
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
@@ -65,7 +101,7 @@ def test_s3_in_its_environment(tmp_path: Path) -> None:
         tmp_path=tmp_path,
         timeout=800,
     )
-    assert n_passed == 5, output[-2000:]
+    assert n_passed == 7, output[-2000:]
 
 
 @pytest.fixture
@@ -134,6 +170,100 @@ async def test_a_route_closed_and_a_key_revoked_are_so_on_the_other_machine(
 ) -> None:
     took = await check_close_and_revoke(tmp_path, URL, upstream)
     assert took["closed"] < CLOSED_WITHIN_S, took
+
+
+class SlowLine:
+    """A line to a server that takes `BYTES_PER_S` of a connection."""
+
+    BYTES_PER_S = 1 << 20
+
+    def __init__(self, port: int) -> None:
+        self._port, self.n_bytes = port, 0
+
+    async def __aenter__(self) -> SlowLine:
+        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def answer() -> None:
+            while data := await there.read(1 << 16):
+                writer.write(data)
+            writer.close()
+
+        answers = asyncio.create_task(answer())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 14):
+                self.n_bytes += len(data)
+                back.write(data)
+                await back.drain()
+                await asyncio.sleep(len(data) / self.BYTES_PER_S)
+        back.close()
+        await asyncio.wait([answers])
+
+
+@needs_s3
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_a_route_is_closed_everywhere_while_a_large_specialist_is_on_its_way(
+    s3: Any, tmp_path: Path, upstream: LoopbackUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixteen seconds of sending, on the machine where the route is closed."""
+    homes = sharing_homes(tmp_path, URL, 2)
+    upstream.answer_with(completion("transfer"))
+    publish(homes[0], route_for(REQUEST, LABELS))
+    large = homes[0] / "runs" / "0002" / "specialists" / "t2"
+    large.mkdir(parents=True)
+    (large / "specialist.json").write_text("{}")
+    (large / "weights").write_bytes(os.urandom(16 << 20))
+    name = large.relative_to(homes[0]).as_posix()
+
+    def with_another(file: RouteFile) -> RouteFile:
+        more = structs.replace(file.routes[0], id="route-2", specialist=name, keys=["another"])
+        return structs.replace(file, routes=[*file.routes, more])
+
+    async with (
+        answered(homes[1], upstream) as other,
+        SlowLine(urlsplit(os.environ["AWS_ENDPOINT_URL"]).port or 0) as line,
+    ):
+        await seconds_until(other, "lost_card")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", line.url)
+        sender = Home(homes[0])
+        sending = asyncio.create_task(
+            asyncio.to_thread(update_routes, sender.routes_path, with_another, sender.routes_seal)
+        )
+        while line.n_bytes < 2 << 20:
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        await asyncio.to_thread(close_all, homes[0])
+        await seconds_until(other, "transfer")
+        took = time.monotonic() - began
+        assert not sending.done() and line.n_bytes < 12 << 20, "the other is still on its way"
+        await sending
+        assert took < CLOSED_WITHIN_S, took
+        closed = Home(homes[1])
+        assert closed.published is not None
+        closed.published.look()
+        assert closed.routes().routes[0].state == "closed"
+        assert closed.published.fetch() == [name]
+        assert (homes[1] / name / "weights").read_bytes() == (large / "weights").read_bytes()
+
+
+@needs_s3
+@pytest.mark.slow
+def test_a_large_file_is_never_in_memory_as_a_whole(s3: Any, tmp_path: Path) -> None:
+    """By a process of its own: the server here keeps objects in memory."""
+    done = subprocess.run(
+        [sys.executable, "-c", STREAMER, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    sent_mib, got_mib = map(float, done.stdout.split())
+    assert max(sent_mib, got_mib) < 80, "of 192"
 
 
 @needs_s3

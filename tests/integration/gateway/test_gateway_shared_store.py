@@ -15,9 +15,9 @@ from deputize.home import Home
 from deputize.store.recording.journal_backlog import backlog_of
 
 
-def shared_homes(folder: Path, n_homes: int) -> list[Path]:
-    """Homes with the same keys and the same store, made by the first one."""
-    options = postgres_cluster.options_for(folder)
+def shared_homes(folder: Path, n_homes: int, url: str = "") -> list[Path]:
+    """Homes with the same keys and the same store (`url`; by default in the cluster of the tests), made by the first one."""
+    options = {"url": url} if url else postgres_cluster.options_for(folder)
     lines = "\n".join(f'{name} = "{value}"' for name, value in options.items())
     made = [folder / f"home-{n}" for n in range(n_homes)]
     for home in made:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import psutil
@@ -19,7 +20,8 @@ from tests.integration.gateway.upstream import LoopbackUpstream, completion
 
 from deputize.home import Home
 
-ROUNDS = 12
+N_KILLS = 12
+KINDS = ("gateway", "mover", "server")
 BETWEEN_S = (0.2, 1.5)
 
 
@@ -71,7 +73,7 @@ class ServedGateway:
         await self._process.wait()
 
 
-async def keep_asking(gateway: ServedGateway, name: str, answered: set[str]) -> None:
+async def keep_asking(gateway: ServedGateway, name: str, answered: set[str], pause_s: float) -> None:
     for number in range(1_000_000):
         text = f"{name} {number}"
         try:
@@ -79,28 +81,54 @@ async def keep_asking(gateway: ServedGateway, name: str, answered: set[str]) -> 
             answered.add(text)
         except (aiohttp.ClientError, AssertionError, TimeoutError):
             await asyncio.sleep(0.05)  # refused or cut: nothing was promised
+        await asyncio.sleep(pause_s)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-async def test_no_answered_call_is_lost_whatever_is_killed(
-    tmp_path: Path, upstream: LoopbackUpstream
-) -> None:
-    upstream.answer_with(completion("yes"))
-    cluster, dice = postgres_cluster.cluster(), random.Random(7)
-    homes = shared_homes(tmp_path, 2)
-    gateways = [ServedGateway(home, upstream.base_url) for home in homes]
+class AfterKills(NamedTuple):
+    """What is left when everything has been killed often enough."""
+
+    answered: set[str]
+    """Texts of calls whose answer has come."""
+    kept: list[str]
+    """Texts of the calls in the store."""
+    killed: dict[str, int]
+
+
+async def killed_at_random(
+    homes: list[Path],
+    upstream: str,
+    cluster: postgres_cluster.Cluster,
+    n_kills: int,
+    dice: random.Random,
+    *,
+    between_s: tuple[float, float] = BETWEEN_S,
+    pause_s: float = 0.0,
+) -> AfterKills:
+    """Clients ask a gateway on each home while a gateway, a mover or the server is killed, in an order that is drawn.
+
+    Args:
+        homes: share a store in `cluster`.
+        upstream: address of an LLM that says "yes".
+        cluster: the server.
+        n_kills: of all three kinds.
+        dice: draws.
+        between_s: least and most seconds between two kills.
+        pause_s: of a client between two calls.
+    """
+    gateways = [ServedGateway(home, upstream) for home in homes]
     await asyncio.gather(*(one.start() for one in gateways))
     answered: set[str] = set()
     asking = [
-        asyncio.create_task(keep_asking(g, f"{n}-{i}", answered))
+        asyncio.create_task(keep_asking(g, f"{n}-{i}", answered, pause_s))
         for n, g in enumerate(gateways)
         for i in (1, 2)
     ]
-    killed = dict.fromkeys(("gateway", "mover", "server"), 0)
-    for number in range(ROUNDS):
-        await asyncio.sleep(dice.uniform(*BETWEEN_S))
-        what, gateway = ("gateway", "mover", "server")[number % 3], dice.choice(gateways)
+    killed = dict.fromkeys(KINDS, 0)
+    deck: list[str] = []
+    while sum(killed.values()) < n_kills:
+        await asyncio.sleep(dice.uniform(*between_s))
+        deck = deck or dice.sample(KINDS, len(KINDS))
+        what, gateway = deck.pop(), dice.choice(gateways)
         if what == "gateway":
             await gateway.kill()
             await gateway.start()
@@ -121,7 +149,19 @@ async def test_no_answered_call_is_lost_whatever_is_killed(
             kept = [
                 str(c.messages[0]["content"]) for c in opened.store.calls() if not c.aborted and c.messages
             ]
-    print(f"{len(answered)} answered, {len(kept)} kept, killed: {killed}")  # noqa: T201 - the figures of docs/results.md
-    assert min(killed.values()) > 0 and len(answered) > 20 * ROUNDS / 12
-    assert answered - set(kept) == set(), "lost"
-    assert len(kept) == len(set(kept)), "kept twice"
+    return AfterKills(answered, kept, killed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_no_answered_call_is_lost_whatever_is_killed(
+    tmp_path: Path, upstream: LoopbackUpstream
+) -> None:
+    """The same with 200 kills and fsync: `python -m benchmarks.store_kills`."""
+    upstream.answer_with(completion("yes"))
+    found = await killed_at_random(
+        shared_homes(tmp_path, 2), upstream.base_url, postgres_cluster.cluster(), N_KILLS, random.Random(7)
+    )
+    assert min(found.killed.values()) > 0 and len(found.answered) > 20 * N_KILLS / 12
+    assert found.answered - set(found.kept) == set(), "lost"
+    assert len(found.kept) == len(set(found.kept)), "kept twice"

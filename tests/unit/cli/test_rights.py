@@ -59,6 +59,7 @@ ALLOWED: dict[Role, set[str]] = {
         "tail",
         "runs list",
         "runs diff",
+        "runs fetch",
         "subject record",
         "route list",
         "route show",

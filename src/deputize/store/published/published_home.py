@@ -13,8 +13,9 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
@@ -54,6 +55,8 @@ POINTER = "pointer"
 """What the audit log calls it."""
 CARD = "specialist.json"
 """The file of a specialist that pins the others (specialists.specialist_card, a layer above)."""
+KEPT_RUNS = 16
+"""Runs that are shared, the newest by their names."""
 KEPT_POINTERS = 64
 """Older ones are deleted: a home that has been away for longer reads the newest without the steps in between."""
 _ATTEMPTS = 20
@@ -208,6 +211,14 @@ class PublishedHome:
             changed = True
         return changed
 
+    def state(self) -> PublishedState:
+        """The state of the newest version. Raises StoreError, Tampered as `look`."""
+        pointer, _ = self._newest(self._noted())
+        found = get_state(pointer.state, self.bucket, self._keyring)
+        if found is None:
+            raise StoreError(f"{self.bucket.address} is changing; try again.")
+        return found
+
     # --- specialists ---
 
     def fetch(self) -> list[str]:
@@ -243,11 +254,11 @@ class PublishedHome:
         return wanted is None or (card is not None and hashlib.sha256(card).hexdigest() == wanted.sha256)
 
     def _fetch(self, name: str, files: dict[str, PublishedObject]) -> None:
-        folder = _inside(self._home, name)
+        folder = inside(self._home, name)
         coming = self._home / OBJECTS / f"coming-{os.urandom(6).hex()}"
         try:
             for path, found in files.items():
-                get_file(found, self.bucket, self._keyring, _inside(coming, path))
+                get_file(found, self.bucket, self._keyring, inside(coming, path))
             write_atomic(self._home / OBJECTS / _FETCHED / quote(name, safe=""), b"")
             make_folder(folder.parent)
             if folder.exists():
@@ -264,7 +275,7 @@ class PublishedHome:
         for mark in (self._home / OBJECTS / _FETCHED).glob("*"):
             name = unquote(mark.name)
             if name not in state.folders and not mark.name.startswith("."):
-                shutil.rmtree(_inside(self._home, name), ignore_errors=True)
+                shutil.rmtree(inside(self._home, name), ignore_errors=True)
                 mark.unlink(missing_ok=True)
 
     # --- publishing ---
@@ -342,13 +353,25 @@ class PublishedHome:
                 if all(found.name in there for found in files.values())
                 or _bytes_of(self._home / name / CARD) is None
             }
-            self._state = msgspec.structs.replace(self._state, folders=whole)
-            is_missing = self._folders(self._state).keys() - whole.keys()
+            runs = {
+                name: files
+                for name, files in self._state.runs.items()
+                if all(found.name in there for found in files.values())
+            }
+            lost_runs = len(runs) < len(self._state.runs)
+            self._state = msgspec.structs.replace(self._state, folders=whole, runs=runs)
+            is_missing = lost_runs or self._folders(self._state).keys() - whole.keys()
             return self.publish() if is_missing or not self._base.state.name else self._base.version
 
         return self.sending_first(lambda: self.change(work, begins_again=begins_again))
 
-    def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
+    def publish(
+        self,
+        *,
+        routes: bytes | None = None,
+        keys: bytes | None = None,
+        runs: Mapping[str, dict[str, PublishedObject]] = MappingProxyType({}),
+    ) -> int:
         """Publishes the next version, inside `change`; what is not given stays as it is.
 
         Returns:
@@ -362,6 +385,7 @@ class PublishedHome:
             self._state,
             routes=self._state.routes if routes is None else routes,
             keys=self._state.keys if keys is None else keys,
+            runs=dict(sorted({**self._state.runs, **runs}.items())[-KEPT_RUNS:]),
         )
         state = msgspec.structs.replace(state, folders=self._folders(state))
         pointer = VersionPointer(
@@ -404,9 +428,8 @@ class PublishedHome:
 
     def _sweep(self, pointer: VersionPointer, state: PublishedState) -> None:
         """Deletes what only the version before named, what a dead publisher left, and the oldest pointers."""
-        wanted = {found.name for files in state.folders.values() for found in files.values()}
-        dropped = {found.name for files in self._state.folders.values() for found in files.values()} - wanted
-        dropped |= {self._base.state.name} - {""}
+        wanted = state.objects()
+        dropped = self._state.objects() - wanted | {self._base.state.name} - {""}
         wanted.add(pointer.state.name)
         there = {f"{OBJECTS}/{name}" for name in self.bucket.names(OBJECTS)}
         for name in dropped | {name for name in there - wanted if age_s(name) > _ORPHAN_S}:
@@ -423,7 +446,7 @@ def specialists_of(file: RouteFile) -> list[str]:
     return sorted(name for name in names if name and not PurePosixPath(name).is_absolute())
 
 
-def _inside(folder: Path, name: str) -> Path:
+def inside(folder: Path, name: str) -> Path:
     """A path below a folder. Raises Tampered where it leads out of it."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:

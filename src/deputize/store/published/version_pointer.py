@@ -38,6 +38,14 @@ class PublishedState(Record, frozen=True):
     """The file of API keys, with its MAC; empty: there has never been a key."""
     folders: dict[str, dict[str, PublishedObject]] = msgspec.field(default_factory=dict)
     """Folder of a specialist, relative to a home -> its files, by their paths in it."""
+    runs: dict[str, dict[str, PublishedObject]] = msgspec.field(default_factory=dict)
+    """Run -> its files, by their names in its folder."""
+
+    def objects(self) -> set[str]:
+        """Names of all objects that it leads to."""
+        return {
+            found.name for files in (*self.folders.values(), *self.runs.values()) for found in files.values()
+        }
 
 
 class VersionPointer(Record, frozen=True):

@@ -1,0 +1,107 @@
+"""Runs of several homes in one object store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.store.published.test_published_home import homes, routes
+
+from deputize.core.errors import BadInput, StoreError
+from deputize.home import Home
+from deputize.routes_file import write_routes
+from deputize.store.published import published_home
+from deputize.store.published.shared_runs import SharedRuns
+
+
+def shared(home: Home) -> SharedRuns:
+    assert home.shared_runs is not None
+    return home.shared_runs
+
+
+def a_run(home: Home, run_id: str = "0001-aa") -> Path:
+    folder = home.runs_path / run_id
+    (folder / "specialists").mkdir(parents=True)
+    for name in ("run.json", "report.json", "curate.sealed", "run.lock"):
+        (folder / name).write_text(f"{name} of {run_id}")
+    (folder / "specialists" / "weights").write_text("w")
+    return folder
+
+
+def n_objects(tmp_path: Path) -> int:
+    return len(list((tmp_path / "shared" / "objects").iterdir()))
+
+
+def test_a_run_is_shared_fetched_changed_and_fetched_again(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    folder = a_run(one)
+    with pytest.raises(StoreError, match="Nothing is published"):
+        shared(one).share("0001-aa")
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert shared(one).share("0001-aa") and shared(one).names() == ["0001-aa"]
+    n = n_objects(tmp_path)
+    assert not shared(one).share("0001-aa") and n_objects(tmp_path) == n == 4, "a state and three files"
+    assert shared(other).fetch() == "0001-aa"
+    there = other.runs_path / "0001-aa"
+    assert {p.name for p in there.iterdir()} == {"run.json", "report.json", "curate.sealed"}
+    assert (there / "curate.sealed").read_bytes() == (folder / "curate.sealed").read_bytes()
+    kept = {p.name for p in (tmp_path / "shared" / "objects").iterdir()}
+    (folder / "report.json").write_text("another report")
+    assert shared(one).share_again() == ["0001-aa"] and shared(one).share_again() == []
+    assert len({p.name for p in (tmp_path / "shared" / "objects").iterdir()} & kept) == 2, (
+        "what had not changed"
+    )
+    assert shared(other).fetch("0001-aa") == "0001-aa"
+    assert (there / "report.json").read_text() == "another report"
+    actions = [
+        [(e.action, e.subject) for e in home.audit.entries() if e.action.startswith("run.")]
+        for home in (one, other)
+    ]
+    assert actions == [[("run.share", "0001-aa")] * 2, [("run.fetch", "0001-aa")] * 2]
+
+
+def test_a_run_of_its_own_is_not_written_over_and_one_that_is_not_shared_is_named(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    a_run(one)
+    shared(one).share("0001-aa")
+    own = a_run(other)
+    (own / "report.json").write_text("of its own")
+    with pytest.raises(BadInput, match="is this home's own"):
+        shared(other).fetch()
+    with pytest.raises(BadInput, match=r"no shared run '0002'.*there are: 0001-aa"):
+        shared(other).fetch("0002")
+    with pytest.raises(StoreError, match="cannot be read"):
+        shared(other).share("0002")
+    assert (own / "report.json").read_text() == "of its own"
+
+
+def test_the_newest_runs_are_kept_and_lost_objects_are_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published_home, "KEPT_RUNS", 2)
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    for number in (1, 2, 3):
+        a_run(one, f"000{number}-aa")
+        shared(one).share(f"000{number}-aa")
+    assert shared(other).names() == ["0002-aa", "0003-aa"] and n_objects(tmp_path) == 7
+    for path in (tmp_path / "shared" / "objects").iterdir():
+        if f"objects/{path.name}" != state_of(one):
+            path.unlink()
+    assert one.published is not None
+    one.published.publish_missing()
+    assert shared(one).names() == [] and shared(one).share("0003-aa") and shared(other).fetch() == "0003-aa"
+
+
+def state_of(home: Home) -> str:
+    assert home.published is not None
+    return home.published._newest(home.published._noted())[0].state.name
+
+
+def test_a_home_that_shares_no_runs_keeps_its_own_to_itself(tmp_path: Path) -> None:
+    one, _ = homes(tmp_path)
+    one.config_path.write_text(one.config_path.read_text() + "runs = false\n")
+    assert Home(one.path, environ={}).shared_runs is None
+    one.config_path.unlink()
+    assert Home(one.path, environ={}).shared_runs is None
