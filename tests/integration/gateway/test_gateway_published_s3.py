@@ -25,6 +25,7 @@ from tests.integration.gateway.specialists import publish, route_for
 from tests.integration.gateway.test_gateway_published import (
     CLOSED_WITHIN_S,
     answered,
+    check_bucket,
     check_close_and_revoke,
     close_all,
     seconds_until,
@@ -131,29 +132,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @needs_s3
 @pytest.mark.slow
-def test_a_name_is_written_once(s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket, other = open_bucket(URL), open_bucket(URL)
-    assert bucket.names("p") == [] and bucket.read("p/1") is None
-    assert bucket.create("p/1", b"one") and not other.create("p/1", b"two")
-    assert bucket.create("p/1", b"one"), "an answer that was lost, and a second try"
-    assert bucket.read("p/1") == b"one" and other.names("p") == ["1"]
-    with bucket.writing("p/2") as out:
-        out.write(b"three")
-        assert other.names("p") == ["1"], "nothing is there before all of it is"
-    assert other.names("p") == ["1", "2"]
-    with other.reading("p/2") as file:
-        assert (file.read(2), file.read(9), file.read(1)) == (b"th", b"ree", b"")
-    with pytest.raises(FileNotFoundError), other.reading("p/3"):
-        pass
-    for n_bytes in (9, 20 << 20):
-        with pytest.raises(RuntimeError, match="stop"), bucket.writing("p/3") as out:
-            out.write(bytes(n_bytes))
-            raise RuntimeError("stop")
-        assert other.names("p") == ["1", "2"], "no part of it"
+def test_a_name_is_written_once(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_bucket(URL)
     assert not s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
-    bucket.remove("p/2")
-    bucket.remove("p/2")
-    assert other.names("p") == ["1"]
     with pytest.raises(StoreError, match="s3://nowhere/x cannot be written"):
         open_bucket("s3://nowhere/x").create("p/1", b"one")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
