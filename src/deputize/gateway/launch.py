@@ -158,6 +158,9 @@ def serve(
         changed = settings_for(home, upstream, api_key_env, **given)
         return partial(_run_worker, home, changed, workers, keys_required, metrics_folder, listening)
 
+    # the workers share what is here until one of them writes to it: a collection of theirs would write to all of it
+    gc.collect()
+    gc.freeze()
     with listening:
         base_url = f"{settings.scheme}://{host}:{listening.getsockname()[1]}"
         code = Supervisor(

@@ -6,7 +6,7 @@ is taken. That write is the compare-and-swap: a link for a folder, If-None-Match
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -176,26 +176,26 @@ class RemoteBucket:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Writes]:
+        # autocommit would make an object of what was written when the block fails
         with self._errors_in_words():
-            # the driver sends a part whenever it has one, and nothing is there before the last one is: it would otherwise end an
-            # object that is half written as if it were whole
             out = self._store.open(self._path(name), "wb", block_size=_BLOCK, autocommit=False)
-            try:
-                yield out
+        try:
+            yield _RemoteStream(out, self._errors_in_words)
+            with self._errors_in_words():
                 out.close()
                 out.commit()
-            except BaseException:
-                with suppress(Exception):
-                    out.discard()
-                raise
+        except BaseException:
+            with suppress(Exception):
+                out.discard()
+            out.closed = True  # else it is sent when it is collected
+            raise
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Reads]:
-        with (
-            self._errors_in_words(),
-            self._store.open(self._path(name), "rb", block_size=_BLOCK, cache_type="readahead") as file,
-        ):
-            yield file
+        with self._errors_in_words():
+            file = self._store.open(self._path(name), "rb", block_size=_BLOCK, cache_type="readahead")
+        with file:
+            yield _RemoteStream(file, self._errors_in_words)
 
     def names(self, folder: str) -> list[str]:
         with self._errors_in_words(), suppress(FileNotFoundError):
@@ -216,6 +216,21 @@ class RemoteBucket:
         except Exception as error:  # each driver, and the library below it, has exceptions of its own
             what = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise StoreError(f"{self.address} cannot be used now: {what}.") from error
+
+
+class _RemoteStream:
+    """A driver's stream whose errors are those of this package; those of whoever uses it stay as they are."""
+
+    def __init__(self, file: Any, errors_in_words: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._errors_in_words = file, errors_in_words
+
+    def write(self, data: bytes) -> None:
+        with self._errors_in_words():
+            self._file.write(data)
+
+    def read(self, n_bytes: int) -> bytes:
+        with self._errors_in_words():
+            return bytes(self._file.read(n_bytes))
 
 
 def _options(scheme: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ per id. It ends when the process that asks is no more, and holds no lock of its 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -146,6 +147,8 @@ def _keep_only(*kept: int) -> None:
 
 
 def _serve(open_target: Target, hears: int, says: int) -> None:
+    # what was inherited is in memory once for both processes as long as nobody writes to it, and a collection would write to all of it
+    gc.freeze()
     writer: _Writer | None = None
     try:
         while (task := _receive(hears)) is not None:
@@ -154,6 +157,8 @@ def _serve(open_target: Target, hears: int, says: int) -> None:
                 done = writer.carry_out(_tasks.decode(task))
             except DeputizeError as error:  # the store cannot be opened now; the next task tries again
                 done = _Done(error=str(error))
+            if done.error:  # a broken connection is a cycle with its buffers in it, and next to nothing else asks for a collection
+                gc.collect()
             _send(says, _pack(done))
     except BrokenPipeError:
         return
