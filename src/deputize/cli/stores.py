@@ -57,7 +57,7 @@ def _move(terminal: Terminal, address: str, schema: str) -> None:
         for name, value in options.items():
             terminal.say(f'{name} = "{value}"')
         terminal.say(
-            "\nThen `deputize config accept` where API keys are in use, and start the gateway again. The old store.db stays as it "
+            "\nThen `deputize config accept` where API keys are in use, and start the gateway again. The old store stays as it "
             "was and takes nothing any more: delete it when you have seen the calls (deputize status)."
         )
 

@@ -67,7 +67,7 @@ def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
         ) as target,
     ):
         if not isinstance(source, HandsOver) or not isinstance(target, TakesOver):
-            raise UsageError("Only the calls of an SQLite store can be moved into PostgreSQL.")
+            raise UsageError("Only the calls of an SQLite store, or of one in PostgreSQL, can be moved.")
         home.audit.append("store.move", actor=actor.name, subject=name)
         with source.handed_over(name) as rows:
             n_calls = target.take_over(rows)

@@ -75,8 +75,11 @@ def test_what_is_recorded_during_a_move_is_in_the_new_store(tmp_path: Path, opti
     (tmp_path / "config.toml").write_text(named(options))
     with Home(tmp_path) as home:
         assert [c.id for c in home.store.calls()] == ["before", "meanwhile"]
-        with pytest.raises(UsageError, match="Only the calls of an SQLite store"):
-            move_store(home, owner(), {**options, "schema": "elsewhere"})
+        elsewhere = {**options, "schema": f"{options['schema']}_new"}
+        assert move_store(home, owner(), elsewhere).n_calls == 2, "and on to another server or schema"
+    (tmp_path / "config.toml").write_text(named(elsewhere))
+    with Home(tmp_path) as home:
+        assert [c.id for c in home.store.calls()] == ["before", "meanwhile"]
 
 
 def test_a_move_that_fails_leaves_the_store_as_it_was(tmp_path: Path, options: dict[str, Any]) -> None:
