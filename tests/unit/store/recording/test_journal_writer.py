@@ -106,6 +106,32 @@ asyncio.run(main())
     assert "has ended" in said.stderr
 
 
+def test_it_writes_to_nothing_that_it_shares_with_the_one_that_forked_it(tmp_path: Path) -> None:
+    """A collection would write to every object: tens of MB would be there twice."""
+    good(
+        tmp_path,
+        """
+import gc
+from deputize.core.errors import StoreError
+
+n_shared = len(gc.get_objects())
+def target():
+    (home / "frozen").write_text(str(gc.get_freeze_count()))
+    raise StoreError("not now")
+other = JournalWriter.start(target)
+recorder = Recorder(store, KeyRing.open(home), home, journal_writer=other)
+async def main():
+    recorder.start()
+    await recorder.record(a_call("c"))
+    while not recorder.stats().failing:
+        await asyncio.sleep(0.05)
+    assert int((home / "frozen").read_text()) > .9 * n_shared
+    recorder.close_now(timeout_s=0.1)
+asyncio.run(main())
+""",
+    )
+
+
 def test_a_locked_store_makes_calls_wait(tmp_path: Path) -> None:
     good(
         tmp_path,
