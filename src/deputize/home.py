@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from deputize.store.conversation_store import ConversationStore
     from deputize.store.keys.keyring import KeyRing
     from deputize.store.published.published_home import PublishedHome
-    from deputize.store.published.shared_runs import SharedRuns
 
 _log = logging.getLogger("deputize.home")
 
@@ -460,15 +459,6 @@ class Home:
                 return None
             raise
         return PublishedHome(self.path, self.keyring, self.audit, open_bucket(url)) if url else None
-
-    @cached_property
-    def shared_runs(self) -> SharedRuns | None:
-        """The runs that this home shares with others; None: it shares none. Raises as `published`."""
-        from deputize.store.published.shared_runs import SharedRuns
-
-        if self.published is None or not self.objects_settings().runs:
-            return None
-        return SharedRuns(self.path, self.keyring, self.audit, self.published)
 
     @cached_property
     def evidence_seal(self) -> EvidenceSeal:

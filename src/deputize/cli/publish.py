@@ -22,6 +22,8 @@ def publish(terminal: Terminal, /, begin_again: bool) -> None:
     Afterwards every change of routes and API keys, on any home, publishes itself. A home that joins takes over what is published;
     its own routes and keys stay beside as files that end in .before.
     """
+    from deputize.pipeline.run_sharing import shared_runs
+
     shared = terminal.home.published
     if shared is None:
         raise UsageError(
@@ -29,8 +31,8 @@ def publish(terminal: Terminal, /, begin_again: bool) -> None:
         )
     before = shared.version
     version = shared.publish_missing(begins_again=begin_again)
-    if terminal.home.shared_runs is not None:
-        terminal.home.shared_runs.share_again()
+    if (runs := shared_runs(terminal.home)) is not None:
+        runs.share_again()
         version = shared.version
     address = shared.bucket.address
     say = f"Version {version} is in force in {address}" + (

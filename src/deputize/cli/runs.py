@@ -100,8 +100,9 @@ def fetch_run(terminal: Terminal, /, run_id: str) -> None:
     Runs are shared through the object store of [objects] when they end. One that was fetched can be fetched again.
     """
     from deputize.cli.ids import whole_id
+    from deputize.pipeline.run_sharing import shared_runs
 
-    shared = terminal.home.shared_runs
+    shared = shared_runs(terminal.home)
     if shared is None:
         raise UsageError(
             f"{terminal.home.config_path} names no object store that runs are shared in: write [objects] with url."

@@ -158,9 +158,7 @@ def serve(
         changed = settings_for(home, upstream, api_key_env, **given)
         return partial(_run_worker, home, changed, workers, keys_required, metrics_folder, listening)
 
-    # the workers share what is here until one of them writes to it: a collection of theirs would write to all of it
-    gc.collect()
-    gc.freeze()
+    _keep_shared()
     with listening:
         base_url = f"{settings.scheme}://{host}:{listening.getsockname()[1]}"
         code = Supervisor(
@@ -169,6 +167,12 @@ def serve(
     shutil.rmtree(metrics_folder, ignore_errors=True)
     if code:
         raise SystemExit(code)
+
+
+def _keep_shared() -> None:
+    """Before a fork: what is here is in memory once until a process writes to it, and a collection would write to all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _raise_file_limit(wanted: int) -> None:

@@ -18,7 +18,7 @@ from deputize.store.postgres_schema import NEWEST, change_tables, check_here, wh
 from deputize.store.sqlite import STORE_FILE, SqliteStore
 from deputize.store.sqlite_arrival import begin_arrival, end_arrival, mark_arrival
 
-POSTGRES, SQLITE = "postgres", "sqlite"
+POSTGRES = "postgres"
 
 
 class StoreMoved(msgspec.Struct, frozen=True):

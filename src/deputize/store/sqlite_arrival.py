@@ -17,8 +17,8 @@ from deputize.store.sqlite_errors import errors_in_words
 
 _SQL = load_queries("sqlite")
 _WAIT_S = 1.0
-_BESIDE = ("", "-wal", "-shm", "-journal")
-"""Endings of SQLite's own files."""
+_ENDINGS = ("", "-wal", "-shm", "-journal")
+"""Of SQLite's own files."""
 
 
 def arrival_of(path: Path) -> Path:
@@ -51,7 +51,7 @@ def begin_arrival(path: Path) -> Path:
         )
     arriving = arrival_of(path)
     try:
-        for ending in _BESIDE:
+        for ending in _ENDINGS:
             arriving.with_name(arriving.name + ending).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{arriving} cannot be removed: {reason(error)}.") from error

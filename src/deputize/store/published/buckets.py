@@ -24,7 +24,7 @@ _BLOCK = 8 << 20
 
 
 class Writes(Protocol):
-    """What an object is written to, part by part."""
+    """A stream to an object."""
 
     def write(self, data: bytes, /) -> object:
         """Takes all of it."""
@@ -32,7 +32,7 @@ class Writes(Protocol):
 
 
 class Reads(Protocol):
-    """What an object is read from, part by part."""
+    """A stream from an object."""
 
     def read(self, n_bytes: int, /) -> bytes:
         """So many bytes; fewer at the end."""

@@ -46,7 +46,7 @@ class SentFolders:
         self._sent: dict[tuple[str, str], Folder] = {}
 
     def of(self, name: str, card_sha256: str) -> Folder | None:
-        """What was sent of a folder as it is now; None: nothing."""
+        """The files that were sent of a folder as it is now; None: nothing was."""
         return self._sent.get((name, card_sha256))
 
     def send(self, names: Collection[str]) -> None:
@@ -81,7 +81,7 @@ class SentFolders:
                 self._remove(files)
 
     def _remove(self, files: Folder) -> None:
-        """What cannot be removed now is removed in a day, as what a killed publisher left."""
+        """Removes objects; those that cannot be removed now are in a day, as those of a killed publisher."""
         try:
             for found in files.values():
                 self._bucket.remove(found.name)

@@ -9,14 +9,16 @@ from tests.unit.store.published.test_published_home import homes, routes
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.home import Home
+from deputize.pipeline.run_sharing import shared_runs
 from deputize.routes_file import write_routes
 from deputize.store.published import published_home
 from deputize.store.published.shared_runs import SharedRuns
 
 
 def shared(home: Home) -> SharedRuns:
-    assert home.shared_runs is not None
-    return home.shared_runs
+    found = shared_runs(home)
+    assert found is not None
+    return found
 
 
 def a_run(home: Home, run_id: str = "0001-aa") -> Path:
@@ -102,6 +104,6 @@ def state_of(home: Home) -> str:
 def test_a_home_that_shares_no_runs_keeps_its_own_to_itself(tmp_path: Path) -> None:
     one, _ = homes(tmp_path)
     one.config_path.write_text(one.config_path.read_text() + "runs = false\n")
-    assert Home(one.path, environ={}).shared_runs is None
+    assert shared_runs(Home(one.path, environ={})) is None
     one.config_path.unlink()
-    assert Home(one.path, environ={}).shared_runs is None
+    assert shared_runs(Home(one.path, environ={})) is None
