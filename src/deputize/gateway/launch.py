@@ -145,7 +145,7 @@ def serve(
     settings.tls()
     opened.open_store().close()  # not kept open: the workers are forked from here
     keys_required = None if is_loopback(host) or settings.allow_open_bind else True
-    _raise_file_limit(settings.max_connections + 1024)
+    _prepare_to_fork(settings.max_connections + 1024)
     try:
         listening = listen(host, port)
     except OSError as error:
@@ -158,7 +158,6 @@ def serve(
         changed = settings_for(home, upstream, api_key_env, **given)
         return partial(_run_worker, home, changed, workers, keys_required, metrics_folder, listening)
 
-    _keep_shared()
     with listening:
         base_url = f"{settings.scheme}://{host}:{listening.getsockname()[1]}"
         code = Supervisor(
@@ -169,8 +168,10 @@ def serve(
         raise SystemExit(code)
 
 
-def _keep_shared() -> None:
-    """Before a fork: what is here is in memory once until a process writes to it, and a collection would write to all of it."""
+def _prepare_to_fork(n_files: int) -> None:
+    """Lets the workers open as many files, and keeps collections of theirs away from what is here: it is in memory once for all
+    of them until one writes to it."""
+    _raise_file_limit(n_files)
     gc.collect()
     gc.freeze()
 
