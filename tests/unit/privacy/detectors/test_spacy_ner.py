@@ -38,3 +38,11 @@ def test_a_long_text_is_read_in_chunks_with_its_positions(detector: SpacyDetecto
     text = "please send the order to the office today. " * 200 + "Then Barack Obama left."
     (spans,) = detector.detect([text])
     assert "Barack Obama" in {text[s.start : s.end] for s in spans}
+
+
+def test_new_words_of_a_log_do_not_stay_in_memory(detector: SpacyDetector) -> None:
+    detector.detect(["Anna was here."])
+    strings = detector._nlp.vocab.strings
+    before = len(strings)
+    detector.detect([f"Kra{n}zu Bo{n}mel wrote of the zo{n}mil." for n in range(50)])
+    assert len(strings) == before
