@@ -55,7 +55,7 @@ SCRIPTS = (
 SMALL = "small letters"
 """A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few names."""
 _STARTS = [start for start, _ in SCRIPTS]
-POSSIBLE = 0.08
+POSSIBLE = 0.14
 """A probability below which a word is ruled out."""
 NEIGHBOUR = 0.4
 """Share of the threshold from which a word next to a likely one belongs to it."""
@@ -181,6 +181,8 @@ class DefaultTagger:
             if kind == "PERSON":
                 chances = chances * self._raised(line, words)
             for run in runs(line, words, chances, threshold):
+                if kind == "STREET_ADDRESS" and _is_key(line, run):
+                    continue
                 yield Span(kind, at + run.start, at + run.end, round(min(run.score, MAX_SCORE), 4), self.name)
 
     def _raised(self, line: str, words: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
@@ -189,6 +191,12 @@ class DefaultTagger:
         starts = [line[start] for start, _ in words]
         found = [small if c.islower() else factors[bisect(_STARTS, ord(c))] for c in starts]
         return np.array(found, dtype=np.float32)
+
+
+def _is_key(line: str, run: _Run) -> bool:
+    """True for a run of ASCII with a digit and without a blank: a part of a key or of a digest, which is no address."""
+    found = line[run.start : run.end]
+    return found.isascii() and " " not in found and any(map(str.isdigit, found))
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

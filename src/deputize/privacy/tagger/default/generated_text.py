@@ -16,6 +16,7 @@ from typing import Any
 
 from deputize.core.errors import MissingExtra
 from deputize.privacy.tagger.default import transliteration
+from deputize.privacy.tagger.default.name_lists import NameLists
 from deputize.privacy.tagger.labelled_text import Label, Sample
 
 SLOT_TYPES: dict[str, str] = {
@@ -77,10 +78,21 @@ def read_frames() -> dict[str, dict[str, Any]]:
 
 
 class NamePool:
-    """First and last names of one or more of Faker's locales."""
+    """First and last names and places of one or more of Faker's locales, and of lists."""
 
-    def __init__(self, locales: Sequence[str], seed: int, size: int = POOL) -> None:
-        """Raises MissingExtra where Faker is not installed."""
+    def __init__(
+        self, locales: Sequence[str], seed: int, size: int = POOL, more: NameLists | None = None
+    ) -> None:
+        """
+        Args:
+            locales: of Faker.
+            seed: of what is drawn.
+            size: names to draw.
+            more: lists from which as many are drawn.
+
+        Raises:
+            MissingExtra: Faker is not installed.
+        """
         try:
             from faker import Faker
         except ImportError:
@@ -99,6 +111,9 @@ class NamePool:
             self.cities += [fake.city() for _ in range(each // 6)]
             self.countries += [fake.country() for _ in range(each // 10)]
             self.addresses += [fake.address().replace("\n", ", ") for _ in range(each // 4)]
+        rng = random.Random(seed)
+        for own, added in zip((self.first, self.last, self.cities), more or (), strict=False):
+            own += rng.sample(added, min(len(added), size))
 
 
 class PlainWords:
@@ -130,13 +145,20 @@ class TextGenerator:
     """Makes labelled lines of one language."""
 
     def __init__(
-        self, language: str, frames: Mapping[str, Any], plain: PlainWords, foreign: NamePool, seed: int
+        self,
+        language: str,
+        frames: Mapping[str, Any],
+        plain: PlainWords,
+        foreign: NamePool,
+        seed: int,
+        more: NameLists | None = None,
     ) -> None:
         self.language = language
         self._frames = frames
         self._plain = plain
         self._foreign = foreign
-        self._names = NamePool(frames["faker"], seed)
+        self._names = NamePool(frames["faker"], seed, more=more)
+        self._places = list(more.places) if more else []
         self._join = str(frames.get("join", " "))
         self._script = str(frames["foreign"])
         self._rng = random.Random(seed)
@@ -229,6 +251,8 @@ class TextGenerator:
         rng, known = self._rng, self._frames.get("cities")
         if self._script not in ("latin", "") and rng.random() < 0.25:
             return self._written(rng.choice(self._foreign.cities).split()[0])
+        if self._places and rng.random() < 0.5:
+            return rng.choice(self._places)
         return str(rng.choice(known or self._names.cities))
 
     def _unknown_word(self) -> str:
@@ -325,11 +349,15 @@ class TextGenerator:
         return name
 
 
-def generators(plain: Mapping[str, PlainWords], seed: int) -> dict[str, TextGenerator]:
+def generators(
+    plain: Mapping[str, PlainWords], seed: int, names: Mapping[str, NameLists] | None = None
+) -> dict[str, TextGenerator]:
     """A generator for each language of frames.json."""
-    foreign = NamePool(_FOREIGN_FROM, seed, 6000)
+    foreign, known = NamePool(_FOREIGN_FROM, seed, 6000), names or {}
     return {
-        language: TextGenerator(language, frames, plain.get(language, PlainWords()), foreign, seed + number)
+        language: TextGenerator(
+            language, frames, plain.get(language, PlainWords()), foreign, seed + number, known.get(language)
+        )
         for number, (language, frames) in enumerate(read_frames().items())
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.words import Features, boundaries_of, feature_key, features_of, words_of
 
 BATCH_WORDS = 6000
@@ -23,18 +24,23 @@ LineScores = tuple[list[tuple[int, int]], Floats]
 
 
 class NumpyNetwork:
-    """Tables of vectors, a mean over the line, and residual gated convolutions over words."""
+    """Tables of vectors and of pretrained pieces, a mean over the line, and residual gated convolutions over words."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], dilations: Sequence[int]) -> None:
         """
         Args:
-            weights: as save_arrays wrote them: tables in int8 with a scale for each row.
+            weights: as save_arrays wrote them: tables in int8 with a scale for each row, and the pieces.
             dilations: of the convolutions.
         """
         self._tables = [weights[f"tables.{i}.weight"] for i in range(4)]
         self._scales = [weights[f"tables.{i}.weight.scale"].astype(np.float32) for i in range(4)]
-        rest = {name: a.astype(np.float32) for name, a in weights.items() if not name.startswith("tables.")}
+        rest = {
+            name: a.astype(np.float32)
+            for name, a in weights.items()
+            if not name.startswith(("tables.", "pieces."))
+        }
         self._w = rest
+        self._pieces = PieceVectors(weights)
         self._dilations = tuple(dilations)
         self._width = len(rest["project.bias"])
         self._convs = [np.ascontiguousarray(rest[f"convs.{i}.weight"].T) for i in range(len(self._dilations))]
@@ -103,6 +109,7 @@ class NumpyNetwork:
         fresh = [key for key in dict.fromkeys(keys) if key not in self._rows]
         if fresh:
             vectors = self._projected([features_of(key) for key in fresh])
+            vectors += self._pieces.features(fresh) @ self._w["from_pieces.weight"].T
             first = len(self._rows)
             if first + len(fresh) > len(self._vectors):
                 room = max(2 * len(self._vectors), first + len(fresh))

@@ -9,23 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
+from deputize.privacy.tagger.default.archives import members
 from deputize.privacy.tagger.default.generated_text import PlainWords, read_frames
 
-ARCHIVES = {
-    "monaco-editor": "monaco-editor-*.tgz",
-    "strapi-admin": "strapi-admin-*.tgz",
-    "indico": "indico-*.whl",
-    "kolibri": "kolibri-*.whl",
-    "jieba": "jieba-*.tar.gz",
-}
-"""Package -> its archive's name."""
 _MONACO = {
     "tr": "tr",
     "ja": "ja",
@@ -100,33 +91,15 @@ def _clean(language: str, lines: Iterable[str]) -> list[str]:
     return sorted(out)
 
 
-def _members(folder: Path, package: str, pattern: str) -> Iterator[tuple[str, str]]:
-    """(what the first group of the pattern matches, text) of each file of a package's archive."""
-    wanted = re.compile(pattern)
-    for path in sorted(folder.glob(ARCHIVES[package]))[:1]:
-        if path.suffix == ".whl":
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if match := wanted.fullmatch(name):
-                        yield match[1], archive.read(name).decode()
-        else:
-            with tarfile.open(path) as packed:
-                for member in packed.getmembers():
-                    match = wanted.fullmatch(member.name)
-                    file = packed.extractfile(member) if match else None
-                    if match and file:
-                        yield match[1], file.read().decode()
-
-
 def _monaco(folder: Path) -> Iterator[tuple[str, str]]:
-    for name, text in _members(folder, "monaco-editor", r"package/esm/vs/nls/lang/(.+)\.js"):
+    for name, text in members(folder, "monaco-editor", r"package/esm/vs/nls/lang/(.+)\.js"):
         if name in _MONACO:
             yield from ((_MONACO[name], json.loads(found)) for found in _STRING.findall(text))
 
 
 def _strapi(folder: Path) -> Iterator[tuple[str, str]]:
     pattern = r"package/dist/admin/admin/src/translations/([a-z]{2})[\w-]*\.json\.mjs"
-    for name, text in _members(folder, "strapi-admin", pattern):
+    for name, text in members(folder, "strapi-admin", pattern):
         if name in _STRAPI:
             found = re.findall(r'[:=]\s*("(?:[^"\\]|\\.)*")', text)
             yield from ((name, json.loads(one)) for one in found)
@@ -134,7 +107,7 @@ def _strapi(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _indico(folder: Path) -> Iterator[tuple[str, str]]:
     pattern = r"indico/translations/(\w+)/LC_MESSAGES/messages[\w-]*\.po"
-    for name, text in _members(folder, "indico", pattern):
+    for name, text in members(folder, "indico", pattern):
         for block in text.split("\n\n") if name in _INDICO else ():
             match = re.search(r'^msgstr(?:\[0\])? ((?:".*"\n?)+)', block, re.MULTILINE)
             if match and "fuzzy" not in block:
@@ -143,7 +116,7 @@ def _indico(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _kolibri(folder: Path) -> Iterator[tuple[str, str]]:
     pattern = r"kolibri/locale/(\w+)/LC_MESSAGES/[\w.-]+-messages\.json"
-    for name, text in _members(folder, "kolibri", pattern):
+    for name, text in members(folder, "kolibri", pattern):
         if name in _KOLIBRI:
             yield from ((_KOLIBRI[name], line) for line in json.loads(text).values())
 
@@ -151,7 +124,7 @@ def _kolibri(folder: Path) -> Iterator[tuple[str, str]]:
 def _chinese_words(folder: Path) -> dict[str, list[str]]:
     """Words of jieba's dictionary by kind, frequent ones several times."""
     out: dict[str, list[str]] = {"w": [], "v": []}
-    for _, text in _members(folder, "jieba", r".*/(jieba/dict\.txt)"):
+    for _, text in members(folder, "jieba", r".*/(jieba/dict\.txt)"):
         for line in text.splitlines():
             word, count, kind = line.split(" ")
             slot = "v" if kind in _HAN_VERBS else "w" if kind in _HAN_WORDS else None

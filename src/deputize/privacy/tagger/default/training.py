@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deputize.core.progress import Progress, silent
+from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.words import (
     AFFIX_ROWS,
     N_BOUNDARIES,
@@ -36,7 +37,7 @@ MAX_WORDS = 200
 class NetworkSettings(NamedTuple):
     """Sizes of the network and settings of its training."""
 
-    width: int = 96
+    width: int = 128
     table_widths: tuple[int, int, int, int] = (48, 48, 48, 16)
     dilations: tuple[int, ...] = (1, 2, 4, 8)
     batch_words: int = 4096
@@ -66,6 +67,10 @@ class FeatureIndex:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._features: list[Features] = []
+
+    def keys(self) -> list[str]:
+        """The keys in order of their numbers."""
+        return list(self._numbers)
 
     def number(self, key: str) -> int:
         """The number of a key, a new one for a new key."""
@@ -143,13 +148,13 @@ def weights_of_lines(samples: Iterable[tuple[Sample, float]]) -> NDArray[np.floa
     return np.array(out)
 
 
-def build(settings: NetworkSettings) -> Any:
-    """The untrained network."""
+def build(settings: NetworkSettings, piece_width: int) -> Any:
+    """The untrained network; piece_width: numbers that PieceVectors gives for a word."""
     torch = torch_module()
     nn = torch.nn
 
     class Network(nn.Module):  # type: ignore[name-defined,misc]
-        """Tables of vectors, a mean over the line, and residual gated convolutions over words."""
+        """Tables of vectors and of pretrained pieces, a mean over the line, and residual gated convolutions over words."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -165,18 +170,19 @@ def build(settings: NetworkSettings) -> Any:
             wide = settings.width
             self.boundary = nn.Embedding(N_BOUNDARIES, wide)
             self.project = nn.Linear(sum(settings.table_widths), wide)
+            self.from_pieces = nn.Linear(piece_width, wide, bias=False)
             self.line = nn.Linear(wide, wide)
             self.first_norm = nn.LayerNorm(wide)
             self.convs = nn.ModuleList(nn.Linear(3 * wide, 2 * wide) for _ in settings.dilations)
             self.norms = nn.ModuleList(nn.LayerNorm(wide) for _ in settings.dilations)
             self.out = nn.Linear(wide, len(TYPES))
 
-        def forward(self, rows: Any, boundaries: Any, line_of: Any, n_lines: int) -> Any:
+        def forward(self, rows: Any, pieces: Any, boundaries: Any, line_of: Any, n_lines: int) -> Any:
             vectors = [
                 table(flat, offsets, per_sample_weights=weights)
                 for table, (flat, offsets, weights) in zip(self.tables, rows, strict=True)
             ]
-            x = self.project(torch.cat(vectors, 1)) + self.boundary(boundaries)
+            x = self.project(torch.cat(vectors, 1)) + self.from_pieces(pieces) + self.boundary(boundaries)
             mean = torch.zeros(n_lines, x.shape[1]).index_add_(0, line_of, x)
             mean = mean / torch.bincount(line_of, minlength=n_lines)[:, None]
             x = self.first_norm(torch.relu(x + self.line(mean)[line_of]))
@@ -196,8 +202,11 @@ def build(settings: NetworkSettings) -> Any:
 class Batches:
     """Batches of lines of similar length in a random order."""
 
-    def __init__(self, encoded: EncodedLines, index: FeatureIndex, settings: NetworkSettings) -> None:
+    def __init__(
+        self, encoded: EncodedLines, index: FeatureIndex, settings: NetworkSettings, pieces: PieceVectors
+    ) -> None:
         self._encoded = encoded
+        self._pieces = pieces.features(index.keys()).astype(np.float16)
         self._flat = index.flat()
         self._words = index.words()
         self._settings = settings
@@ -221,8 +230,8 @@ class Batches:
 
     def tensors(
         self, lines: NDArray[np.int64], rng: np.random.Generator | None
-    ) -> tuple[Any, Any, Any, Any, Any]:
-        """(rows, boundaries, line of each word, targets, mask of covered) of a batch.
+    ) -> tuple[Any, Any, Any, Any, Any, Any]:
+        """(rows, pieces, boundaries, line of each word, targets, mask of covered) of a batch.
 
         Args:
             lines: numbers of lines.
@@ -250,6 +259,7 @@ class Batches:
             rows.append((torch.from_numpy(chosen), torch.from_numpy(offsets), torch.from_numpy(weights)))
         return (
             rows,
+            torch.from_numpy(self._pieces[keys].astype(np.float32)),
             torch.from_numpy(e.boundaries_T[words].astype(np.int64)),
             torch.from_numpy(line_of),
             torch.from_numpy(e.targets_TK[words].astype(np.float32)),
@@ -289,8 +299,8 @@ def fit(
             factor = min(1.0, (step + 1) / 200) * 0.5 * (1 + math.cos(math.pi * share))
             for optimiser, rate in zip(optimisers, rates, strict=True):
                 optimiser.param_groups[0]["lr"] = rate * factor
-            rows, boundaries, line_of, targets, covered = batches.tensors(lines, rng)
-            logits = model(rows, boundaries, line_of, len(lines))
+            *inputs, targets, covered = batches.tensors(lines, rng)
+            logits = model(*inputs, len(lines))
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
             loss = (loss * covered * weights_K).sum() / len(targets)
             loss.backward()
@@ -309,9 +319,11 @@ def arrays_of(model: Any) -> dict[str, NDArray[np.float32]]:
     return {name: tensor.detach().numpy().astype(np.float32) for name, tensor in model.state_dict().items()}
 
 
-def save_arrays(arrays: dict[str, NDArray[np.float32]], path: Path) -> None:
-    """Writes the weights: tables in int8 with one scale a row, the rest in half precision."""
-    out: dict[str, NDArray[Any]] = {}
+def save_arrays(
+    arrays: Mapping[str, NDArray[np.float32]], pieces: Mapping[str, NDArray[Any]], path: Path
+) -> None:
+    """Writes the weights: tables in int8 with one scale a row, the pieces as they are, the rest in half precision."""
+    out: dict[str, NDArray[Any]] = dict(pieces)
     for name, array in arrays.items():
         if name.startswith("tables."):
             scale = np.abs(array).max(axis=1, keepdims=True) / 127

@@ -62,9 +62,14 @@ def feature_key(line: str, start: int, end: int) -> str:
     return line[start:end]
 
 
+def is_single(key: str) -> bool:
+    """True for the key of one character of a script without blanks."""
+    return len(key) == 3 and _IS_SINGLE.match(key, 1) is not None
+
+
 def features_of(key: str) -> Features:
     """The features of a word from its key."""
-    if len(key) == 3 and _IS_SINGLE.match(key, 1):
+    if is_single(key):
         return _of_single(key)
     word = key[:MAX_WORD]
     folded = word.lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deputize.core.errors import BadInput
-from deputize.privacy.tagger.default.corpus import part_of, read_corpus
+from deputize.privacy.tagger.default.corpus import UTTERANCES, part_of, read_corpus, read_utterances
 
 
 def write(folder: Path, rows: list[dict[str, object]]) -> Path:
@@ -70,3 +70,19 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "de.jsonl.gz").write_bytes(b"not packed")
     with pytest.raises(BadInput, match="cannot be read as labelled lines"):
         list(read_corpus(tmp_path))
+
+
+def test_utterances_of_the_training_part_only(tmp_path: Path) -> None:
+    rows = [
+        {"split": split, "messages": [{"role": "user", "content": f"{split} {i}"}]}
+        for split in ("train", "oos_train", "val", "test")
+        for i in range(3)
+    ]
+    with gzip.open(tmp_path / UTTERANCES, "wt") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+    found = [sample.text for sample in read_utterances(tmp_path, 100, 0)]
+    assert sorted(found) == [f"{s} {i}" for s in ("oos_train", "train") for i in range(3)]
+    assert len(read_utterances(tmp_path, 2, 0)) == 2 and read_utterances(tmp_path / "none", 2, 0) == []
+    (tmp_path / UTTERANCES).write_bytes(b"no gzip")
+    with pytest.raises(BadInput, match="utterances"):
+        read_utterances(tmp_path, 2, 0)

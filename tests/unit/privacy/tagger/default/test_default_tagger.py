@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from deputize.privacy.tagger.default.default_tagger import (
     CARD,
     FOLDER,
     SMALL,
+    DefaultTagger,
     load_default_tagger,
     runs,
 )
+from deputize.privacy.tagger.default.numpy_network import LineScores
 from deputize.privacy.tagger.default.words import words_of
 from deputize.testing import check_detector
 
@@ -52,6 +55,28 @@ def test_people_in_many_scripts(line: str) -> None:
 )
 def test_lines_without_people(line: str) -> None:
     assert load_default_tagger().detect([line]) == [[]]
+
+
+class SureNetwork:
+    """Takes every word for everything."""
+
+    def scores(self, lines: Sequence[str]) -> list[LineScores]:
+        split = [words_of(line) for line in lines]
+        return [(words, np.ones((len(words), 8), dtype=np.float32)) for words in split]
+
+
+@pytest.mark.parametrize(
+    ("line", "types"),
+    [
+        ("baa8a2d059fb00bd0b1bc5940eaf9d6dfa2806f5", {"PERSON"}),
+        ("12 Ferncliffe Lane", {"PERSON", "STREET_ADDRESS"}),
+        ("Hauptstraße12", {"PERSON", "STREET_ADDRESS"}),
+        ("Granada", {"PERSON", "STREET_ADDRESS"}),
+    ],
+)
+def test_a_part_of_a_digest_is_no_address(line: str, types: set[str]) -> None:
+    tagger = DefaultTagger(SureNetwork(), load_default_tagger().card)  # type: ignore[arg-type]
+    assert {s.type for s in tagger.detect([line])[0]} == types
 
 
 def test_it_keeps_the_promises_of_a_detector() -> None:
@@ -107,7 +132,7 @@ def test_a_script_has_a_threshold_of_its_own() -> None:
     factors = tagger._raised(line, words_of(line)).tolist()
     common, own = tagger.card.thresholds["PERSON"], tagger.card.person_thresholds
     wanted = [common / own.get(script, common) for script in ("", "Han", "Kana", "Arabic", SMALL)]
-    assert factors == pytest.approx(wanted) and wanted[1] == 2 and wanted[3] < 1 and wanted[4] < 0.5
+    assert factors == pytest.approx(wanted) and wanted[1] < 1 and wanted[3] < 1 and wanted[4] < 0.5
 
 
 def test_the_card_says_what_was_measured() -> None:

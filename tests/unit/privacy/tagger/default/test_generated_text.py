@@ -16,6 +16,7 @@ from deputize.privacy.tagger.default.generated_text import (
     read_frames,
     with_other_names,
 )
+from deputize.privacy.tagger.default.name_lists import NameLists
 from deputize.privacy.tagger.labelled_text import Label, Sample
 
 
@@ -55,6 +56,16 @@ def test_other_names_move_the_labels_along(foreign: NamePool) -> None:
     new = with_other_names(Sample(id="1", text=text, spans=labels), generator, random.Random(2))
     found = [new.text[s.start : s.end] for s in new.spans]
     assert found[0] == found[2] != "Mia Torres" and found[1].isupper() and found[3] == "Rome"
+
+
+def test_names_and_places_of_lists_are_drawn_too(foreign: NamePool) -> None:
+    more = NameLists(["琉璃花"], ["勅使河原"], ["コウベ"])
+    generator = TextGenerator("ja", read_frames()["ja"], PlainWords(), foreign, 3, more)
+    generator._names.first[:], generator._names.last[:] = more.first * 2, more.last * 2
+    text = "\n".join(sample.text for sample in generator.samples(300))
+    assert "勅使河原琉璃花" in text and "コウベ" in text
+    pool = NamePool(["ja_JP"], 0, 200, more)
+    assert "琉璃花" in pool.first and "勅使河原" in pool.last and "コウベ" in pool.cities
 
 
 def test_words_are_drawn_from_lines_where_there_is_no_list() -> None:

@@ -13,6 +13,7 @@ from deputize.core.records import decode
 from deputize.privacy.tagger.default import train_default as module
 from deputize.privacy.tagger.default.corpus import part_of
 from deputize.privacy.tagger.default.default_tagger import CARD, WEIGHTS, DefaultTagger, DefaultTaggerCard
+from deputize.privacy.tagger.default.encoder_pieces import packed_pieces
 from deputize.privacy.tagger.default.numpy_network import NumpyNetwork
 from deputize.privacy.tagger.default.train_default import (
     average_checkpoints,
@@ -58,6 +59,10 @@ def test_weights_and_card_make_a_detector(
     monkeypatch.setattr(module, "GENERATED_LINES", {"en": 20})
     monkeypatch.setattr(module, "generators", _one_generator)
     out = tmp_path / "out"
+    out.mkdir()
+    vectors = np.eye(2, dtype=np.float32)
+    with (out / module.PIECES).open("wb") as file:
+        np.savez(file, **packed_pieces(["▁Mia", "▁ask"], np.array([-1.0, -2.0], dtype=np.float32), vectors))
     card = train_default(corpus, tmp_path, out, seconds=0.5, seed=1, start=None, progress=lambda *_: None)
     assert decode((out / CARD).read_bytes(), DefaultTaggerCard) == card
     assert card.sources == {"CC0": "CC0"} and card.n_generated == 20 and card.n_train > 40
@@ -70,7 +75,7 @@ def test_weights_and_card_make_a_detector(
     assert again.n_train == card.n_train
 
 
-def _one_generator(plain: object, seed: int) -> object:
+def _one_generator(plain: object, seed: int, names: object) -> object:
     from deputize.privacy.tagger.default.generated_text import (
         NamePool,
         PlainWords,

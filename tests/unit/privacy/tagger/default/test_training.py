@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deputize.privacy.tagger.default.encoder_pieces import packed_pieces
 from deputize.privacy.tagger.default.numpy_network import NumpyNetwork
+from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.training import (
     TYPES,
     Batches,
@@ -25,6 +27,12 @@ from deputize.privacy.tagger.labelled_text import Label, Sample
 pytest.importorskip("torch")
 SETTINGS = NetworkSettings(width=16, table_widths=(8, 8, 8, 8), dilations=(1, 2), batch_words=40)
 PEOPLE = frozenset(["PERSON"])
+PIECES = packed_pieces(
+    ["▁Mia", "▁Tor", "res", "▁now", "▁ask"],
+    np.arange(-5.0, 0.0, dtype=np.float32),
+    np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32),
+)
+VECTORS = PieceVectors(PIECES)
 
 
 def sample(text: str, name: str = "", kind: str = "PERSON") -> Sample:
@@ -59,9 +67,16 @@ def test_what_is_not_labelled_in_a_corpus_changes_nothing() -> None:
     """LOCATION is outside of what the lines cover, so that its output gets no gradient."""
     index = FeatureIndex()
     encoded = encode_lines(LINES, index)
-    model = build(SETTINGS)
+    model = build(SETTINGS, VECTORS.width)
     before = model.out.weight.detach().clone()
-    fit(model, Batches(encoded, index, SETTINGS), None, SETTINGS, seconds=9, clock=iter(range(100)).__next__)
+    fit(
+        model,
+        Batches(encoded, index, SETTINGS, VECTORS),
+        None,
+        SETTINGS,
+        seconds=9,
+        clock=iter(range(100)).__next__,
+    )
     moved = (model.out.weight.detach() - before).abs().sum(1)
     # weight decay alone moves an output by less than a hundredth of a step
     assert moved[TYPES.index("PERSON")] > 50 * moved[TYPES.index("LOCATION")]
@@ -71,13 +86,13 @@ def test_numpy_computes_what_torch_does(tmp_path: Path) -> None:
     index = FeatureIndex()
     texts = [s.text for s, _ in LINES for _ in (0,)]
     encoded = encode_lines(LINES, index)
-    model = build(SETTINGS)
-    batches = Batches(encoded, index, SETTINGS)
+    model = build(SETTINGS, VECTORS.width)
+    batches = Batches(encoded, index, SETTINGS, VECTORS)
     fit(model, batches, None, SETTINGS, seconds=30, clock=iter(range(200)).__next__)
-    rows, boundaries, line_of, _, _ = batches.tensors(np.arange(4), None)
+    *inputs, _, _ = batches.tensors(np.arange(4), None)
     model.eval()
-    wanted = 1 / (1 + np.exp(-model(rows, boundaries, line_of, 4).detach().numpy()))
-    save_arrays(arrays_of(model), tmp_path / "weights.npz")
+    wanted = 1 / (1 + np.exp(-model(*inputs, 4).detach().numpy()))
+    save_arrays(arrays_of(model), PIECES, tmp_path / "weights.npz")
     with np.load(tmp_path / "weights.npz") as arrays:
         network = NumpyNetwork(dict(arrays), SETTINGS.dilations)
     lines = [line for text in texts for line in text.split("\n")]
@@ -91,11 +106,11 @@ def test_a_few_passes_learn_a_name() -> None:
     index = FeatureIndex()
     encoded = encode_lines(LINES * 10, index)
     settings = SETTINGS._replace(word_dropout=0.1)
-    model = build(settings)
-    batches = Batches(encoded, index, settings)
+    model = build(settings, VECTORS.width)
+    batches = Batches(encoded, index, settings, VECTORS)
     passes = fit(model, batches, None, settings, seconds=300, clock=iter(range(1000)).__next__)
-    rows, boundaries, line_of, _, _ = batches.tensors(np.arange(4), None)
-    person = model.eval()(rows, boundaries, line_of, 4).detach().numpy()[:, TYPES.index("PERSON")] > 0
+    *inputs, _, _ = batches.tensors(np.arange(4), None)
+    person = model.eval()(*inputs, 4).detach().numpy()[:, TYPES.index("PERSON")] > 0
     assert (
         passes > 5 and person.tolist() == encoded.targets_TK[:14, TYPES.index("PERSON")].astype(bool).tolist()
     )
