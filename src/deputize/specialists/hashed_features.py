@@ -17,8 +17,13 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from deputize.core.errors import Tampered
+
 N_BUCKETS = 1 << 17
 """Word buckets, and as many for characters."""
+
+MOST_BUCKETS = 2 * N_BUCKETS
+"""Words and characters together."""
 
 _WORD: Final = re.compile(r"(?u)[^\W_]+|[^\w\s]")
 
@@ -26,6 +31,19 @@ _WORD: Final = re.compile(r"(?u)[^\W_]+|[^\w\s]")
 def n_words(text: str) -> int:
     """Number of words and signs of a text: its tokens, for a model that reads these n-grams."""
     return len(_WORD.findall(text))
+
+
+def checked_buckets(n_buckets: int) -> int:
+    """The number of buckets that a file says, before memory is taken for them.
+
+    Raises:
+        Tampered: no model has so many.
+    """
+    if not 0 <= n_buckets <= MOST_BUCKETS:
+        raise Tampered(
+            f"a specialist's file says {n_buckets} buckets; no more than {MOST_BUCKETS} are written"
+        )
+    return n_buckets
 
 
 def counts_of(texts: Sequence[str], n_buckets: int = N_BUCKETS) -> Any:

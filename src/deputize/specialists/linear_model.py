@@ -24,7 +24,7 @@ from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import Slot
 from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
 from deputize.specialists.closed_answers import ClosedAnswers, closed
-from deputize.specialists.hashed_features import counts_of, idf_of_counts, vectors_of_counts
+from deputize.specialists.hashed_features import checked_buckets, counts_of, idf_of_counts, vectors_of_counts
 from deputize.specialists.registry import StoredSpecialist
 
 Floats = npt.NDArray[np.float32]
@@ -112,11 +112,12 @@ class LinearModel:
 
     @classmethod
     def load(cls, path: Path) -> LinearModel:
-        """Reads what `save` wrote."""
+        """Reads what `save` wrote. Raises Tampered where it says more buckets than there are."""
         with np.load(path, allow_pickle=False) as stored:
             active_A = stored["active"]
             # a bucket outside counts in the length of a row, where the model was fitted so
-            idf_F = np.full(int(stored["n_buckets"]), float(stored["unseen_idf"]), np.float32)
+            n_buckets = checked_buckets(int(stored["n_buckets"]))
+            idf_F = np.full(n_buckets, float(stored["unseen_idf"]), np.float32)
             idf_F[active_A] = stored["idf"].astype(np.float32)
             count = sum(name.startswith("weights_") for name in stored.files)
             weights = [stored[f"weights_{i}"].astype(np.float32) for i in range(count)]

@@ -26,7 +26,7 @@ from scipy import sparse
 from deputize.core.listed_tools import without_list
 from deputize.core.prompt_segments import MASK
 from deputize.core.subjects import Subjects
-from deputize.specialists.hashed_features import counts_of
+from deputize.specialists.hashed_features import checked_buckets, counts_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -157,8 +157,9 @@ class OutOfDistributionDetector:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> OutOfDistributionDetector:
-        """A stored detector."""
+        """A stored detector. Raises Tampered where it says more buckets than there are."""
         n_buckets, n_texts = (int(n) for n in arrays["shape"].astype(np.int64))
+        checked_buckets(n_buckets)
         kept_F = arrays["buckets"].astype(np.int64)
         idf_F = np.full(n_buckets, float(arrays["unseen_idf"].astype(np.float32)), np.float32)
         idf_F[kept_F] = arrays["idf"].astype(np.float32)

@@ -81,8 +81,10 @@ def check_files(folder: Path, card: Specialist) -> None:
     """Compares every file of a specialist with its checksum.
 
     Raises:
-        Tampered: a file is missing or has changed.
+        Tampered: a file is missing or has changed, or the card names none: every specialist has weights.
     """
+    if not card.checksums:
+        raise Tampered(f"{folder / CARD} names no file: whoever changed it may have changed the weights")
     for name, expected in card.checksums.items():
         path = folder / name
         if not path.is_file() or catalogue.sha256_of(path) != expected:

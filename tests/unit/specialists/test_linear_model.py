@@ -9,6 +9,7 @@ import pytest
 from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
+from deputize.core.errors import Tampered
 from deputize.core.records import Contract
 from deputize.core.subjects import Subjects
 from deputize.specialists.closed_answers import ClosedAnswers, closed
@@ -52,6 +53,18 @@ def test_it_reads_the_same_after_storage(tmp_path: Path) -> None:
     for a, b in zip(model.log_p(texts), again.log_p(texts), strict=True):
         assert np.allclose(a, b, atol=0.05)
     assert (tmp_path / "linear.npz").stat().st_size < 2_000_000
+
+
+def test_a_file_that_says_more_buckets_than_there_are_takes_no_memory(tmp_path: Path) -> None:
+    model, _, _ = trained("label")
+    path = tmp_path / "linear.npz"
+    model.save(path)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    for n_buckets in (4_000_000_000, -1):
+        np.savez(path, **{**arrays, "n_buckets": np.array(n_buckets)})
+        with pytest.raises(Tampered, match=str(n_buckets)):
+            LinearModel.load(path)
 
 
 def test_no_word_of_the_traffic_lies_on_disk(tmp_path: Path) -> None:

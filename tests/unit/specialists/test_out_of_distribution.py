@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from deputize.core.errors import Tampered
 from deputize.core.subjects import Subjects
 from deputize.specialists.hashed_features import counts_of, vectors_of_counts
 from deputize.specialists.out_of_distribution import MIN_GROUPS, OutOfDistributionDetector, masked
@@ -115,6 +116,9 @@ def test_a_stored_detector_decides_as_before(detector: OutOfDistributionDetector
     texts = [*letters(50, seed=3), "something else", ""]
     assert np.allclose(detector.p_values(texts), again.p_values(texts), atol=0.02)
     assert again.p_values([]) == []
+    forged = {**detector.arrays(), "shape": np.array([4_000_000_000, 2])}
+    with pytest.raises(Tampered, match="4000000000"):
+        OutOfDistributionDetector.of_arrays(forged)
 
 
 def test_the_distance_is_the_part_of_a_text_that_the_nearest_has_not() -> None:

@@ -63,3 +63,5 @@ def test_a_file_that_is_missing_or_changed_is_named(tmp_path: Path) -> None:
     (tmp_path / "w.npz").write_bytes(b"weightz")
     with pytest.raises(Tampered, match=r"w\.npz"):
         check_files(tmp_path, card(checksums=sums))
+    with pytest.raises(Tampered, match="names no file"):
+        check_files(tmp_path, card(checksums={}))

@@ -62,7 +62,11 @@ def test_weights_and_card_make_a_detector(
     out.mkdir()
     vectors = np.eye(2, dtype=np.float32)
     with (out / module.PIECES).open("wb") as file:
-        np.savez(file, **packed_pieces(["▁Mia", "▁ask"], np.array([-1.0, -2.0], dtype=np.float32), vectors))
+        np.savez(
+            file,
+            allow_pickle=False,
+            **packed_pieces(["▁Mia", "▁ask"], np.array([-1.0, -2.0], dtype=np.float32), vectors),
+        )
     card = train_default(corpus, tmp_path, out, seconds=0.5, seed=1, start=None, progress=lambda *_: None)
     assert decode((out / CARD).read_bytes(), DefaultTaggerCard) == card
     assert card.sources == {"CC0": "CC0"} and card.n_generated == 20 and card.n_train > 40
