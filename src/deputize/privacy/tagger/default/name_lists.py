@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from deputize.privacy.tagger.default.archives import members
+from deputize.privacy.tagger.default.package_archives import members
 
 MIN_PEOPLE = 60_000
 """Inhabitants of the places that are taken."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
-from deputize.privacy.tagger.default.archives import members
 from deputize.privacy.tagger.default.generated_text import PlainWords, read_frames
+from deputize.privacy.tagger.default.package_archives import members
 
 _MONACO = {
     "tr": "tr",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.unit.privacy.tagger.default.test_plain_text import pack
 
-from deputize.privacy.tagger.default.archives import members
+from deputize.privacy.tagger.default.package_archives import members
 
 
 def test_files_that_match_are_read_from_both_kinds_of_archive(tmp_path: Path) -> None:
