@@ -51,7 +51,7 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
             update={
                 "methods": ("linear", "frozen", "frozen_base", "encoder", "lora_from_head"),
                 "split": (0.45, 0.08, 0.12, 0.35),
-                "minutes": 12,
+                "minutes": 40,
                 "explore": True,
             }
         ),

@@ -76,6 +76,23 @@ def test_errors_of_the_first_are_no_errors_of_the_second_step() -> None:
     assert sum(wrong) <= 2, "a tenth of epsilon for each step"
 
 
+def test_what_the_first_has_decided_is_no_matter_of_the_second_step() -> None:
+    sign_N, truth = log(500)
+    first_N, second_N = sign_N * np.linspace(6, 0.01, 500), 3 * sign_N
+    first_N[[300, 310, 320]] *= -1
+    second_N[280:286] *= -4
+    three = [scores(first_N), scores(second_N), scores(5 * sign_N)]
+    steps = fit_cascade(ANSWERS, three, truth, CONTRACT, 0.04).steps
+    two = choose_each(ANSWERS, pooled(three[:2], steps[1].weights))
+    assert all(one.answer != answer for one, answer in zip(two[280:286], truth[280:286], strict=True)), (
+        "it would err here"
+    )
+    one = choose_each(ANSWERS, pooled(three[:1], steps[0].weights))
+    open_ = [n for n in range(500) if one[n].raw_confidence.log_p < steps[0].exit_log_p]
+    left = [n for n in open_ if two[n].raw_confidence.log_p < steps[1].exit_log_p]
+    assert len(open_) > 150 and not left, "and is not asked here, where the first is sure"
+
+
 def test_the_steps_of_a_smaller_cascade_are_those_of_the_larger_one() -> None:
     sign_N, truth = log(300)
     noise = np.random.default_rng(2).normal(size=(3, 300))
