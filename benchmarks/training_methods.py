@@ -213,8 +213,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     asked = {key: getattr(given, key) for key in ("data", "sizes", "epochs", "seconds", "model", "seed")}
     rows = []
-    for name in given.logs:
-        for method in ["majority", *given.methods]:
+    for method in ["majority", *given.methods]:
+        for name in given.logs:
             rows.append(in_a_process(method, name, asked))
             print(json.dumps(rows[-1]), flush=True)
     table.show(f"{given.sizes[0]} calls to learn from, {given.epochs} passes at most", rows)

@@ -15,8 +15,9 @@ from deputize.specialists.catalogue import model_path
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.predictor import load, unload
 from deputize.specialists.tuned_model import ADAPTER_FOLDER
+from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.multitask import MULTITASK
-from deputize.stages.finetune.run import with_company
+from deputize.stages.finetune.run import jobs_of, with_company
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
@@ -89,6 +90,14 @@ def test_a_task_alone_and_a_large_one_are_refused_with_the_reason(
     made, context = job(tiny, tmp_path)
     with pytest.raises(BadInput, match="no other task with so few examples"):
         MULTITASK.train(made, context, 20.0)
+    curated, discovered = tiny_tasks.make(("label", "line"), 30)
+    sets = [training_set_of(curated, discovered.assignment, task) for task in discovered.tasks]
+    small = with_company([one for s in sets for one in jobs_of(s, ["multitask"], context, tmp_path)])
+    for one in small:
+        texts = [x.text for x in [*one.examples.train, *one.examples.validation]]
+        assert all(text.startswith(f"task {one.task.id}\n") for text in texts)
+        assert [other.task.id for other in one.company] == [i for i in ("label", "line") if i != one.task.id]
+    assert len({one.together for one in small}) == 1 and len({one.fingerprint for one in small}) == 2
     monkeypatch.setattr(MULTITASK, "largest_task", 10)
     assert with_company([made, made]) == [made, made]
     with pytest.raises(BadInput, match=r"18 examples are enough for an adapter of its own \(lora\)"):
