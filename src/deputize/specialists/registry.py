@@ -43,8 +43,8 @@ OURS: dict[str, str] = {
     "cascade": "deputize.specialists.cascade:load_cascade",
     "head": "deputize.specialists.classification_head:load_head",
     "decoder": "deputize.specialists.decoder:load_decoder",
-    "self_consistency": "deputize.specialists.sampled_answers:load_sampled",
-    "verifier": "deputize.specialists.verified_answers:load_verified",
+    "self_consistency": "deputize.specialists.sampled_answers:load_self_consistency",
+    "verifier": "deputize.specialists.verified_answers:load_verifier",
 }
 """Kind -> module and name of its loader; modules are imported when they are asked for."""
 

@@ -106,6 +106,6 @@ def _compared(answer: Answer, schema: AnswerSchema) -> str:
     return "\n".join(text for slot, text in slots if slot.role != "free")
 
 
-def load_sampled(stored: StoredSpecialist) -> SampledPredictor:
+def load_self_consistency(stored: StoredSpecialist) -> SampledPredictor:
     """The predictor of a stored specialist of kind "self_consistency". Raises as `load_member_decoder`."""
     return SampledPredictor(load_member_decoder(stored))

@@ -88,6 +88,6 @@ def log_p_yes(base: LanguageModel, asked: str, most: int) -> float:
     return -math.log1p(math.exp(min(60.0, no - yes)))
 
 
-def load_verified(stored: StoredSpecialist) -> VerifiedPredictor:
+def load_verifier(stored: StoredSpecialist) -> VerifiedPredictor:
     """The predictor of a stored specialist of kind "verifier". Raises as `load_member_decoder`."""
     return VerifiedPredictor(load_member_decoder(stored))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from deputize.core.errors import BadInput
+from deputize.specialists.answer_cache import CachePredictor
 from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.decoder import DecoderPredictor
@@ -12,9 +13,12 @@ from deputize.specialists.linear_model import LinearPredictor, load_linear
 from deputize.specialists.listed_answers import ListedPredictor
 from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
+from deputize.specialists.sampled_answers import SampledPredictor
 from deputize.specialists.state_heads import StateHeadPredictor
+from deputize.specialists.verified_answers import VerifiedPredictor
 
 PREDICTORS = (
+    CachePredictor,
     LinearPredictor,
     PointerPredictor,
     ListedPredictor,
@@ -22,6 +26,8 @@ PREDICTORS = (
     CascadePredictor,
     HeadPredictor,
     DecoderPredictor,
+    SampledPredictor,
+    VerifiedPredictor,
 )
 
 
@@ -35,6 +41,7 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
 
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
     with pytest.raises(
-        BadInput, match=r"'oracle'\. Known: linear, pointer, listed, states, cascade, head, decoder"
+        BadInput,
+        match=r"'oracle'\. Known: cache, linear, pointer, listed, states, cascade, head, decoder, self_consistency",
     ):
         loader_of("oracle")

@@ -15,7 +15,7 @@ from deputize.specialists.answer_schema import AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.decoder import MEMBER_FOLDER, DecoderPredictor, load_decoder
-from deputize.specialists.sampled_answers import RandomChoice, SampledPredictor, agreed, load_sampled
+from deputize.specialists.sampled_answers import RandomChoice, SampledPredictor, agreed, load_self_consistency
 
 SCHEMA = AnswerSchema(
     kind="json",
@@ -92,4 +92,4 @@ def test_what_holds_no_decoder_is_refused(tiny: tuple[Path, str], tmp_path: Path
     tiny_specialist.make(tiny, tmp_path / MEMBER_FOLDER, "head")
     stored = tiny_specialist.settings_at(tmp_path / MEMBER_FOLDER)
     with pytest.raises(BadInput, match="holds no decoder but a specialist of the kind head"):
-        load_sampled(replace(stored, folder=tmp_path))
+        load_self_consistency(replace(stored, folder=tmp_path))

@@ -8,7 +8,7 @@ from deputize.store.postgres import PostgresStore
 from deputize.store.sqlite import SqliteStore
 
 
-def test_sqlite_is_left_for_postgres() -> None:
-    assert issubclass(SqliteStore, HandsOver) and not issubclass(SqliteStore, TakesOver)
-    assert issubclass(PostgresStore, TakesOver) and not issubclass(PostgresStore, HandsOver)
+def test_stores_on_disk_can_be_left_and_moved_into() -> None:
+    for store in (SqliteStore, PostgresStore):
+        assert issubclass(store, HandsOver) and issubclass(store, TakesOver)
     assert not issubclass(MemoryStore, HandsOver | TakesOver)
