@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.changed_prompts import READ_BY_CODE
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 LEVELS = (0.02, 0.05, 0.10)
@@ -57,6 +58,8 @@ def converted(log: Path, folder: Path, given: argparse.Namespace) -> dict[str, A
         "--explore",
     ]
     command += ["--epsilon", str(given.epsilon), "--minutes", str(given.minutes), "--seed", str(given.seed)]
+    if log.name.split(".")[0] in READ_BY_CODE:
+        command += ["--audience", "code"]
     command += [part for method in given.methods for part in ("--method", method)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     try:
