@@ -5,6 +5,8 @@ Legend: V vocabulary, H width.
 
 from __future__ import annotations
 
+import math
+import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import takewhile
@@ -33,6 +35,12 @@ _LIKELIEST = 20
 
 _SUMMED_AT_ONCE = 16_384
 """Scores; torch sums more than 32,768 on several threads, in an order that depends on their number."""
+
+
+def drawn_place(scores: Sequence[float], rng: random.Random) -> int:
+    """The place of one of some log-probabilities, which need not be normalised, drawn as likely as they say."""
+    top = max(scores)
+    return rng.choices(range(len(scores)), [math.exp(score - top) for score in scores])[0]
 
 
 def log_sum(values_V: Any) -> Any:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from deputize.core.records import Answer
+from deputize.specialists.answer_row import drawn_place
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
@@ -33,9 +34,7 @@ class RandomChoice:
 
     def __call__(self, scores: Sequence[float]) -> int:
         """The place of one of some log-probabilities, which need not be normalised."""
-        top = max(scores)
-        weights = [math.exp(score - top) for score in scores]
-        return self._random.choices(range(len(weights)), weights)[0]
+        return drawn_place(scores, self._random)
 
 
 class SampledPredictor:

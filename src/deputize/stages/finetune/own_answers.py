@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
 
-from deputize.specialists.answer_row import AnswerRow, AnswerRules, Trie
+from deputize.specialists.answer_row import AnswerRow, AnswerRules, Trie, drawn_place
 from deputize.specialists.answer_schema import AnswerSchema, Slot
 from deputize.specialists.joint_writing import JointWriting, WrittenAnswer
 from deputize.specialists.language_model import LanguageModel
@@ -20,7 +19,7 @@ class DrawnRow(AnswerRow):
     def __init__(self, rules: AnswerRules, prompt: Sequence[int], rng: random.Random) -> None:
         self.written: list[tuple[Slot, list[int]]] = []
         """Slots with their tokens, the break at the end included but for one that was given up."""
-        super().__init__(rules, prompt, draw=lambda scores: _drawn(scores, rng))
+        super().__init__(rules, prompt, draw=lambda scores: drawn_place(scores, rng))
 
     def trial(self, most: int) -> list[int]:
         """None: what is drawn cannot be guessed."""
@@ -32,12 +31,6 @@ class DrawnRow(AnswerRow):
             self.written.append((self.slot, []))
         self.written[-1][1].append(token)
         super()._append(token)
-
-
-def _drawn(scores: Sequence[float], rng: random.Random) -> int:
-    """The place of one of the scores, drawn by their softmax."""
-    most = max(scores)
-    return rng.choices(range(len(scores)), [math.exp(score - most) for score in scores])[0]
 
 
 class OwnAnswers:

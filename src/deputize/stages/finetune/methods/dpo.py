@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from deputize.core.errors import BadInput
-from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss, TokenLosses
@@ -27,7 +26,7 @@ from deputize.stages.finetune.encode import EncodedExample
 from deputize.stages.finetune.hidden_states import states_of, untuned_states
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
-from deputize.stages.finetune.outputs import AnswerMode, GenerationMode, Head
+from deputize.stages.finetune.outputs import Head
 from deputize.stages.finetune.trainer import TrainingSettings
 
 BETA = 0.1
@@ -74,8 +73,7 @@ class PreferenceLoss(AnswerLoss):
 class DpoMethod(FineTuning):
     """LoRA with preferences; answers are always written."""
 
-    def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
-        return GenerationMode(schema)
+    always_writes = True
 
     def loss(
         self,

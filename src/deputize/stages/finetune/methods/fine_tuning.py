@@ -26,7 +26,7 @@ from deputize.stages.finetune import trainer
 from deputize.stages.finetune.answer_loss import AnswerLoss
 from deputize.stages.finetune.checkpoint import Checkpoint
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
-from deputize.stages.finetune.outputs import AnswerMode, Head, answer_mode_of
+from deputize.stages.finetune.outputs import AnswerMode, GenerationMode, Head, answer_mode_of
 from deputize.stages.finetune.planted_secrets import PlantedSecrets, leak_test
 
 N_RIVALS = (63, 255)
@@ -42,6 +42,8 @@ class FineTuning:
 
     tunes_base_model = True
     learning_rate = 1e-3
+    always_writes = False
+    """True where answers are written also when a head could choose them."""
 
     def __init__(self, name: str, cost: int) -> None:
         self.name, self.cost = name, cost
@@ -79,7 +81,7 @@ class FineTuning:
 
     def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
         """How answers are given."""
-        return answer_mode_of(schema)
+        return GenerationMode(schema) if self.always_writes else answer_mode_of(schema)
 
     def heads(
         self,

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss, TokenLosses
@@ -28,7 +27,7 @@ from deputize.stages.finetune.encode import EncodedExample
 from deputize.stages.finetune.hidden_states import untuned_states
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
-from deputize.stages.finetune.outputs import AnswerMode, GenerationMode, Head
+from deputize.stages.finetune.outputs import Head
 from deputize.stages.finetune.trainer import TrainingSettings
 
 TAU = 0.25
@@ -62,8 +61,7 @@ class CorrectedSelfDistillation(AnswerLoss):
 class MinifinetuningMethod(FineTuning):
     """LoRA under a loss that keeps the model near itself; answers are always written, for a head has no prediction before training."""
 
-    def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
-        return GenerationMode(schema)
+    always_writes = True
 
     def loss(
         self,

@@ -28,7 +28,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deputize.core.errors import BadInput
-from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.answer_loss import AnswerLoss
@@ -36,7 +35,7 @@ from deputize.stages.finetune.encode import MAX_TOKENS, EncodedExample, ScoredTo
 from deputize.stages.finetune.hidden_states import states_of
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.fine_tuning import FineTuning
-from deputize.stages.finetune.outputs import AnswerMode, GenerationMode, Head, longest_slot
+from deputize.stages.finetune.outputs import Head, longest_slot
 from deputize.stages.finetune.own_answers import OwnAnswers
 from deputize.stages.finetune.teacher_server import TeacherServer
 from deputize.stages.finetune.trainer import TrainingSettings
@@ -167,8 +166,7 @@ class OwnAnswerLoss(AnswerLoss):
 class OnPolicyMethod(FineTuning):
     """LoRA with a teacher at hand; answers are always written."""
 
-    def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
-        return GenerationMode(schema)
+    always_writes = True
 
     def loss(
         self,
