@@ -10,6 +10,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -78,6 +79,7 @@ class Cluster:
                 stdout=log,
                 stderr=log,
                 cwd="/",
+                start_new_session=True,  # a signal to the group of a test's processes is not meant for the server
             )
         until = time.monotonic() + _WAIT_S
         while time.monotonic() < until and self.server.poll() is None:
@@ -87,7 +89,11 @@ class Cluster:
             if ready.returncode == 0:
                 return
             time.sleep(0.05)
-        raise AssertionError((self.folder / "log").read_text()[-2000:])
+        raise AssertionError(self.log())
+
+    def log(self) -> str:
+        """The end of what the server has said."""
+        return (self.folder / "log").read_text()[-2000:]
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs a statement as the administrator, whom row-level security does not bind; what it prints."""
@@ -160,16 +166,32 @@ def bin_path() -> Path | None:
     return found[-1].parent if found else Path(on_path).parent if on_path else None
 
 
-@functools.cache
 def cluster() -> Cluster:
-    """The server of this process, started on first use; the test is skipped where there can be none."""
+    """The server of this process, started on first use; the test is skipped where there can be none.
+
+    A server that has ended since the last test says why and is started again: one fault fails one test.
+    """
+    found = _only_cluster()
+    if found.server.poll() is not None:
+        sys.stderr.write(f"the server ended: {found.log()}\n")
+        found.start()
+    return found
+
+
+@functools.cache
+def _only_cluster() -> Cluster:
     if reason := why_not():
         pytest.skip(reason)
     programs = bin_path()
     assert programs is not None
     made = Cluster(programs)
-    atexit.register(made.remove)
+    atexit.register(_remove_in, os.getpid(), made)
     return made
+
+
+def _remove_in(pid: int, made: Cluster) -> None:
+    if os.getpid() == pid:  # a fork of a test's process that ends in the ordinary way comes here as well
+        made.remove()
 
 
 def options_for(folder: Path) -> dict[str, Any]:
