@@ -53,7 +53,7 @@ def test_every_probe_is_in_the_table_with_its_size(selected: Selected) -> None:
 
 def test_untuned_models_are_probed_only_where_one_may_be_tuned(selected: Selected, tiny: Tiny) -> None:
     # so few groups could carry a claim about a third of the calls only
-    routine = select(tiny, "closed", explore=False, epsilon=0.34)
+    routine = select(tiny, "closed", explore=False, epsilon=0.34, minutes=20)
     assert routine.plan["closed"] == ["linear"]
     assert routine.linear_settings["closed"][0] >= 2, "the probe read all of train"
     assert selected.plan["closed"] == ["linear", "frozen", "lora"], "to explore is to train all"
