@@ -26,6 +26,7 @@ DecisionReason: TypeAlias = Literal[
     "no_specialists",
     "timeout",
     "worker_error",
+    "loading",  # it is being loaded
     "other_engine",  # its certificate was measured on another engine or precision
     # the LLM answers, since only an LLM can
     "pinned",  # the request refers to an earlier response

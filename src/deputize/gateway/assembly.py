@@ -107,7 +107,8 @@ class RunningGateway:
         self._routes, self._pointer = self._route_watcher(home)
         if self._specialists is None:
             self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
-        self._pool_started = False
+        self._starting: asyncio.Task[None] | None = None
+        self._is_up = False
         self._life = home.route_settings()
         self._masker = make_masker(home)
         self._audit_judge = self._made_judge(home)
@@ -146,6 +147,7 @@ class RunningGateway:
         )
         if self._metrics_files is not None:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
+        self._is_up = True
         return self.gateway
 
     def _started_recorder(self, home: Home) -> Recorder:
@@ -277,11 +279,16 @@ class RunningGateway:
         await self._monitor.check_routes()
 
     async def _start_pool(self) -> None:
-        if self._specialists is None or self._pool_started:
+        """Starts the engine, once. A gateway that is starting waits for it; one that answers goes on looking for routes."""
+        if self._specialists is None or self._starting is not None:
             return
-        self._pool_started = True
+        self._starting = asyncio.create_task(self._started(self._specialists), name="start of the engine")
+        if not self._is_up:
+            await self._starting
+
+    async def _started(self, specialists: Engine) -> None:
         try:
-            await self._specialists.start()
+            await specialists.start()
         except (DeputizeError, OSError) as error:
             # the gateway goes on without its specialists: every call goes to the LLM
             log.error("specialists are not available, the LLM answers every call: %s", error)
@@ -304,6 +311,9 @@ class RunningGateway:
         await self._pointer.stop()
         await self._routes.stop()
         self._monitor.stop()
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.gather(self._starting, return_exceptions=True)
         if self._specialists is not None:
             await self._specialists.stop()
         for transport in self._transports.values():

@@ -26,6 +26,7 @@ from deputize.router.request_limits import has_text, lists_unseen, only_llm_reas
 from deputize.router.table import NO_MATCH
 from deputize.specialists.base import LOCAL
 from deputize.specialists.serving.base import Engine
+from deputize.specialists.serving.pool import StillLoading
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
@@ -188,6 +189,8 @@ class RoutingDecider:
                 failure = "timeout"
             elif isinstance(error, OtherEngine):
                 failure = "other_engine"
+            elif isinstance(error, StillLoading):
+                return None, "loading"  # no failure
             self._count_error(failure, route, tenant)
             return None, failure
 

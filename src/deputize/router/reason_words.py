@@ -24,6 +24,7 @@ SENTENCES: Final[dict[str, str]] = {
     "no_specialists": "No specialist could be asked: the worker pool was not running.",
     "timeout": "The specialist did not answer in time.",
     "worker_error": "The specialist's worker failed.",
+    "loading": "The specialist, or another one of its worker's thread, was being loaded.",
     "other_engine": "The route was certified on another engine, or at another precision, than answers here.",
     "pinned": "The request refers to an earlier response, which only the LLM's side knows.",
     "audience": "The call is declared for a person.",

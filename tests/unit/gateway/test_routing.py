@@ -30,6 +30,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
 from deputize.router.table import RouteMatch, RouteTable
+from deputize.specialists.serving.pool import StillLoading
 from deputize.wire.registry import MESSAGES
 
 
@@ -194,6 +195,7 @@ async def test_a_specialist_serves() -> None:
         ({}, None, {}, "no_specialists"),
         ({}, TimeoutError(), {}, "timeout"),
         ({}, DeputizeError("dead"), {}, "worker_error"),
+        ({}, StillLoading("not yet"), {}, "loading"),
         ({}, Prediction(answer="rain", confidence=0.1), {}, "below_threshold"),
         ({}, Prediction(answer="snow", confidence=0.9), {}, "contract"),
         ({"state": "closed"}, RAIN, {}, "closed"),

@@ -38,6 +38,8 @@ class PredictReply(Record):
     id: int
     prediction: Prediction | None = None
     error: str = ""
+    is_loading: bool = False
+    """There is none since specialists are being loaded; without a request: they are."""
 
 
 F = TypeVar("F", PredictRequest, PredictReply)

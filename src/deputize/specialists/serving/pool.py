@@ -26,12 +26,14 @@ from deputize.specialists.serving.frames import PredictReply, PredictRequest, pa
 log = logging.getLogger("deputize.engine")
 
 START_TIMEOUT_S = 30.0
+LOADED_WITHIN_S = 30.0
+"""How long a start waits for the specialists of open routes; where it takes longer, the LLM answers until they are loaded."""
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Waits before the worker is started again; the last one repeats."""
 STEADY_S = 60.0
 """A worker that lived so long has not failed at once: the next wait is the first one again."""
-PING_S, HUNG_S = 5.0, 60.0
-"""How often the worker is asked whether it is there, and how long it may say nothing before it is ended."""
+PING_S, LOADING_PING_S, HUNG_S = 5.0, 0.1, 60.0
+"""How often the worker is asked whether it is there, how often while it loads, and how long it may say nothing before it is ended."""
 
 
 _NEEDED = frozenset(
@@ -82,6 +84,12 @@ class EngineFailure(DeputizeError):
     http_status, code = 502, "engine_failure"
 
 
+class StillLoading(EngineFailure):
+    """A specialist is being loaded, or another one whose thread it shares; the LLM answers until then."""
+
+    code = "engine_loading"
+
+
 class WorkerEngine:
     """The specialists of one home, in a process of their own."""
 
@@ -99,7 +107,7 @@ class WorkerEngine:
         self._process: asyncio.subprocess.Process | None = None
         self._lock: IO[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._connected = asyncio.Event()
+        self._connected, self._loaded = asyncio.Event(), asyncio.Event()
         self._heard_s = 0.0
         """Loop seconds of the last word of the worker."""
 
@@ -110,7 +118,7 @@ class WorkerEngine:
         return self._process.pid if running and self._process is not None else None
 
     async def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Starts or joins the worker and keeps it alive. Specialists that routes name are loaded soon after.
+        """Starts or joins the worker and keeps it alive; waits LOADED_WITHIN_S at most for the specialists of open routes.
 
         Raises:
             MissingExtra: torch is not installed.
@@ -133,6 +141,11 @@ class WorkerEngine:
             raise UpstreamError(
                 f"the local engine did not start within {timeout_s:.0f} s; see {self._log_path()}"
             ) from None
+        try:
+            async with asyncio.timeout(LOADED_WITHIN_S):
+                await self._loaded.wait()
+        except TimeoutError:
+            log.warning("specialists are still being loaded; the LLM answers their calls until then")
 
     async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
         """A specialist's answer.
@@ -140,6 +153,7 @@ class WorkerEngine:
         Raises:
             UpstreamTimeout: none came in time.
             UpstreamError: the worker is not there (it is being started again).
+            StillLoading: specialists are being loaded.
             EngineFailure: the specialist could not be loaded or failed.
         """
         if self._writer is None or self._writer.is_closing():
@@ -224,7 +238,7 @@ class WorkerEngine:
         ping = pack(PredictRequest(id=0, specialist="", request=Request(messages=[])))
         while self._writer is not None:
             self._writer.write(ping)
-            await asyncio.sleep(PING_S)
+            await asyncio.sleep(PING_S if self._loaded.is_set() else LOADING_PING_S)
             if loop.time() - self._heard_s > HUNG_S:
                 log.error("the local engine says nothing for %.0f s; it is ended", HUNG_S)
                 if self._process is not None and self._process.returncode is None:
@@ -235,11 +249,15 @@ class WorkerEngine:
     async def _listen(self, stream: asyncio.StreamReader) -> None:
         while (reply := await read(stream, PredictReply)) is not None:
             self._heard_s = asyncio.get_running_loop().time()
+            if reply.id == 0 and not reply.is_loading:
+                self._loaded.set()
             future = self._waiting.get(reply.id)
             if future is None or future.done():
                 continue
             if reply.prediction is not None:
                 future.set_result(reply.prediction)
+            elif reply.is_loading:
+                future.set_exception(StillLoading(reply.error))
             else:
                 future.set_exception(EngineFailure(reply.error or "the specialist gave no answer"))
 
@@ -295,6 +313,7 @@ class WorkerEngine:
 
     def _let_go(self, why: str) -> None:
         self._connected.clear()
+        self._loaded.clear()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()

@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -25,67 +24,15 @@ import msgspec
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
-from deputize.files import FileStamp, stamp_of
 from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly, WritesJointly
 from deputize.specialists.serving.batcher import Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
+from deputize.specialists.serving.loaded_specialists import LoadsAhead, RoutedSpecialists, SpecialistCache
 
 log = logging.getLogger("deputize.engine")
 
-MAX_LOADED = 64
-"""Specialists kept loaded; the longest unused one goes first."""
-_LOOK_FOR_ROUTES_S = 2.0
-
-
-class SpecialistCache:
-    """Loaded specialists by folder, the longest unused dropped first. Several threads may ask."""
-
-    def __init__(
-        self,
-        home: Path,
-        load: Callable[[Path], Predictor],
-        unload: Callable[[Predictor], None],
-        most: int = MAX_LOADED,
-    ) -> None:
-        self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
-        self._loaded: OrderedDict[str, tuple[FileStamp, Predictor]] = OrderedDict()
-        self._loading = threading.Lock()
-
-    def get(self, name: str) -> Predictor:
-        """A specialist, loaded if need be; loaded again where its folder was replaced.
-
-        Raises:
-            BadInput: there is none, or its path leads out of the home.
-        """
-        folder = (self.home / name).resolve()
-        if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
-            raise BadInput(f"{name!r} leads out of the home")
-        stamp = stamp_of(folder / "specialist.json")
-        if stamp is None:
-            raise BadInput(f"there is no specialist in {name!r}")
-        with self._loading:
-            return self._found_or_loaded(name, folder, stamp)
-
-    def _found_or_loaded(self, name: str, folder: Path, stamp: FileStamp) -> Predictor:
-        found = self._loaded.get(name)
-        if found is not None and found[0] == stamp:
-            self._loaded.move_to_end(name)
-            return found[1]
-        if found is not None:
-            self._unload(self._loaded.pop(name)[1])
-        specialist = self._load(folder)
-        self._loaded[name] = (stamp, specialist)
-        while len(self._loaded) > self.most:
-            self._unload(self._loaded.popitem(last=False)[1][1])
-        return specialist
-
-    def has(self, name: str) -> bool:
-        """True where a specialist is loaded as its folder is now, so that `get` takes no time."""
-        found, folder = self._loaded.get(name), (self.home / name).resolve()
-        return found is not None and found[0] == stamp_of(folder / "specialist.json")
-
-    def __len__(self) -> int:
-        return len(self._loaded)
+_LOOK_FOR_ROUTES_S = 0.5
+LOADING = "the specialist is being loaded"
 
 
 def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
@@ -202,41 +149,25 @@ def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callab
             pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
 
 
-def routed(home: Path) -> list[str]:
-    """The specialists that the home's route file names; [] where it cannot be read (the gateway reports that)."""
-    try:
-        data = msgspec.json.decode((home / "routes.json").read_bytes())
-        routes = data["file"]["routes"]
-        return list(
-            dict.fromkeys(str(r["specialist"]) for r in routes if r.get("state", "closed") != "closed")
-        )
-    except (OSError, msgspec.DecodeError, KeyError, TypeError, AttributeError):
-        return []
-
-
 def run_models(
     batcher: Batcher,
     cache: SpecialistCache,
-    preload: Callable[[], Sequence[str]] = tuple,
+    ahead: LoadsAhead | None = None,
     respond: Callable[[Sequence[Pending], SpecialistCache], None] = answer,
 ) -> None:
-    """The model thread: batches as they come; in quiet moments specialists that a route names are loaded ahead."""
-    tried: set[str] = set()
+    """The model thread: batches as they come, and before each wait the specialists that are to be loaded ahead.
+
+    No request of theirs is taken in meanwhile (`RequestQueues.put`), so the queue is soon empty.
+    """
     while True:
-        batch = batcher.take(_LOOK_FOR_ROUTES_S if tried or not preload() else 0.01)
+        batch = batcher.take(0.0 if ahead is not None and ahead.next() else _LOOK_FOR_ROUTES_S)
         if batch:
             respond(batch, cache)
             continue
         if batcher.closed:
             return
-        for name in preload():
-            if name not in tried:
-                tried.add(name)
-                try:
-                    cache.get(name)
-                except (DeputizeError, OSError) as error:
-                    log.error("%s cannot be loaded: %s", name, error)
-                break
+        if ahead is not None and (name := ahead.next()):
+            ahead.load(name)
 
 
 class RequestQueues:
@@ -253,6 +184,8 @@ class RequestQueues:
         # one by one: a server makes its own batches, and llama.cpp is slower in them
         self.written = Batcher(max_batch=1, window_s=0.0)
         """Of specialists whose answers are written outside of transformers."""
+        self.ahead: dict[int, LoadsAhead] = {}
+        """By the id of a queue what its thread loads ahead."""
         self._cards: dict[str, _Card] = {}
 
     def card(self, name: str) -> _Card:
@@ -278,9 +211,22 @@ class RequestQueues:
         return self.card(name).kind == "decoder" and self.engine.kind != "local"
 
     def put(self, pending: Pending) -> None:
-        """Adds a request to the queue of its specialist; of a cascade the fast first member is asked first."""
+        """Adds a request to the queue of its specialist; of a cascade the fast first member is asked first.
+
+        One that would wait while specialists are loaded is refused.
+        """
         name = pending.ask.specialist
-        (self.fast if self.card(name).is_cascade and not pending.is_open else self.of(name)).put(pending)
+        queue = self.fast if self.card(name).is_cascade and not pending.is_open else self.of(name)
+        ahead = self.ahead.get(id(queue))
+        if ahead is not None and ahead.refuses(name):
+            pending.reply(PredictReply(id=pending.ask.id, error=LOADING, is_loading=True))
+        else:
+            queue.put(pending)
+
+    @property
+    def is_loading(self) -> bool:
+        """True while a specialist of an open route is not loaded yet."""
+        return any(ahead.next() for ahead in self.ahead.values())
 
     def answer_fast(self, batch: Sequence[Pending], cache: SpecialistCache) -> None:
         """Answers a batch of the fast queue, or as much of it as its first member decides."""
@@ -323,7 +269,7 @@ async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> No
         try:
             while (ask := await read(reader, PredictRequest)) is not None:
                 if not ask.specialist:
-                    send(PredictReply(id=ask.id, error="it is there"))
+                    send(PredictReply(id=ask.id, error="it is there", is_loading=queues.is_loading))
                     continue
                 asked[ask.id] = pending = Pending(ask, time.monotonic() + ask.within_s, reply)
                 queues.put(pending)
@@ -386,7 +332,7 @@ async def main_async(
 
 def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[threading.Thread]:
     """The threads that answer, not started."""
-    engine = queues.engine
+    engine, routes = queues.engine, RoutedSpecialists(home)
 
     def load_whole(folder: Path) -> Predictor:
         from deputize.specialists.predictor import load
@@ -417,9 +363,10 @@ def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[
         n_threads: int = 1,
     ) -> list[threading.Thread]:
         cache = SpecialistCache(home, load, let_go)
+        ahead = queues.ahead[id(queue)] = LoadsAhead(cache, routes, wanted)
 
         def run() -> None:
-            run_models(queue, cache, lambda: [n for n in routed(home) if wanted(n)], respond)
+            run_models(queue, cache, ahead, respond)
 
         return [threading.Thread(target=run, daemon=True) for _ in range(n_threads)]
 

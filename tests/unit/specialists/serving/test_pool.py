@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +19,7 @@ from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
 from deputize.core.records import Request
 from deputize.specialists.predictor import load
 from deputize.specialists.serving import pool as serving_pool
-from deputize.specialists.serving.pool import EngineFailure, WorkerEngine, worker_environment
+from deputize.specialists.serving.pool import EngineFailure, StillLoading, WorkerEngine, worker_environment
 
 Tiny = tuple[Path, str]
 
@@ -81,6 +83,36 @@ async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_hom
     assert pid is not None and await gone(pid), "no orphan is left"
     with pytest.raises(UpstreamError):
         await pool.predict("specialists/label-lora", request("label", 1), 1)
+
+
+async def test_a_start_waits_for_the_specialists_of_open_routes_and_no_call_waits_for_a_later_one(
+    home: Path, tiny: Tiny
+) -> None:
+    def open_routes(*kinds: str) -> None:
+        routes = [{"specialist": f"specialists/{kind}-lora", "state": "live"} for kind in kinds]
+        (home / "routes.json").write_text(json.dumps({"file": {"routes": routes}}))
+
+    async def ask(kind: str) -> object:
+        return (await pool.predict(f"specialists/{kind}-lora", request(kind, 3), 60)).answer
+
+    open_routes("label")
+    pool = WorkerEngine(home, tiny[0])
+    try:
+        await pool.start()
+        assert await ask("label") in ("yes", "no")
+        open_routes("label", "values")
+        with pytest.raises(StillLoading):
+            await ask("values")
+        for _ in range(400):
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(StillLoading):
+                await ask("values")
+                break
+        else:
+            pytest.fail("it is never loaded")
+    finally:
+        await pool.stop()
+        (home / "routes.json").unlink()
 
 
 async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny: Tiny) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -15,21 +14,12 @@ from typing import ClassVar
 import pytest
 from tests import tiny_specialist
 
-from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
 from deputize.specialists.serving.batcher import MAX_BATCH, Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack
-from deputize.specialists.serving.worker import (
-    RequestQueues,
-    SpecialistCache,
-    answer,
-    answer_early,
-    answer_jointly,
-    routed,
-    run_models,
-    serve,
-)
+from deputize.specialists.serving.loaded_specialists import SpecialistCache
+from deputize.specialists.serving.worker import RequestQueues, answer, answer_early, answer_jointly, serve
 
 
 class Echo:
@@ -100,66 +90,6 @@ def test_a_specialist_that_is_not_there_is_an_answer_too(tmp_path: Path) -> None
     assert "no specialist" in told[0].error
 
 
-def test_paths_cannot_lead_out_of_the_home(tmp_path: Path) -> None:
-    home_with(tmp_path, "outside")
-    (tmp_path / "home").mkdir()
-    with pytest.raises(BadInput, match="out of the home"):
-        SpecialistCache(tmp_path / "home", Echo, lambda s: None).get("../outside")
-
-
-def test_the_longest_unused_specialist_goes_first(tmp_path: Path) -> None:
-    gone: list[str] = []
-    cache = SpecialistCache(
-        home_with(tmp_path, "a", "b", "c"),
-        Echo,
-        lambda s: gone.append(s.folder.name),  # type: ignore[attr-defined]
-        most=2,
-    )
-    first = cache.get("a")
-    cache.get("b")
-    assert cache.get("a") is first
-    cache.get("c")
-    assert gone == ["b"] and len(cache) == 2
-
-
-def test_a_replaced_folder_is_loaded_again(tmp_path: Path) -> None:
-    import os
-
-    cache = SpecialistCache(home_with(tmp_path, "a"), Echo, lambda s: None)
-    first = cache.get("a")
-    os.utime(tmp_path / "a" / "specialist.json", ns=(1, 1))
-    assert cache.get("a") is not first
-
-
-def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> None:
-    home_with(tmp_path, "a", "b")
-    (tmp_path / "routes.json").write_text(
-        '{"sha256":"x","file":{"routes":[{"specialist":"a","state":"live"},{"specialist":"b","state":"closed"},'
-        '{"specialist":"gone","state":"canary"}]}}'
-    )
-    assert routed(tmp_path) == ["a", "gone"]
-    loaded: list[str] = []
-
-    def load(folder: Path) -> Echo:
-        loaded.append(folder.name)
-        return Echo(folder)
-
-    batcher, cache = Batcher(), SpecialistCache(tmp_path, load, lambda s: None)
-    thread = threading.Thread(target=run_models, args=(batcher, cache, lambda: routed(tmp_path)))
-    thread.start()
-    while not loaded:
-        thread.join(0.01)
-    batcher.close()
-    thread.join(5)
-    assert not thread.is_alive() and loaded == ["a"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"file": 3}', '{"file": {"routes": [1]}}'])
-def test_an_unreadable_route_file_preloads_nothing(tmp_path: Path, text: str) -> None:
-    (tmp_path / "routes.json").write_text(text)
-    assert routed(tmp_path) == []
-
-
 async def test_nothing_is_answered_for_a_connection_that_is_gone(tmp_path: Path) -> None:
     queues, ended, told = RequestQueues(home_with(tmp_path, "s")), asyncio.Event(), list[PredictReply]()
     serving = asyncio.create_task(serve(tmp_path / "w.sock", queues, ended))
@@ -222,20 +152,6 @@ def test_where_the_first_member_fails_the_whole_cascade_is_asked(tmp_path: Path)
     plain = SpecialistCache(tmp_path, Echo, lambda s: None)
     answer_early([pending(4, "s", told)], plain, left.append)
     assert [p.ask.id for p in left] == [1, 2, 3, 4] and all(p.is_open for p in left) and not told
-
-
-def test_a_card_that_was_changed_in_place_is_loaded_again_whatever_its_times_say(tmp_path: Path) -> None:
-    """Else a forged card, put back before anybody looks, would go on answering."""
-    import os
-
-    card = home_with(tmp_path, "a") / "a" / "specialist.json"
-    card.write_text('{"a":1}')
-    cache, times = SpecialistCache(tmp_path, Echo, lambda s: None), card.stat()
-    first = cache.get("a")
-    with card.open("r+") as file:
-        file.write('{"b":2}')
-    os.utime(card, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert cache.get("a") is not first
 
 
 def test_answers_of_two_specialists_are_written_together_and_latecomers_join(
