@@ -207,9 +207,14 @@ def named_upstream(home: Path, name: str) -> UpstreamConfig:
         UsageError: there is none of this name, or it speaks another protocol.
     """
     upstreams = read_settings(home).upstreams
+    if not upstreams:
+        raise UsageError(
+            f"No LLM is known here to ask: {home / 'config.toml'} has no upstream. Name one under [[gateway.upstreams]]; "
+            "`deputize init` asks for its address."
+        )
     chosen = next((u for u in upstreams if not name or u.name == name), None)
     if chosen is None:
-        named = ", ".join(u.name for u in upstreams) or "none"
+        named = ", ".join(u.name for u in upstreams)
         raise UsageError(
             f"config.toml has no upstream {name!r} (it has: {named}); see [[gateway.upstreams]]."
         )

@@ -8,7 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from deputize.core.errors import BadInput, UsageError
-from deputize.gateway.settings import GatewaySettings, read_settings, settings_for, upstream_from
+from deputize.gateway.settings import (
+    GatewaySettings,
+    named_upstream,
+    read_settings,
+    settings_for,
+    upstream_from,
+)
 
 
 def test_the_upstream_of_the_command_line_comes_first(tmp_path: Path) -> None:
@@ -40,3 +46,14 @@ def test_certificate_and_key_go_together() -> None:
     with pytest.raises(UsageError, match="cannot be used"):
         GatewaySettings(tls_cert_file="c.pem", tls_key_file="k.pem").tls()
     assert GatewaySettings().scheme == "http" and GatewaySettings().tls() is None
+
+
+def test_a_home_without_an_llm_is_said_to_have_none(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"No LLM is known here to ask.*gateway\.upstreams.*deputize init"):
+        named_upstream(tmp_path, "")
+    (tmp_path / "config.toml").write_text(
+        '[[gateway.upstreams]]\nname = "big"\nbase_url = "https://example.com"\n'
+    )
+    assert named_upstream(tmp_path, "").name == "big"
+    with pytest.raises(UsageError, match=r"no upstream 'small' \(it has: big\)"):
+        named_upstream(tmp_path, "small")

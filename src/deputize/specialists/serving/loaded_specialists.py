@@ -108,7 +108,7 @@ class RoutedSpecialists:
 
 
 class LoadsAhead:
-    """What one model thread loads before it is asked for. While it has something to load, the LLM answers its routes' calls.
+    """Has the specialists of one model thread loaded before they are asked for; the LLM answers its routes' calls meanwhile.
 
     Loading stays in the thread that answers: adapters are put into the layers that it reads.
     """
