@@ -48,7 +48,7 @@ def run_options(command: F) -> F:
                 "methods",
                 multiple=True,
                 metavar="NAME",
-                help="Training method that may be used: cache, linear, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, "
+                help="Training method that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, "
                 "or a package's own (may be repeated; default auto: linear, listed, frozen and lora, as each task needs them).",
             ),
             click.option(

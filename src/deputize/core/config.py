@@ -26,7 +26,7 @@ class Convert(BaseModel):
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)
-    """Training methods that may be used: cache, linear, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, or an entry point of
+    """Training methods that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, or an entry point of
     the group "deputize.methods"; auto is linear, listed, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
     """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure, and add it
@@ -71,10 +71,13 @@ class Convert(BaseModel):
     """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None: never."""
     renew_after_calls: int | None = Field(100_000, ge=1)
     """Calls of a route after which `deputize watch` says that its certificate must be renewed. None: never."""
-    inference_help: tuple[Literal["self_consistency", "verifier"], ...] = ()
+    inference_help: tuple[Literal["self_consistency", "verifier", "tools"], ...] = ()
     """What is tried beside each language model that writes its answers, as a method of its own that has to serve more of validation.
     self_consistency: eight more answers by chance, and the one that most agree on; verifier: the untuned model is asked
-    whether the answer is right."""
+    whether the answer is right; tools: values that are arithmetic on numbers of the prompt are calculated, and those that stand in a table looked up
+    (without a language model: method tools)."""
+    lookup_tables: tuple[str, ...] = ()
+    """CSV files, relative to the home, that tools look values up in; the first line names the columns."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] | None = None

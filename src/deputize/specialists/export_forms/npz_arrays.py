@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deputize.specialists.export_forms.base import LoadedExport
 from deputize.specialists.linear_model import LINEAR_FILE
-from deputize.specialists.pointer_predictor import POINTERS_FILE
+from deputize.specialists.pointer_predictor import POINTERS_FILE, TOOLS_FILE
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import CARD
 
@@ -27,7 +27,7 @@ class NpzForm:
         """Nothing: it needs only the base installation."""
 
     def write(self, stored: StoredSpecialist, folder: Path, precision: str) -> str:
-        for name in (CARD, LINEAR_FILE, POINTERS_FILE):
+        for name in (CARD, LINEAR_FILE, POINTERS_FILE, TOOLS_FILE):
             if (stored.folder / name).is_file():
                 shutil.copy(stored.folder / name, folder / name)
         return (

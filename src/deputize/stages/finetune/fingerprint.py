@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from deputize.core.artifacts import Specialist
 from deputize.core.config import Convert
 from deputize.core.errors import DeputizeError
 from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.fit_value_tools import LookupTable
 from deputize.specialists.specialist_card import read_card, write_card
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.methods.base import TrainingJob
@@ -28,11 +30,13 @@ def fingerprint(
     config: Convert,
     base_sha256: str,
     linear_settings: tuple[int, float, bool] | None = None,
+    tables: Sequence[LookupTable] = (),
 ) -> str:
     """SHA-256, in hex, of the task, its examples, the method, the base model and the settings that matter."""
     parts: list[Any] = [RECIPE_VERSION, method, config.seed, base_sha256, epochs, config.min_origins]
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
-    parts += [linear_settings] if method == "linear" else []
+    parts += [linear_settings] if method in ("linear", "tools") else []
+    parts += [tables] if method.endswith("tools") else []
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
     repeats = [examples.repeats] if method == "cache" else []
     for split in (examples.train, examples.validation, *repeats):

@@ -24,6 +24,7 @@ from deputize.core.subjects import Subjects
 from deputize.runner.base import Runner
 from deputize.specialists import catalogue
 from deputize.specialists.cascade import CascadePredictor
+from deputize.specialists.fit_value_tools import read_table
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.torch_runtime import device_for
 from deputize.specialists.tuned_model import base_digest
@@ -83,6 +84,7 @@ def run(
         progress,
         deadline.clock,
         teacher=teacher or TeacherSettings(),
+        tables=tuple(read_table(home / name) for name in config.lookup_tables),
     )
     jobs: list[TrainingJob] = []
     refused: dict[str, str] = {}
@@ -129,7 +131,9 @@ def jobs_of(
     for method in find_methods(plan):
         base = method.base_model(context)
         sha256 = base_digest(base, context.models_dir) if base else ""
-        mark = fingerprint(examples, schema, method.name, epochs, context.config, sha256, linear_settings)
+        mark = fingerprint(
+            examples, schema, method.name, epochs, context.config, sha256, linear_settings, context.tables
+        )
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
         jobs.append(TrainingJob(examples, schema, method, folder, n_tokens, epochs, mark, linear_settings))
     return jobs
@@ -366,7 +370,9 @@ def helped(
     for name in context.config.inference_help:
         method = HelpedMethod(member, name)
         sums = "".join(sum_ for _, sum_ in sorted(member.checksums.items()))
-        mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
+        mark = fingerprint(
+            job.examples, job.schema, method.name, 0, context.config, sums, tables=context.tables
+        )
         folder = job.folder.with_name(f"{_safe(member.task_id)}-{_safe(method.name)}")
         mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
         if nothing_to_add(mine, done, context.config) is None:

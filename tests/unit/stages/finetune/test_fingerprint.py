@@ -9,6 +9,7 @@ import pytest
 from tests import tiny_tasks
 
 from deputize.core.config import Convert
+from deputize.specialists.fit_value_tools import LookupTable
 from deputize.specialists.learn_schema import learn_schema
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint
@@ -49,5 +50,8 @@ def test_everything_that_matters_is_in_it(examples: TrainingSet) -> None:
         of(examples=replace(examples, task=msgspec.structs.replace(examples.task, site="other"))),
     ]
     assert len({of(), *others}) == len(others) + 1
+    table = LookupTable("t.csv", ["k", "v"], [["a", "1"]])
+    looked_up = [of(method="tools", tables=tables) for tables in ((), (table,), (table._replace(rows=[]),))]
+    assert len(set(looked_up)) == 3 and of(tables=(table,)) == of()
     renamed = replace(examples, task=msgspec.structs.replace(examples.task, name="other"))
     assert of() == of(examples=renamed) == of(config=Convert(minutes=1.0))

@@ -15,6 +15,7 @@ from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.base import TextPredictor
+from deputize.specialists.fit_value_tools import LookupTable
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.frozen_states import FrozenStates
 
@@ -68,6 +69,8 @@ class TrainingContext:
     clock: Clock
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
     """The server that scores a specialist's own answers; without an address there is none."""
+    tables: tuple[LookupTable, ...] = ()
+    """Those that the user gives, for values that are looked up."""
     shared_adapters: dict[str, Any] = field(default_factory=dict)
     """Adapters that several tasks share, by `TrainingJob.together`, from the first of these tasks to the last."""
     states: FrozenStates = field(default_factory=FrozenStates)

@@ -1,6 +1,6 @@
 """Help at inference as a training method: a decoder that was trained, with more done for each of its answers.
 
-Nothing is trained. Its confidence is calibrated on validation like that of any specialist, and it is chosen only where it serves more.
+Nothing of it is trained. Its confidence is calibrated on validation like that of any specialist, and it is chosen only where it serves more.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from typing import Literal
 
 from deputize.core.artifacts import MethodPlan, Specialist, TaskProbe
 from deputize.core.records import Task
+from deputize.core.subjects import Subjects
 from deputize.specialists.decoder import MEMBER_FOLDER, DecoderPredictor, load_decoder
+from deputize.specialists.pointer_predictor import SlotPlace, fit_tools, tools_in_words
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.sampled_answers import SampledPredictor
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
+from deputize.specialists.tooled_answers import TooledPredictor
+from deputize.specialists.value_tools import ValueTool
 from deputize.specialists.verified_answers import VerifiedPredictor
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 
 VALIDATION_SHARE = 0.1
 """Of the time left, for predicting validation."""
-HELPS = {"self_consistency": SampledPredictor, "verifier": VerifiedPredictor}
+Help = Literal["self_consistency", "verifier", "tools"]
 
 
 class HelpedMethod:
@@ -30,13 +34,13 @@ class HelpedMethod:
     helps = DecoderPredictor.kind
     """The kind of specialists that it is for: others choose in one pass, and their probabilities are known."""
 
-    def __init__(self, member: Specialist, help: Literal["self_consistency", "verifier"]) -> None:
+    def __init__(self, member: Specialist, help: Help) -> None:
         """
         Args:
             member: the decoder.
             help: the name of the help, as in the settings.
         """
-        self.member, self._predictor = member, HELPS[help]
+        self.member, self._help = member, help
         self.name, self.cost = f"{member.method}:{help}", member.cost + 1
 
     def require(self) -> None:
@@ -50,23 +54,28 @@ class HelpedMethod:
         return MethodPlan(train=True)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """The member in another role.
+        """The member in another role; None where tools explain no value.
 
         Its leak test holds here too: the same weights write the same words, and whoever asks cannot choose the answer that is judged.
         """
         began, folder = context.clock(), context.home / self.member.path
+        tools = self._tools(job, context)
+        if self._help == "tools" and not tools:
+            return None
         card = read_card(folder)
         decoder = load_decoder(StoredSpecialist(folder, card, settings_of(card), context.models_dir))
-        predictor = self._predictor(decoder)
+        predictor = self._predictor(decoder, tools)
+        said = tools_in_words(job.schema, tools)
 
         def save(fresh: Path) -> None:
             unread = shutil.ignore_patterns(OUT_OF_DISTRIBUTION_FILE)
             shutil.copytree(folder, fresh / MEMBER_FOLDER, ignore=unread)
+            predictor.save(fresh)
 
         return Trained(
             predictor=predictor,
             kind=predictor.kind,
-            model=self.member.model,
+            model=f"{self.member.model}; {said}" if said else self.member.model,
             save=save,
             train_s=context.clock() - began,
             leak=self.member.leak,
@@ -74,4 +83,26 @@ class HelpedMethod:
             max_slot_tokens=decoder.max_slot_tokens,
             validation_s=VALIDATION_SHARE * budget_s,
             release=predictor.release,
+            hyperparameters={"tools": said} if said else {},
         )
+
+    def _tools(self, job: TrainingJob, context: TrainingContext) -> dict[SlotPlace, ValueTool]:
+        """The tools that explain values of train; none where that is not the help."""
+        if self._help != "tools":
+            return {}
+        examples = job.examples.train
+        return fit_tools(
+            job.schema,
+            [x.text for x in examples],
+            [x.answer for x in examples],
+            groups=[x.group for x in examples],
+            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
+            tables=context.tables,
+        )
+
+    def _predictor(
+        self, decoder: DecoderPredictor, tools: dict[SlotPlace, ValueTool]
+    ) -> SampledPredictor | VerifiedPredictor | TooledPredictor:
+        if self._help == "tools":
+            return TooledPredictor(decoder, tools)
+        return SampledPredictor(decoder) if self._help == "self_consistency" else VerifiedPredictor(decoder)

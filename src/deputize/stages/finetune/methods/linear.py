@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.errors import DeputizeError
-from deputize.core.records import Task
+from deputize.core.records import Answer, Task
 from deputize.core.subjects import Subjects
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import AnswerSchema
@@ -19,6 +20,22 @@ from deputize.stages.finetune.methods.base import Trained, TrainingContext, Trai
 
 N_RIVALS: dict[str, tuple[int, int]] = {"linear": (255, 4095), "pointer": (63, 255)}
 """Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is safe."""
+
+
+class FitLinear(Protocol):
+    """Makes a linear predictor, as `fit_linear_predictor`."""
+
+    def __call__(
+        self,
+        schema: AnswerSchema,
+        texts: Sequence[str],
+        answers: Sequence[Answer],
+        *,
+        groups: Sequence[str] | None,
+        weights: Sequence[float] | None,
+        variant: LinearSettings | None,
+        subjects: Subjects | None,
+    ) -> LinearPredictor | PointerPredictor | None: ...
 
 
 class LinearMethod:
@@ -63,7 +80,7 @@ class LinearMethod:
             train_s=context.clock() - began,
             is_fast=True,
             leak=leak,
-            count_tokens=_token_counter(context.base_model, context.models_dir),
+            count_tokens=token_counter(context.base_model, context.models_dir),
         )
 
 
@@ -77,6 +94,7 @@ def fit_without_leak(
     variants: Sequence[LinearSettings | None] = (None, CAREFUL),
     *,
     min_origins: int = 1,
+    fit: FitLinear = fit_linear_predictor,
 ) -> tuple[LinearPredictor | PointerPredictor, Leak | None] | None:
     """A linear predictor and its leak test: of the first variant that keeps its planted secrets, else of the last.
 
@@ -86,6 +104,7 @@ def fit_without_leak(
         seed: of the planted secrets.
         variants: from what is best for the answers to what remembers least; None: chosen by cross-validation over groups.
         min_origins: data subjects that must share a feature.
+        fit: makes the predictor.
 
     Returns:
         None where there is nothing a linear model could choose from.
@@ -96,7 +115,7 @@ def fit_without_leak(
     train = [*examples, *planted.examples]
     found = None
     for variant in variants:
-        predictor = fit_linear_predictor(
+        predictor = fit(
             schema,
             [x.text for x in train],
             [x.answer for x in train],
@@ -119,7 +138,7 @@ def fit_without_leak(
     return found
 
 
-def _token_counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
+def token_counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:
     """Counts tokens of the base model without loading it; None where it is not fetched."""
     try:
         from tokenizers import Tokenizer

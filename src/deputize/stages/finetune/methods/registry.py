@@ -27,11 +27,13 @@ from deputize.stages.finetune.methods.on_policy_distillation import ON_POLICY_DI
 from deputize.stages.finetune.methods.qlora import QLORA
 from deputize.stages.finetune.methods.rslora import RSLORA
 from deputize.stages.finetune.methods.token_distillation import TOKEN_DISTILLATION
+from deputize.stages.finetune.methods.tools import TOOLS
 
 GROUP = "deputize.methods"
 OURS: tuple[Method, ...] = (
     CACHE,
     LINEAR,
+    TOOLS,
     LISTED,
     FROZEN,
     ENCODER,

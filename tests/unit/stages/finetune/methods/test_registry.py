@@ -12,6 +12,7 @@ def test_ours_are_in_order_of_cost() -> None:
     names = [
         "cache",
         "linear",
+        "tools",
         "listed",
         "frozen",
         "encoder",
@@ -30,7 +31,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 6 + [True] * 11
+    assert [m.tunes_base_model for m in OURS] == [False] * 7 + [True] * 11
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
