@@ -39,6 +39,29 @@ def make_file(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
+def open_log(path: Path) -> BinaryIO:
+    """A log to append to, for its owner alone. A link in its place is not followed: it would lead what is written, and what an erasure
+    empties, to another file.
+
+    Raises:
+        OSError: it cannot be opened, or is a link.
+    """
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600), "ab")
+
+
+def empty_log(path: Path) -> None:
+    """Empties a log that `open_log` opens; a link in its place is removed.
+
+    Raises:
+        OSError: it cannot be emptied.
+    """
+    if path.is_symlink():
+        path.unlink()
+        return
+    with suppress(FileNotFoundError):
+        os.close(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW))
+
+
 @contextmanager
 def private_files() -> Iterator[None]:
     """A block in which files are made for their owner alone, also by libraries; it holds for the whole process."""

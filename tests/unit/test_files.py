@@ -16,9 +16,11 @@ import pytest
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.files import (
+    empty_log,
     locked,
     locked_at_once,
     new_file,
+    open_log,
     read_toml,
     reason,
     replaced,
@@ -178,3 +180,20 @@ def test_a_new_file_is_never_another_and_goes_where_writing_fails(tmp_path: Path
     with pytest.raises(BadInput, match="cannot be made"), new_file(path):
         pass
     assert path.read_bytes() == b"whole"
+
+
+def test_a_link_in_place_of_a_log_leads_nothing_to_another_file(tmp_path: Path) -> None:
+    theirs, log = tmp_path / "theirs", tmp_path / "x.log"
+    theirs.write_text("precious")
+    log.symlink_to(theirs)
+    with pytest.raises(OSError):
+        open_log(log)
+    empty_log(log)
+    assert theirs.read_text() == "precious" and not log.is_symlink()
+    empty_log(log)  # nothing is there
+    for text in (b"a", b"b"):
+        with open_log(log) as file:
+            file.write(text)
+    assert log.read_bytes() == b"ab" and log.stat().st_mode & 0o077 == 0
+    empty_log(log)
+    assert log.read_bytes() == b""

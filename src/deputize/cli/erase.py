@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "texts",
     multiple=True,
     metavar="TEXT",
-    help="Calls in which a text stands, whoever they are from: a name, an address (may be repeated).",
+    help="Calls in which a text stands as whole words, whoever they are from: a name, an address (may be repeated).",
 )
 @click.option("--tenant", default=DEFAULT_TENANT, show_default=True, metavar="NAME", help="Whose calls.")
 @click.option("--dry-run", is_flag=True, help="Count what would be erased, and erase nothing.")

@@ -140,7 +140,7 @@ def read_correction_option(given: str) -> Message:
             raise BadInput(f"{given[1:]} cannot be read: {error}") from error
     try:
         decoded = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         decoded = None
     is_message = isinstance(decoded, dict) and ("tool_calls" in decoded or decoded.get("role") == "assistant")
     return read_correction(decoded if is_message else text)

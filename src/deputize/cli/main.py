@@ -210,6 +210,8 @@ def _unexpected(terminal: Terminal, error: Exception) -> str:
     with contextlib.suppress(OSError, DeputizeError):
         folder: Path | None = terminal.home.traces_path
         if folder is not None and folder.parent.is_dir():
+            if folder.is_symlink():  # an erasure does not look where a link leads
+                folder.unlink()
             folder.mkdir(mode=0o700, exist_ok=True)  # where an erasure finds it
         else:
             folder = None

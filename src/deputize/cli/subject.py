@@ -30,7 +30,8 @@ def export_subject(terminal: Terminal, /, origin: str, tenant: str, out: Path) -
     """Write everything stored of one person into a file only you can read (GDPR, article 15).
 
     Their calls as they were sent, the steps of their runs that name nobody, kept conversations, and the specialists that
-    were trained on the calls. It goes into the audit log, and an erasure names the file.
+    were trained on the calls. Where others have words in a conversation or a run too, what may be theirs is left out and
+    counted. It goes into the audit log, and an erasure names the file.
     """
     from deputize.maintenance.subject_export import export_subject
 
@@ -42,12 +43,14 @@ def export_subject(terminal: Terminal, /, origin: str, tenant: str, out: Path) -
         "origin": found.origin,
         "n_calls": len(found.calls),
         "n_conversations": len(found.conversations),
+        "n_shared": found.n_shared,
         "path": str(out),
     }
+    others = f" {found.n_shared} in which others have words too are left out." if found.n_shared else ""
     terminal.result(
         document,
         lambda: terminal.say(
-            f"{len(found.calls)} calls and {len(found.conversations)} conversations in {out}. Calls of others that only "
+            f"{len(found.calls)} calls and {len(found.conversations)} conversations in {out}.{others} Calls of others that only "
             "mention the person are not among them: `deputize erase --find TEXT --dry-run` counts those."
         ),
     )

@@ -70,6 +70,8 @@ class MaskedTexts:
             masked, _ = mask_fields(fields, texts, self._found.findings(texts), passes_attachments=False)
         except DeputizeError as error:
             return f"These texts cannot be shown: {error}"
+        except RecursionError:
+            return "These texts cannot be shown: they hold JSON that is nested too deeply."
         messages: Sequence[Message] = masked["messages"]
         return MaskedPair(*map(text_of_message, messages))
 
@@ -111,5 +113,5 @@ def text_of_message(message: Mapping[str, Any]) -> str:
 def _readable(arguments: Any) -> str:
     try:
         return json.dumps(json.loads(arguments), ensure_ascii=False, indent=1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return str(arguments)

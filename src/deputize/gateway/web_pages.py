@@ -124,9 +124,13 @@ def _name(host: str) -> str:
     """The host of a Host header without its port, in lower case; "" where it is none."""
     if host.startswith("["):
         name, closed, port = host[1:].partition("]")
-        return name.lower() if closed and (not port or port[0] == ":") else ""
-    name, _, _ = host.partition(":")
-    return name.lower()
+        return name.lower() if closed and (not port or port[0] == ":") and _is_port(port[1:]) else ""
+    name, _, port = host.partition(":")
+    return name.lower() if _is_port(port) else ""
+
+
+def _is_port(text: str) -> bool:
+    return not text or (text.isascii() and text.isdigit())
 
 
 def _is_address(name: str) -> bool:

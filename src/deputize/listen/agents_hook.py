@@ -144,7 +144,7 @@ def _function(data: Any) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except ValueError:
+        except (ValueError, RecursionError):
             arguments = {"input": arguments}
     content = (
         data.output if isinstance(data.output, str | int | float | dict | list) else str(data.output or "")

@@ -63,7 +63,7 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
 
     Raises:
         BadInput: the file cannot be made.
-        UsageError: it would lie in the home, or a conversion is under way.
+        UsageError: it would lie in the home, a conversion is under way, or a link in the home leads to other files.
         StoreError: the home has no keys, so nothing is stored in it.
     """
     home.require_keys()
@@ -90,19 +90,40 @@ def back_up(home: Home, out: Path, *, with_keys: bool = False, progress: Progres
 
 
 def _files(home: Path, *, with_keys: bool) -> Iterator[Path]:
-    """The files to copy, in an order that makes the copy whole."""
+    """The files to copy, in an order that makes the copy whole.
+
+    Raises:
+        UsageError: a link. Whoever may write in the home could have any file of its owner taken along, the keys too.
+    """
+    keys = set() if with_keys else {_inode(path) for path in (home / "keys").rglob("*")} - {None}
     tops = sorted(
         home.iterdir(), key=lambda p: (p.name not in _FIRST, p.name in _LAST, p.name in _LOG, p.name)
     )
     for top in tops:
         if top.name in _LEFT_OUT or (top.name == "keys" and not with_keys):
             continue
-        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+        for path in [top] if top.is_symlink() or top.is_file() else sorted(top.rglob("*")):
+            if path.is_symlink():
+                raise UsageError(
+                    f"{path} is a link, and a backup holds what lies in the home. Put the files there, or remove it."
+                )
+            if path.is_file() and _inode(path) in keys:
+                raise UsageError(
+                    f"{path} is one of the keys under another name. Remove it, or back up with the keys."
+                )
             is_scratch = (
                 path.name.startswith(".") or path.suffix in (".lock", ".log") or "-wal" in path.suffix
             )
             if path.is_file() and (path.name in _LAST or not (is_scratch or path.name.endswith("-shm"))):
                 yield path
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.lstat()
+    except FileNotFoundError:  # a lock, or an emptied journal
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, digests: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Callable, Collection
 from functools import partial
@@ -13,7 +12,7 @@ from msgspec import structs
 
 from deputize.core.errors import AccessDenied, BadInput, StoreError, UsageError
 from deputize.core.records import Record, Route, RouteFile
-from deputize.files import reason
+from deputize.files import empty_log, reason
 from deputize.gateway.conversations import Conversation
 from deputize.home import Home
 from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls, text_finder
@@ -132,11 +131,10 @@ def empty_logs(home: Home) -> None:
         StoreError: a file cannot be written.
     """
     try:
-        for trace in home.traces_path.glob("*.trace"):
-            trace.unlink(missing_ok=True)
-        log = home.path / "engine.log"
-        if log.exists():
-            os.truncate(log, 0)
+        if not home.traces_path.is_symlink():  # none of ours lie where a link leads
+            for trace in home.traces_path.glob("*.trace"):
+                trace.unlink(missing_ok=True)
+        empty_log(home.path / "engine.log")
     except OSError as error:
         raise StoreError(f"{error.filename} cannot be emptied: {reason(error)}.") from error
 

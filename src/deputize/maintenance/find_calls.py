@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
+from urllib.parse import unquote_plus
 
 import msgspec
 
 from deputize.core.records import Call, Record
+from deputize.privacy.call_texts import parse_json
+from deputize.privacy.check_digits import digits_of
+from deputize.privacy.detectors.deobfuscate import as_meant, may_be_disguised
+from deputize.privacy.replace.replacer import occurrences_of_number, whole_word
 
 
 class Wanted(Record, frozen=True):
@@ -21,7 +26,7 @@ class Wanted(Record, frozen=True):
     conversation: str = ""
     """The id of one of its responses."""
     texts: tuple[str, ...] = ()
-    """Texts that stand somewhere in a call, whatever their case, width and blanks."""
+    """Texts that stand somewhere in a call, in whatever form `text_finder` knows."""
 
 
 class FoundCalls(NamedTuple):
@@ -32,6 +37,26 @@ class FoundCalls(NamedTuple):
     """Those that were asked for, and those of the person."""
     response_ids: set[str]
     n_looked_at: int
+
+
+_WITH_TEXT = (
+    "messages",
+    "response",
+    "shadow_response",
+    "correction",
+    "episode",
+    "group",
+    "agent",
+    "site",
+    "model",
+    "tools",
+    "response_format",
+    "tool_choice",
+    "params",
+    "outcome",
+    "logprobs",
+)
+"""Fields of a call in which somebody may be mentioned; the others, and the names of all of them, are ours."""
 
 
 class _Facts(NamedTuple):
@@ -57,7 +82,7 @@ def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
             episode=call.episode,
             response_id=call.response_id,
             earlier=str(call.params.get("previous_response_id") or ""),
-            has_text=has_text(msgspec.to_builtins(call)),
+            has_text=has_text([msgspec.to_builtins(getattr(call, name)) for name in _WITH_TEXT]),
         )
         for call in calls
     ]
@@ -83,35 +108,62 @@ def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
 
 
 def text_finder(texts: Iterable[str]) -> Callable[[Any], bool]:
-    """A function that tells whether one of the texts occurs in some string of plain JSON values."""
+    """A function that tells whether one of the texts occurs in some string of plain JSON values.
+
+    A text is found as whole words (of "Ann" nothing is in "announced"), in whatever case, width and blanks, and where a disguise that
+    the detectors know hides it: invisible characters, entities, escapes, percent signs. A number is found with and without separators.
+    """
     folded = [one for one in map(_folded, texts) if one]
+    numbers = [digits_of(one) for one in folded if _NUMBER.fullmatch(one)]
+    pattern = re.compile("|".join(map(whole_word, folded)))
+
+    def occurs(string: str) -> bool:
+        return any(
+            pattern.search(form) or any(occurrences_of_number(form, one) for one in numbers)
+            for form in _forms(string)
+        )
 
     def has_text(value: Any) -> bool:
-        return bool(folded) and any(
-            one in string for string in map(_folded, _strings(value)) for one in folded
-        )
+        return bool(folded) and any(map(occurs, _strings(value)))
 
     return has_text
 
 
+_NUMBER = re.compile(r"(?=(?:\D*\d){7})[\d +()./-]+")
+_POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]")
+"""Signs of vowels that Hebrew and Arabic are written with or without, and the stroke that stretches an Arabic word."""
+_DOTS = str.maketrans({"ı": "i", "\u0307": None})
+"""The capital of a Turkish i has a dot, and that of ı has none: no folding of case knows which language a name is in."""
+
+
 def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = as_meant(text) if may_be_disguised(text) else text
+    plain = unicodedata.normalize("NFKC", plain).casefold().translate(_DOTS)
+    return " ".join(_POINTS.sub("", unicodedata.normalize("NFKC", plain)).split())
+
+
+def _forms(text: str) -> Iterator[str]:
+    """A text as it is compared, and what its percent-encoded parts say."""
+    yield _folded(text)
+    if "%" in text:
+        yield _folded(unquote_plus(text))
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string in plain values, keys too; JSON inside a string, such as the arguments of a tool call, is looked into."""
-    if isinstance(value, str):
-        yield value
-        if value[:1] in ("{", "["):
-            try:
-                inner = json.loads(value)
-            except ValueError:
-                return
-            yield from _strings(inner)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield str(key)
-            yield from _strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strings(inner)
+    """Every string in plain values, keys too; JSON inside a string, such as the arguments of a tool call, is looked into.
+
+    Without recursion: whoever sends a text decides how deep it is nested, and nobody may end a search by that.
+    """
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            yield one
+            waiting.append(parse_json(one))
+        elif isinstance(one, dict):
+            yield from map(str, one)
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
+        elif type(one) is int:
+            yield str(one)

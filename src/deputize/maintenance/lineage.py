@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.artifacts import Finetuned, Specialist
-from deputize.core.errors import DeputizeError
+from deputize.core.errors import DeputizeError, UsageError
 from deputize.core.records import Record
 from deputize.home import Home
 from deputize.pipeline.run import artifact_of
@@ -58,9 +58,15 @@ def note_copy(home: Home, copy: ClearTextCopy) -> None:
     """Remembers text that left, sealed in HOME/copies, so that an erasure can name it.
 
     Raises:
+        UsageError: calls in it were erased while it was written; an erasure that was done by then could not name it.
         StoreError: it cannot be written.
     """
     write_sealed(_copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, home.keyring)
+    # after the note: an erasure that is not seen here lists the copies later, and finds it
+    if n_erased := len(home.store.erased(copy.call_ids)):
+        raise UsageError(
+            f"{copy.path} holds {n_erased} calls that were erased while it was written: delete it, and export again."
+        )
 
 
 def copies_with_erased(home: Home) -> list[ClearTextCopy]:

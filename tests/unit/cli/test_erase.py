@@ -475,3 +475,13 @@ def test_logs_that_may_quote_a_text_are_emptied(house: House, monkeypatch: pytes
     assert SECRET in trace.read_text() and trace.stat().st_mode & 0o077 == 0
     assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert not trace.exists() and (house.home / "engine.log").read_bytes() == b""
+
+
+def test_links_in_place_of_logs_lead_an_erasure_nowhere(house: House, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.trace").write_text("precious")
+    (house.home / "traces").symlink_to(elsewhere)
+    (house.home / "engine.log").symlink_to(elsewhere / "mine.trace")
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
+    assert (elsewhere / "mine.trace").read_text() == "precious"

@@ -70,5 +70,7 @@ def test_a_message_as_a_person_reads_it() -> None:
     assert (
         text_of_message({"content": "hello", "tool_calls": calls}) == 'hello\nlook_up({\n "id": 1\n})\nx({)'
     )
+    deep = "[" * 100_000
+    assert text_of_message({"tool_calls": [{"function": {"name": "x", "arguments": deep}}]}) == f"x({deep})"
     parts = [{"type": "text", "text": "a"}, {"type": "image_url"}]
     assert text_of_message({"content": parts}) == "a\n[image_url]" and text_of_message({}) == ""

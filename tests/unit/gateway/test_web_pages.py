@@ -34,6 +34,9 @@ def test_a_program_on_this_machine_is_let_in(host: str) -> None:
         "[fe80::1]",
         "[::1",
         "gw.lan.evil.example",
+        "localhost:evil.example",
+        "127.0.0.1:80@evil.example",
+        "[::1]:80@evil.example",
     ],
 )
 def test_another_name_is_refused(host: str) -> None:

@@ -6,6 +6,7 @@ import io
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,26 @@ def test_without_keys_nothing_can_be_read_until_they_are_back(home: Home, tmp_pa
     shutil.copytree(home.keys_path, tmp_path / "new" / "keys")
     with Home(tmp_path / "new") as back:
         assert back.store.count() == 3
+
+
+@pytest.mark.parametrize("place", ["note", "runs/0001-a/note", "more"])
+def test_a_link_brings_nothing_from_elsewhere_into_it(home: Home, tmp_path: Path, place: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "private").write_text("of its owner")
+    target = elsewhere if place == "more" else elsewhere / "private"
+    (home.path / place).symlink_to(target)
+    with pytest.raises(UsageError, match="is a link"):
+        back_up(home, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_no_other_name_brings_the_keys_into_it(home: Home, tmp_path: Path, link: Any) -> None:
+    link(home.path / "runs" / "note", home.keys_path / "kek.key")
+    with pytest.raises(UsageError):
+        back_up(home, tmp_path / "b.tar")
+    assert not (tmp_path / "b.tar").exists()
 
 
 def test_logs_traces_and_locks_stay_behind_and_the_audit_log_comes_last(home: Home, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
 
 from deputize.privacy.detectors.base import Detector, Span
@@ -26,24 +27,33 @@ def merge_spans(found: Iterable[Sequence[Span]]) -> list[Span]:
     for span in ranked:
         for start, end in _uncovered(span, kept):
             if (start, end) == (span.start, span.end):
-                kept.append(span)
+                insort(kept, span, key=_start)
             elif end - start >= MIN_REMAINDER_CHARS:
-                kept.append(Span(span.type, start, end, span.score, span.detector))
-    return sorted(kept, key=lambda s: s.start)
+                insort(kept, Span(span.type, start, end, span.score, span.detector), key=_start)
+    return kept
+
+
+def _start(span: Span) -> int:
+    return span.start
 
 
 def _uncovered(span: Span, kept: Sequence[Span]) -> list[tuple[int, int]]:
-    """The parts of a span, as [start, end), that no kept span covers."""
-    parts = [(span.start, span.end)]
-    for other in kept:
-        parts = [
-            part
-            for start, end in parts
-            for part in ((start, min(end, other.start)), (max(start, other.end), end))
-            if part[1] > part[0]
-        ]
-        if not parts:
+    """The parts of a span, as [start, end), that no kept span covers.
+
+    Args:
+        kept: without overlaps, in order: a line may hold ten thousand of them, and only those nearby are looked at.
+    """
+    parts: list[tuple[int, int]] = []
+    done = span.start
+    for at in range(max(0, bisect_right(kept, span.start, key=_start) - 1), len(kept)):
+        other = kept[at]
+        if other.start >= span.end:
             break
+        if other.start > done:
+            parts.append((done, other.start))
+        done = max(done, other.end)
+    if done < span.end:
+        parts.append((done, span.end))
     return parts
 
 

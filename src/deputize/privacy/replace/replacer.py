@@ -293,7 +293,7 @@ def value_intervals(text: str, values: Sequence[str]) -> list[tuple[int, int]]:
     compiled only where case is not simple.
     """
     if not (text.isascii() and all(v.isascii() for v in values)):
-        pattern = re.compile("|".join(map(_edge, values)), re.IGNORECASE)
+        pattern = re.compile("|".join(map(whole_word, values)), re.IGNORECASE)
         return [m.span() for m in pattern.finditer(text)]
     lower = text.lower()
     hits: list[tuple[int, int, int]] = []
@@ -390,7 +390,7 @@ _UNSPACED_LETTER = re.compile(rf"[{UNSPACED}]")
 _ARABIC_LETTER = re.compile(r"[\u0620-\u064a]")
 
 
-def _edge(value: str) -> str:
+def whole_word(value: str) -> str:
     """A pattern of a value as a whole word. Letters of scripts without blanks have no edge; Arabic ones may have a
     preposition or article before them."""
     left = right = ""
@@ -411,4 +411,4 @@ def _digit_like(char: str, new: str) -> str:
 
 
 def _bounded(value: str) -> re.Pattern[str]:
-    return re.compile(_edge(value))
+    return re.compile(whole_word(value))

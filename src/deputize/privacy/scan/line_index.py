@@ -230,7 +230,7 @@ def lines_of(text: str) -> Iterator[tuple[str, bool]]:
         text = json.dumps(parsed, ensure_ascii=False)  # patterns match letters, not their escapes
     for line in _split_lines(text):
         yield line, parsed is None
-    if parsed is None and "\n" in text:
+    if parsed is None and ("\n" in text or "<th" in text):
         for cell in table_cells(text.split("\n")):
             yield cell, False
     for part in [text] if parsed is None else leaves(parsed):

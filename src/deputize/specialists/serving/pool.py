@@ -20,7 +20,7 @@ from typing import IO
 from deputize.core.config import EngineSettings
 from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
-from deputize.files import make_file, make_folder
+from deputize.files import make_folder, open_log
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
 
 log = logging.getLogger("deputize.engine")
@@ -139,7 +139,7 @@ class WorkerEngine:
         except TimeoutError:
             await self.stop()
             raise UpstreamError(
-                f"the local engine did not start within {timeout_s:.0f} s; see {self._log_path()}"
+                f"the local engine did not start within {timeout_s:.0f} s; see {self._log_path}"
             ) from None
         try:
             async with asyncio.timeout(LOADED_WITHIN_S):
@@ -223,7 +223,7 @@ class WorkerEngine:
                 break
             except (FileNotFoundError, ConnectionRefusedError):
                 if self._process is not None and self._process.returncode is not None:
-                    raise UpstreamError(f"the local engine ended at once; see {self._log_path()}") from None
+                    raise UpstreamError(f"the local engine ended at once; see {self._log_path}") from None
                 if asyncio.get_running_loop().time() > end:
                     raise
                 await asyncio.sleep(0.02)
@@ -279,7 +279,8 @@ class WorkerEngine:
         command = [sys.executable, "-m", "deputize.specialists.serving.worker", "--socket", str(path)]
         command += ["--home", str(self.home), "--models", str(self.models_dir)]
         command += ["--engine", self.settings.model_dump_json(exclude_defaults=True)]
-        with self._log_path().open("ab") as out:
+        make_folder(self.home)
+        with open_log(self._log_path) as out:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
                     *command,
@@ -321,8 +322,6 @@ class WorkerEngine:
             if not future.done():
                 future.set_exception(UpstreamError(why))
 
+    @property
     def _log_path(self) -> Path:
-        make_folder(self.home)
-        path = self.home / "engine.log"
-        make_file(path)
-        return path
+        return self.home / "engine.log"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import re
 
 from deputize.privacy.detectors.rules.keys_and_passwords import is_password_like
@@ -100,12 +102,26 @@ def _rules(kind: str) -> list[Rule]:
         return _fits(kind, text)
 
     in_json = rf"\"{key}\"\s*:\s*(?:\[\s*)?(?:\"(?P<v>(?:[^\"\\\n]|\\u[0-9a-fA-F]{{4}}){{2,120}})\""
+    element = rf"<(?:[\w.-]{{1,30}}:)?{key}(?:\s[^<>]{{0,80}})?>\s*(?:<!\[CDATA\[)?(?P<v>[^<>\n\]]{{2,120}}?)\s*(?:\]\]>)?\s*</"
+    labelled = rf">\s*{key}\s*[:：]?\s*</[a-z]{{1,10}}>\s*<[a-z]{{1,10}}(?:\s[^<>]{{0,80}})?>\s*(?P<v>[^<>\n]{{2,120}}?)\s*</"
+    assigned = rf"(?<![\w-]){key}[\"']?\s?(?:=>|:=|[=:])\s?[\"'](?P<v>[^\"'\n]{{2,120}})[\"']"
     return [
         Rule(kind, re.compile(rf"{in_json})"), score, '":|" :', fits),
-        Rule(kind, re.compile(rf"<{key}(?:\s[^<>]{{0,80}})?>\s*(?P<v>[^<>\n]{{2,120}}?)\s*</"), score, "</", fits),
-        Rule(kind, re.compile(rf"(?<![\w-]){key}\s?=\s?[\"'](?P<v>[^\"'\n]{{2,120}})[\"']"), score, "='|=\"|= '|= \"", fits),
-        Rule(kind, re.compile(rf"[?&;]{key}=(?P<v>[^&#\s\"'<>]{{2,120}})"), score, "?|&", fits),
+        Rule(kind, re.compile(element), score, "</", fits),
+        Rule(kind, re.compile(labelled), score, "</", fits),
+        Rule(kind, re.compile(assigned), score, "='|=\"|= '|= \"|: '|:'|: \"|:\"|> '|>'|> \"|>\"", fits),
+        Rule(kind, re.compile(rf"[?&;]{key}=(?P<v>[^&#\s\"'<>]{{2,120}})"), score, "?|&|;", fits),
     ]  # fmt: skip
+
+
+def _is_full_name(text: str) -> bool:
+    """At least two words, each with a capital or of a script without; no name of a machine."""
+    words = text.split()
+    return (
+        len(words) > 1
+        and _fits("PERSON", text)
+        and all(word[0].isupper() or not word[0].isascii() for word in words)
+    )
 
 
 def _line_rule(kind: str) -> Rule:
@@ -124,6 +140,7 @@ FIELD_NAME_RULES: tuple[Rule, ...] = (
     *(rule for kind in _NAMES for rule in _rules(kind)),
     *(_line_rule(kind) for kind in ("PERSON", "PHONE_NUMBER", "DATE_OF_BIRTH", "STREET_ADDRESS")),
     Rule("PHONE_NUMBER", re.compile(rf"\"(?i:{_pattern(_NAMES['PHONE_NUMBER'])})\"\s*:\s*(?P<v>\d{{7,15}})(?!\d)"), 0.85, '":'),
+    Rule("PERSON", re.compile(r"(?<!\w)(?i:cn|fn|gecos)=\"?(?P<v>[^,;:=+\"<>\n]{3,80}?)(?=[,;:+\"\n]|$)"), 0.75, "cn=|fn=|gecos=", _is_full_name),
     Rule("NATIONAL_ID", re.compile(rf"\"(?i:{_pattern(_NAMES['NATIONAL_ID'])})\"\s*:\s*(?P<v>\d{{6,18}})(?!\d)"), 0.85, '":'),
 )  # fmt: skip
 """In the order in which they are tried."""
@@ -137,7 +154,7 @@ _SEPARATORS = ("|", "\t", ";", ",")
 
 def table_cells(lines: list[str]) -> list[str]:
     """`"column": "cell"` for each cell of a personal column in CSV or Markdown tables among the lines, as JSON would write it."""
-    out: list[str] = []
+    out = _html_cells("\n".join(lines)) if any(map(_HAS_HEADS, lines)) else []
     columns: list[str] = []
     separator = ""
     for line in lines:
@@ -160,6 +177,29 @@ def table_cells(lines: list[str]) -> list[str]:
     return out
 
 
+_HAS_HEADS = re.compile(r"(?i)<th\b").search
+_TABLE_ROW = re.compile(r"(?is)<tr\b[^>]{0,200}>(.*?)(?=</?t(?:r|able)\b|$)")
+_TABLE_CELL = re.compile(r"(?is)<t([hd])\b[^>]{0,200}>(.*?)(?=</?t[hdr]\b|</table|$)")
+_TAG = re.compile(r"<[^<>]{1,200}>")
+
+
+def _html_cells(text: str) -> list[str]:
+    """The same for the tables of a text in HTML whose first row names the columns."""
+    out: list[str] = []
+    columns: list[str] = []
+    for row in _TABLE_ROW.finditer(text):
+        cells = [(cell[1].lower(), _TAG.sub("", cell[2]).strip()) for cell in _TABLE_CELL.finditer(row[1])]
+        if cells and all(kind == "h" for kind, _ in cells):
+            columns = [text if _is_personal(text) else "" for _, text in cells]
+        elif len(cells) == len(columns):
+            out += [
+                f'"{_key(name)}": "{cell}"'
+                for name, (_, cell) in zip(columns, cells, strict=True)
+                if name and cell and '"' not in cell and "\n" not in cell
+            ]
+    return out
+
+
 def _is_personal(head: str) -> bool:
     return bool(_PERSONAL_COLUMN.fullmatch(head) or _BARE_COLUMN.fullmatch(head))
 
@@ -172,4 +212,11 @@ def _cells(line: str, separator: str) -> list[str]:
     text = line.strip()
     if separator == "|":
         text = text.strip("|")
+    elif (
+        '"' in text
+    ):  # a cell in quotes may hold the separator; a row that is split there would end the table
+        with contextlib.suppress(csv.Error, StopIteration):
+            return [
+                cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))
+            ]
     return [cell.strip().strip("\"'") for cell in text.split(separator)]

@@ -11,6 +11,11 @@ from deputize.privacy.scripts import UNSPACED
 _PHONE = re.compile(r"(?<![\w.+-])(?<!\d[/:])\+?\(?\d(?:[ \t().-]{0,3}\d){6,14}(?!(?!x\d)\w|[./:-]\d)")
 """An extension (x157) may follow; alone it points at nobody."""
 
+_IN_LINK = re.compile(
+    r"(?i)(?:wa\.me|whatsapp\.com/send/?\?phone=|t\.me|viber://\S{0,30}number=|signal\.me/#p)/?(?:\+|%2B)?(\d{8,15})(?!\w)"
+)
+"""Links of messengers name an account by its number."""
+
 _PART_OF_PHONE = re.compile(r"(?<![\w.+-])\+\d{1,3}[ -]\d{2,5}(?:[ -]\d{1,4})?(?![\w.,: -]?\d|\w)")
 """A country code and a prefix, as in a number that is said in two messages."""
 
@@ -62,6 +67,7 @@ def find_phones(text: str) -> list[tuple[int, int, float]]:
             out.append((start, end, score))
         elif not score and len(digits_of(found)) >= 8 and _is_valid_for(found, text):
             out.append((start, end, 0.5))
+    out += [(*match.span(1), 0.9) for match in _IN_LINK.finditer(text)]
     for match in _PART_OF_PHONE.finditer(text):
         if _PHONE_WORD.search(text[max(0, match.start() - 40) : match.start()]):
             out.append((*match.span(), 0.6))

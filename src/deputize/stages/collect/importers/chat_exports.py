@@ -344,6 +344,8 @@ def _lenient(text: str) -> Any:
 
     try:
         return msgspec.json.decode(text)
+    except RecursionError:
+        return None
     except (msgspec.DecodeError, UnicodeEncodeError):
         pass
     try:

@@ -34,6 +34,21 @@ def found(text: str) -> set[tuple[str, str]]:
         ("| who | what |\n|---|---|\n| Melisande Tønnesgaard | late |", ("PERSON", "Melisande Tønnesgaard")),
         ("https://a.example/?apellido=Tønnesgaard&x=1", ("PERSON", "Tønnesgaard")),
         ("customer_name = 'Melisande Tønnesgaard'", ("PERSON", "Melisande Tønnesgaard")),
+        ("<ns:nachname>Tønnesgaard</ns:nachname>", ("PERSON", "Tønnesgaard")),
+        ("<nombre><![CDATA[Tønnesgaard]]></nombre>", ("PERSON", "Tønnesgaard")),
+        ("<dt>Kunde</dt><dd>Melisande Tønnesgaard</dd>", ("PERSON", "Melisande Tønnesgaard")),
+        ("<td>氏名：</td> <td class='x'>高橋蘭</td>", ("PERSON", "高橋蘭")),
+        (
+            "<table><tr><th>Sum</th><th>Name</th></tr><tr><td>3</td><td><b>Melisande Tønnesgaard</b></td></tr></table>",
+            ("PERSON", "Melisande Tønnesgaard"),
+        ),
+        ('{ firstName: "Melisande", lastName: "Tønnesgaard" }', ("PERSON", "Tønnesgaard")),
+        ("{'nachname': 'Tønnesgaard'}", ("PERSON", "Tønnesgaard")),
+        ("'nachname' => 'Tønnesgaard'", ("PERSON", "Tønnesgaard")),
+        ("ATTENDEE;CN=Melisande Tønnesgaard:mailto:x", ("PERSON", "Melisande Tønnesgaard")),
+        ("dn: cn=Melisande Tønnesgaard,ou=people", ("PERSON", "Melisande Tønnesgaard")),
+        ('id,last_name,sum\n16,"Lund, Ann",3\n17,Tønnesgaard,4', ("PERSON", "Tønnesgaard")),
+        ('id,customer,sum\n16,"Tønnesgaard, Melisande",3', ("PERSON", "Tønnesgaard, Melisande")),
         ("doğum tarihi: 17.09.1981", ("DATE_OF_BIRTH", "17.09.1981")),
     ],
 )
@@ -42,7 +57,16 @@ def test_found(text: str, value: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"name": "late_parcel"}', '{"customer": "required"}', "address: see below", "first: the parcel"]
+    "text",
+    [
+        '{"name": "late_parcel"}',
+        '{"customer": "required"}',
+        "address: see below",
+        "first: the parcel",
+        "{type: 'object', name: 'get_weather'}",
+        "CN=mail.example.com,O=Acme",
+        "<th>Name</th> and no more",
+    ],
 )
 def test_left(text: str) -> None:
     assert not found(text)

@@ -18,6 +18,8 @@ from deputize.privacy.detectors.rules.phones import find_phones
         ("هاتف 0541907263", "0541907263"),
         ("Bei Fragen: 0160 4427 8915", "0160 4427 8915"),
         ("my number starts +44 7700", "+44 7700"),
+        ("https://wa.me/447700900123?text=x", "447700900123"),
+        ("whatsapp.com/send?phone=%2B447700900123", "447700900123"),
     ],
 )
 def test_found(text: str, number: str) -> None:

@@ -7,6 +7,7 @@ from deputize.core.records import Call
 from deputize.stages.collect.importers.base import ImportContext
 from deputize.stages.collect.importers.chat_exports import (
     GlaiveImporter,
+    HermesImporter,
     InstructionsImporter,
     LlamaindexImporter,
 )
@@ -31,3 +32,10 @@ def test_a_reply_with_a_call_and_text_and_a_row_without_answer() -> None:
         and found[0].response["tool_calls"][0]["function"]["name"] == "f"
     )
     assert isinstance(InstructionsImporter().parse({"query": "x", "answers": 3, "tools": []}, CONTEXT), Skip)
+
+
+def test_a_call_in_a_tag_that_is_nested_without_end_is_a_reply_like_any_other() -> None:
+    calls = '<tool_call>{"a":' + "[" * 100_000 + "}</tool_call>"
+    rows = [{"from": "human", "value": "x"}, {"from": "gpt", "value": calls}]
+    found = HermesImporter().parse({"conversations": rows}, CONTEXT)
+    assert isinstance(found, list) and isinstance(found[0], Call) and not found[0].response.get("tool_calls")
