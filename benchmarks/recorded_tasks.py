@@ -84,6 +84,8 @@ class RecordedTask:
     """Groups of calibration in the real split."""
     truth: Evaluation
     """The specialist's answers to the calls of `groups`."""
+    finetuned: Finetuned
+    """The specialist alone, with what it says of train by cross-fitting on a small log."""
 
     @property
     def n_calls(self) -> int:
@@ -129,7 +131,7 @@ class RecordedTask:
             self.curated,
             msgspec.structs.replace(self.discovered, tasks=[self.task]),
             Selected(candidates={}, plan={}, base_model=""),
-            Finetuned(specialists=[self.specialist]),
+            self.finetuned,
             population,
             config.model_copy(update={"seed": seed}),
             home=Path(),
@@ -219,7 +221,9 @@ def recorded_tasks(
         curated, discovered = run.load_curated(), run.load("cluster", Discovered)
         finetuned = run.load("finetune", Finetuned)
         raw = LearnableCalls(run)
-        population = read_population(raw, curated, discovered, load_prices())
+        population = read_population(
+            raw, curated, discovered, load_prices(), unread_reserve=finetuned.unread_reserve
+        )
         calls = CopiedCalls({call.id: call for call in raw})
         # what the evaluation needs of curated examples are their groups, not their texts
         light = msgspec.structs.replace(curated, examples=[_without_text(e) for e in curated.examples])
@@ -230,7 +234,10 @@ def recorded_tasks(
                 mine = [s for s in mine if s.method in preparation.methods]
             for specialist in mine if preparation.methods else mine[:1]:
                 print(f"asking {specialist.id} every call", flush=True)
-                made = _recorded(task, specialist, home, light, discovered, population, calls)
+                alone = msgspec.structs.replace(
+                    finetuned, specialists=[msgspec.structs.replace(specialist, leak=None)]
+                )
+                made = _recorded(task, alone, home, light, discovered, population, calls)
                 if len(made.groups) >= least_groups:
                     out.append(made)
         MODELS.clear()
@@ -239,13 +246,14 @@ def recorded_tasks(
 
 def _recorded(
     task: Task,
-    specialist: Specialist,
+    finetuned: Finetuned,
     home: Home,
     curated: Curated,
     discovered: Discovered,
     population: Population,
     calls: CopiedCalls,
 ) -> RecordedTask:
+    (specialist,) = finetuned.specialists
     measured = list(population.of(task.id))
     recorded = list(population.texts(measured))
     asked = [
@@ -263,7 +271,7 @@ def _recorded(
         groups.setdefault(measured[at].group, []).append(measured[at])
     return RecordedTask(
         task=task,
-        specialist=msgspec.structs.replace(specialist, leak=None),
+        specialist=specialist,
         curated=curated,
         discovered=discovered,
         population=population,
@@ -280,6 +288,7 @@ def _recorded(
             [recorded[at] for at in unseen],
             task.contract,
         ),
+        finetuned=finetuned,
     )
 
 

@@ -5,6 +5,7 @@
 --only labels      the same where the right answers of some calls are known
 --only episodes    the same where episodes have several calls, beside the test of one call of each
 --only border      tests of whole episodes and of one call of each where the true loss is just what may not be reached
+--only small       small logs, with choices by cross-fitting and by validation: what is served, and false certificates
 --only repeated    the same over five tasks at once, and over ten runs of a growing log
 --only watching    how soon a jump of the loss is found, and how often a sound route is rolled back
 --only decision    time of the gateway's decision without the specialist
@@ -25,6 +26,7 @@ from benchmarks import (
     episode_border,
     repeated_tests,
     signals,
+    small_logs,
     table,
     validity,
     watching,
@@ -36,6 +38,7 @@ PARTS = (
     "labels",
     "episodes",
     "border",
+    "small",
     "repeated",
     "watching",
     "decision",
@@ -69,6 +72,9 @@ def main(argv: list[str] | None = None) -> int:
     if "border" in parts:
         out["border"] = episode_border.rows(given.draws, given.seed)
         table.show("A true loss of epsilon: false certificates (allowed: .05)", out["border"])
+    if "small" in parts:
+        out["small"] = small_logs.rows(max(1, given.draws // 10), given.seed)
+        table.show("Small logs: choices by cross-fitting and by validation", out["small"])
     if "repeated" in parts:
         out["scope"] = repeated_tests.scope_rows(validity.CONFIG, given.draws, given.seed)
         out["growing"] = repeated_tests.growing_rows(validity.CONFIG, max(1, given.draws // 2), given.seed)

@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from benchmarks.recorded_tasks import CopiedCalls
-from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected, Specialist
+from deputize.core.artifacts import CrossFitted, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.records import (
     Call,
@@ -64,6 +64,8 @@ SPECIALIST = Specialist(
     train_s=1.0,
     path="specialist",
 )
+BORDER = 0.0501
+"""Errors of traffic just above an epsilon of .05."""
 RIGHT: Message = {"role": "assistant", "content": "right"}
 
 
@@ -118,6 +120,9 @@ def evaluated_tasks(
     traffics = [_of_task(traffic, task.id) for traffic, task in zip(traffics, tasks, strict=True)]
     calls = [call for traffic in traffics for call in traffic.calls]
     task_of = {call.id: t.id for t, traffic in zip(tasks, traffics, strict=True) for call in traffic.calls}
+    by_id = {
+        c.id: traffic.by_prompt[str(c.messages[-1]["content"])] for traffic in traffics for c in traffic.calls
+    }
     links = link_episodes(calls)
     summaries = [summarise(call, task_of[call.id], "") for call in LinkedLog(calls, links.episode_of)]
     splits = split_calls(summaries, [], config)
@@ -128,7 +133,7 @@ def evaluated_tasks(
             episode=one.episode,
             group=splits.group_of[one.id],
             audience="code",
-            split=splits.of(one),
+            split="calibration" if splits.of(one) == "reserve" else splits.of(one),
             is_asked=True,
             llm_usd=0.001,
             is_commonest=True,
@@ -167,7 +172,18 @@ def evaluated_tasks(
         curated,
         discovered,
         Selected(candidates={}, plan={}, base_model=""),
-        Finetuned(specialists=specialists),
+        Finetuned(
+            specialists=specialists,
+            cross_fitted={
+                s.id: _cross_fitted(
+                    [c.call_id for c in population if c.split == "train" and task_of[c.call_id] == s.task_id],
+                    by_id,
+                )
+                for s in specialists
+            },
+            # where nothing is kept in reserve there is validation
+            unread_reserve=[] if any(c.split == "validation" for c in population) else [t.id for t in tasks],
+        ),
         Population(
             {t.id: [c for c in measured if task_of[c.call_id] == t.id] for t in tasks},
             CopiedCalls({call.id: call for call in calls}),
@@ -176,6 +192,19 @@ def evaluated_tasks(
         home=Path(),
         load=lambda path: traffics[int(path.name.removeprefix("t"))],
         budget=DeltaBudget(run_id, tests or InMemoryTestLedger(), groups_by_task(curated, discovered)),
+    )
+
+
+def _cross_fitted(call_ids: list[str], by_id: dict[str, tuple[float, bool]]) -> CrossFitted:
+    """Answers to calls of train, simulated as those to all others: as good as the specialist's own."""
+    right = [not by_id[id][1] for id in call_ids]
+    confidence = [by_id[id][0] for id in call_ids]
+    return CrossFitted(
+        call_ids=call_ids,
+        confidence=confidence,
+        right=right,
+        right_action=right,
+        unlike=[False] * len(call_ids),
     )
 
 
@@ -294,6 +323,21 @@ def long_episodes(rng: Generator, n: int, size: int, alike: float) -> Traffic:
         np.where(shared, np.repeat(wrong, size), own_wrong),
         _loss([0.4], [1.0]),
     )
+
+
+def at_border(rng: Generator, n: int) -> Traffic:
+    """One confidence for all calls, and errors just above an epsilon of .05: each certificate at .05 is false."""
+    calls = [call_of(i, f"c{i}", episode=f"e{i}") for i in range(n)]
+    return Traffic(
+        calls, np.full(n, 0.9), rng.random(n) < BORDER, lambda threshold: BORDER * (threshold <= 0.9)
+    )
+
+
+def alike_at_border(rng: Generator, n: int, size: int = 4) -> Traffic:
+    """The same in episodes whose calls are all wrong or all right."""
+    calls = [call_of(i, f"c{i}", episode=f"e{i // size}") for i in range(n * size)]
+    wrong = np.repeat(rng.random(n) < BORDER, size)
+    return Traffic(calls, np.full(n * size, 0.9), wrong, lambda threshold: BORDER * (threshold <= 0.9))
 
 
 def common_prompts(rng: Generator, n: int, n_prompts: int = 12) -> Traffic:
@@ -449,5 +493,8 @@ KINDS: dict[str, tuple[Callable[[Generator, int], Traffic], int]] = {
     "half of the calls in one episode": (giant_episode, 1500),
     "errors that grow": (drifting, 1500),
     "confidence that grows": (confidence_drift, 1500),
+    "small log, the whole of it just above epsilon": (at_border, 150),
+    "240 calls, the whole of it just above epsilon": (at_border, 240),
+    "small log of four calls an episode, alike, just above epsilon": (alike_at_border, 240),
 }
 """Name -> (simulation, its size)."""

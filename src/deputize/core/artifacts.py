@@ -278,6 +278,20 @@ class Specialist(Record):
     version: int = 1
 
 
+class CrossFitted(Record):
+    """Answers of a method to calls of train, each by a model that was fitted on the calls of other groups; no text."""
+
+    call_ids: list[str]
+    confidence: list[float]
+    """0 where nothing would be served."""
+    right: list[bool]
+    """The answer is the LLM's."""
+    right_action: list[bool]
+    """The same for the decision alone: tool names without arguments."""
+    unlike: list[bool]
+    """The detector takes the request for one unlike those trained on."""
+
+
 class Finetuned(Record):
     """Result of fine-tuning."""
 
@@ -286,3 +300,7 @@ class Finetuned(Record):
     """By task without a specialist: why."""
     not_needed: dict[str, list[Candidate]] = msgspec.field(default_factory=dict)
     """By task: planned methods that were not trained, because a cheaper one left them nothing to add."""
+    cross_fitted: dict[str, CrossFitted] = msgspec.field(default_factory=dict)
+    """By specialist, where the log has a reserve: what choices are made from in the place of validation."""
+    unread_reserve: list[str] = msgspec.field(default_factory=list)
+    """Tasks whose part of the reserve no training has read: it is calibrated on."""

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 AUDIT_SHARE = 0.02
 """The share of served calls that the gateway audits where its settings say nothing."""
+CROSS_FITTED = frozenset({"auto", "cache", "linear", "listed", "frozen", "frozen_base"})
+"""Methods that choices can be made of by cross-fitting on train, and the name that stands for some of them."""
 
 
 class Convert(BaseModel):
@@ -86,6 +88,12 @@ class Convert(BaseModel):
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
     paraphrase: beyond that, numeric details, and texts with sensitive terms are reworded where [privacy] paraphraser
     names a model; paranoid: strict, and every word that only few episodes hold is masked."""
+
+    @property
+    def may_keep_reserve(self) -> bool:
+        """True where a small log may be split into train, reserve, calibration and test: some method can be cross-fitted, shares are not
+        set by hand, and no labels, whose draw is checked on validation, are claimed about."""
+        return self.split is None and self.reference != "labels" and bool(CROSS_FITTED & {*self.methods})
 
     @property
     def limit_among_served(self) -> float | None:

@@ -20,7 +20,7 @@ Answer: TypeAlias = Any
 """A reply in canonical form (core.contracts): str (label, text, DEFER), dict (json), list of {"name", "arguments"}."""
 
 Audience = Literal["human", "code", "unknown"]
-Split = Literal["train", "validation", "calibration", "test", ""]
+Split = Literal["train", "validation", "reserve", "calibration", "test", ""]  # reserve: of a small log
 Kind = Literal["label", "json", "tool_call", "text"]
 FieldType = Literal["label", "value", "free"]
 RouteState = Literal["closed", "shadow", "canary", "live", "rolled_back"]

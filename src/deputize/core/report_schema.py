@@ -89,7 +89,7 @@ class ReportCuration(Record):
     tagger_recall: str
     """Measured recall of the tagger among them; "" where none was measured."""
     splits: dict[str, ReportSplit]
-    """train, validation, calibration, test -> size."""
+    """train, validation (or reserve, on a small log), calibration, test -> size."""
     n_missing_from_store: int
     """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were tested."""
     warnings: list[str]

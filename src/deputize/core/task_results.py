@@ -70,7 +70,7 @@ class MethodRow(Record):
     train_s: float | None = None
     """Training time."""
     n_validation: int | None = None
-    """Validation calls that were evaluated."""
+    """Validation calls that were evaluated, or calls of train that were answered by cross-fitting."""
     validation_accuracy: float | None = None
     """Agreement with the LLM on them."""
     validation_coverage: float | None = None
@@ -204,11 +204,13 @@ class EvaluationFacts(Record):
     """Facts that the certificate of a task rests on, and others found while measuring."""
 
     chosen_because: str = ""
-    """Why this method was chosen, on validation."""
+    """Why this method was chosen, on validation or by cross-fitting on train."""
     mixed: bool = False
     """True at a site that also speaks to people: deferring to the LLM is one of the answers there."""
     n_validation: int = 0
-    """Validation calls that the methods were compared on."""
+    """Calls that the methods were compared on: of validation, or of train."""
+    is_cross_fitted: bool = False
+    """True where these are calls of train, each answered by a model fitted on other groups, and calibration has what would be validation."""
     n_calibration_calls: int = 0
     """Calibration calls that were evaluated."""
     n_calibration_groups: int = 0

@@ -177,6 +177,7 @@ def _ask_again(
         load_prices(run.home.path),
         least_unseen=least_unseen(run.config),
         training=training,
+        unread_reserve=run.load("finetune", Finetuned).unread_reserve,
     )
     calls = {call.call_id: call for task in discovered.tasks for call in population.of(task.id)}
     digest = answer_digest(run.home.keyring.derive("answers"))

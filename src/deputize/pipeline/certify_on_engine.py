@@ -66,6 +66,7 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
         load_prices(home.path),
         least_unseen=least_unseen(run.config),
         training=training,
+        unread_reserve=finetuned.unread_reserve,
     )
     with (
         contextlib.closing(client) if client is not None else contextlib.nullcontext(),

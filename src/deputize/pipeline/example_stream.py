@@ -19,7 +19,7 @@ from deputize.core.artifacts import Curated, Discovered
 from deputize.core.example_texts import without_texts
 from deputize.core.records import Example, Split
 
-MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000}
+MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000, "reserve": 4_000}
 """Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
 _MAX_SHARED = 4_096
 """Different tools, reply formats and system prompts that are held once for all examples."""

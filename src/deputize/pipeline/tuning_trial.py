@@ -22,6 +22,8 @@ from deputize.stages.finetune.run import jobs_of
 
 MOST_VALIDATION = 64
 """Validation calls that a candidate is measured on."""
+HELD_OUT_PART = 5
+"""One group in so many of train is validation where the log has a reserve in its place."""
 
 
 @dataclass
@@ -42,9 +44,10 @@ class TuningTrial:
         """Accuracy on validation after one epoch over `n_examples`, or as many as `seconds` allow; None where nothing could be trained."""
         method = next((m for m in self.methods if m.tunes_base_model), None)
         if task.id not in self._sets:
-            self._sets[task.id] = training_set_of(
+            whole = training_set_of(
                 self.curated, self.discovered.assignment, task, balance=self.config.balance
             )
+            self._sets[task.id] = _by_group(whole) if whole.is_cross_fitted else whole
         whole = self._sets[task.id]
         held = _spread(whole.validation, MOST_VALIDATION)
         if method is None or not held or not whole.train:
@@ -66,6 +69,14 @@ class TuningTrial:
                 trained.release()
         right = [agree(p.answer, e.answer, task.contract) for p, e in zip(found, held, strict=True)]
         return sum(right) / len(right)
+
+
+def _by_group(whole: TrainingSet) -> TrainingSet:
+    """The training set with every fifth group of train for validation: nobody may read the reserve before it is known what it is for."""
+    held = set(sorted({x.group for x in whole.train})[::HELD_OUT_PART])
+    validation = [x for x in whole.validation if x.group in held]
+    train = [x for x in whole.train if x.group not in held]
+    return replace(whole, train=train, validation=validation, reserve=[], is_cross_fitted=False)
 
 
 def _spread(items: list[TrainingExample], most: int) -> list[TrainingExample]:

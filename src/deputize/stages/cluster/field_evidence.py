@@ -24,6 +24,7 @@ SLACK = 0.02
 """By how much a closed set must cover more of the values than are in their requests to be preferred."""
 _OTHERS = (1, 3, 7, 12)
 _SAMPLE = 400
+_HELD_OUT_PART = 5
 
 
 class FieldEvidence(NamedTuple):
@@ -51,8 +52,8 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
     Args:
         pairs: examples of train and validation, each with its value.
     """
-    held = [(e, v) for e, v in pairs if e.split == "validation"]
-    counts = Counter(_key(v) for e, v in pairs if e.split != "validation")
+    held, rest = _held_out(pairs)
+    counts = Counter(_key(v) for _, v in rest)
     n, least = len(held), 1
     if n < MIN_VALIDATION:
         held, n, least = list(pairs), 0, 2
@@ -75,6 +76,17 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
     # of a field that is mostly empty, or true and false, nothing can be copied
     copied = own / n_own if n_own >= 0.5 * len(held) and n_own else 0.0
     return FieldEvidence(n, copied, other / n_other if n_other else 1.0, covered)
+
+
+def _held_out(
+    pairs: Sequence[tuple[Example, object]],
+) -> tuple[list[tuple[Example, object]], list[tuple[Example, object]]]:
+    """(validation, the others); where there is no validation, the calls of each fifth group in its place."""
+    held = [(e, v) for e, v in pairs if e.split == "validation"]
+    if held:
+        return held, [(e, v) for e, v in pairs if e.split != "validation"]
+    part = set(sorted({e.group for e, _ in pairs})[::_HELD_OUT_PART])
+    return [(e, v) for e, v in pairs if e.group in part], [(e, v) for e, v in pairs if e.group not in part]
 
 
 def stands_in_request(example: Example, value: object) -> bool:

@@ -108,12 +108,18 @@ def dataset_card(curated: Curated, counts: CardCounts, config: Convert) -> str:
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
+_RESERVE = (
+    "The reserve is calibration too for tasks whose choices are all made by cross-fitting on train, and validation for those with a "
+    "method that tunes a base model."
+)
+
+
 def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
     n_origins = len(counts.origins)
     origins = f"from {n_origins:,} known origins" if n_origins else "and the log does not say who asked"
     splits = [
         (s, f"{counts.by_split[s]:,}", f"{len(counts.groups[s]):,}", f"{counts.learnable[s]:,}")
-        for s in SPLITS
+        for s in (*SPLITS, "reserve")
         if counts.by_split[s]
     ]
     return [
@@ -127,6 +133,7 @@ def _splits(curated: Curated, counts: CardCounts, config: Convert) -> list[str]:
         "",
         f"The examples of train stand for {counts.train_weight:,.0f} calls: the weight of an example counts its dropped "
         "duplicates.",
+        *([_RESERVE] if counts.by_split["reserve"] else []),
         *(
             f"{n:,} examples of train have an answer of {models} in the place of the logged one: most LLMs asked again gave it."
             for models, n in sorted(counts.answered_by.items())

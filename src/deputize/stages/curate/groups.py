@@ -17,6 +17,7 @@ from deputize.stages.curate.split import (
     assign_splits,
     count_people,
     group_calls,
+    is_short,
     join_by_person,
     joined_groups,
     shares_by_need,
@@ -54,7 +55,8 @@ def split_calls(
     """Groups calls and assigns the groups to splits.
 
     A group holds whole episodes, all episodes that repeat each other's prompts and, where a claim about new people is
-    possible, everything that one person asked.
+    possible, everything that one person asked. Where calibration gets less than it could use, what would be validation is kept in
+    reserve (docs/glossary.md).
 
     Args:
         calls: the calls that are curated, with their episodes.
@@ -67,10 +69,13 @@ def split_calls(
     needed = units_needed(config.epsilon, level(0, config.delta))
     counted = [c for c in calls if c.id not in training_only]
     shares = config.split or shares_by_need(counted, group_of, needed)
+    reserve = config.may_keep_reserve and is_short(shares)
     split_of = assign_splits(calls, group_of, shares, config.seed, training_only)
     with_curated = {group_of[c.id] for c in calls}
     alone = [c for c in others if group_of[c.id] not in with_curated]
     split_of |= assign_splits(alone, group_of, shares, config.seed, training_only)
+    if reserve:
+        split_of = {group: "reserve" if s == "validation" else s for group, s in split_of.items()}
     return grouping._replace(split_of_group=split_of, training_only=training_only)
 
 

@@ -185,7 +185,7 @@ def _models(examples: Sequence[Example], least: int) -> dict[str, int]:
 
 def _splits(examples: Sequence[Example]) -> dict[str, ReportSplit]:
     out: dict[str, ReportSplit] = {}
-    for name in ("train", "validation", "calibration", "test"):
+    for name in ("train", "validation", "reserve", "calibration", "test"):
         split = [e for e in examples if e.split == name]
         out[name] = ReportSplit(n_calls=len(split), n_groups=len({e.group for e in split}))
     return out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -50,6 +50,8 @@ class EvaluationContext:
     """Share of the served calls for which the LLM is asked as well."""
     judge: Judge | None = None
     """Compares texts where a task leaves that to a judge; None: there is none."""
+    cross_fitted: Mapping[str, Evaluation] = field(default_factory=dict)
+    """Specialist id -> its answers to calls of train by cross-fitting, of tasks that have no validation."""
 
     def of_task(self, task: Task, tasks: Sequence[Task]) -> EvaluationContext:
         """The same for one task, with its part of the judge's questions where its texts are judged."""
@@ -70,7 +72,7 @@ class EvaluatedMethod:
     timed: TimedPredictor
     """The same with its speed; without text that is not compared where that need not be written."""
     validation: Evaluation = field(default_factory=lambda: joined([]))
-    """Of the first validation calls."""
+    """Of the first validation calls; where the task has none, of calls of train by cross-fitting."""
     test: Evaluation = field(default_factory=lambda: joined([]))
     """Of the first held-out calls."""
     alone_s: float | None = None
@@ -84,7 +86,10 @@ class EvaluatedMethod:
         whole = context.load(context.home / specialist.path)
         repeated = any(c.repeated for c in calls.all)
         timed = TimedPredictor(whole if repeated else without_free_text(whole), context.clock)
-        return cls(specialist, calls, context, whole, timed)
+        method = cls(specialist, calls, context, whole, timed)
+        if calls.is_cross_fitted:
+            method.validation = context.cross_fitted[specialist.id]
+        return method
 
     @property
     def name(self) -> str:
@@ -142,7 +147,14 @@ class EvaluatedMethod:
         return replace(evaluation, seconds=self.timed.seconds_per_call * len(evaluation))
 
     def evaluate_validation(self, deadline: Deadline, most: int | None = None) -> None:
-        """Answers validation calls not answered yet, as many as there is time for, among the first `most` of all."""
+        """Answers validation calls not answered yet, as many as there is time for, among the first `most` of all.
+
+        Where the task has none, training has answered calls of train by cross-fitting; then only the speed is measured, on held-out
+        requests, whose answers are not looked at.
+        """
+        if self.calls.is_cross_fitted:
+            self._measure_speed(deadline)
+            return
         n_before = len(self.validation)
         calls = self.calls.split("validation")
         evaluated = self.evaluate(
@@ -150,8 +162,20 @@ class EvaluatedMethod:
         )
         self.validation = joined([self.validation, evaluated])
 
+    def _measure_speed(self, deadline: Deadline) -> None:
+        if self.timed.chunks:
+            return
+        texts = self.calls.population.texts(self._timing(2 * FIRST))
+        requests = [asked_request(recorded.call) for recorded in texts if recorded is not None]
+        self.timed.predict_in_time([request for request in requests if request is not None], deadline)
+
+    def _timing(self, most: int) -> list[PopulationCall]:
+        """Calls to measure the speed on: of validation, or held-out ones where the task has none."""
+        calls = self.calls.split("test" if self.calls.is_cross_fitted else "validation")
+        return [call for call in calls if call.is_asked][:most]
+
     def on_validation(self) -> Evaluation:
-        """The validation calls answered so far."""
+        """The validation calls answered so far, or calls of train by cross-fitting."""
         return self._timed(self.validation)
 
     def evaluate_test(self, deadline: Deadline) -> None:
@@ -174,8 +198,8 @@ class EvaluatedMethod:
         return max(self.alone_s or 0.0, self.timed.seconds_per_call)
 
     def measure_single_call_latency(self, deadline: Deadline) -> None:
-        """Measures a few validation calls one by one, for what a live call costs; nothing where time is short."""
-        some = [c for c in self.calls.split("validation") if c.is_asked][:ALONE]
+        """Measures a few calls one by one, for what a live call costs; nothing where time is short."""
+        some = self._timing(ALONE)
         if not some or self.timed.affordable(ALONE_SHARE * deadline.left_s()) < FIRST * len(some):
             return
         alone = TimedPredictor(self.whole, self.context.clock)
@@ -195,7 +219,7 @@ class EvaluatedMethod:
         if not self.calls.contract.uncompared or self.timed.predictor is self.whole:
             return None
         timed = TimedPredictor(self.whole, self.context.clock)
-        some = [c for c in self.calls.split("validation") if c.is_asked][: 3 * FIRST]
+        some = self._timing(3 * FIRST)
         requests = [asked_request(r.call) for r in self.calls.population.texts(some) if r is not None]
         answers = timed.predict_in_time([request for request in requests if request is not None], deadline)
         if not answers:

@@ -18,7 +18,7 @@ split, numbers, and the right answer where the log or somebody has given one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import Literal, Protocol
 
@@ -42,7 +42,7 @@ from deputize.stages.evaluate.listed_in_training import ListedInTraining, is_abo
 from deputize.stages.evaluate.unrouted_calls import UnroutedCalls
 from deputize.wire.chat_request import pinned_reason, request_of
 
-MEASURED: tuple[Split, ...] = ("validation", "calibration", "test")
+MEASURED: tuple[Split, ...] = ("validation", "reserve", "calibration", "test")
 """The splits that specialists are asked; nothing is trained on the raw calls of any of them."""
 
 
@@ -169,6 +169,7 @@ def read_population(
     *,
     least_unseen: int = 63,
     training: AnswersInTraining | None = None,
+    unread_reserve: Container[str] = (),
 ) -> Population:
     """The population of every task, by one pass over the raw calls.
 
@@ -180,6 +181,7 @@ def read_population(
         least_unseen: calibration groups from which a certificate is about tools and schemas too that were not in training
             (listed_in_training).
         training: has seen the examples of training; None: they are in `curated` with their answers.
+        unread_reserve: tasks (Finetuned.unread_reserve) whose calls in the reserve are calibration; those of other tasks are validation.
     """
     places = _places(curated)
     listed = ListedInTraining(curated, discovered)
@@ -211,11 +213,8 @@ def read_population(
         subject = call.origin or place.group or place.episode or call.id
         facts[task_id].append(facts_of(call, subject, listed.listed(task_id, request)))
         is_commonest = agree(commonest[task_id], answer_of(call.response, task.contract), task.contract)
-        calls_of[task_id].append(
-            _population_call(
-                call, place, _spend(call, prices), bool(live) and request is not None, is_commonest
-            )
-        )
+        is_asked, mine = bool(live) and request is not None, _of_task(place, task_id in unread_reserve)
+        calls_of[task_id].append(_population_call(call, mine, _spend(call, prices), is_asked, is_commonest))
     within, limits = _limited(
         calls_of, facts, unrouted.beyond(), listed, discovered.min_origins, least_unseen
     )
@@ -277,6 +276,13 @@ def _within(
         call if outside_of_call(limits, one) is None else msgspec.structs.replace(call, is_asked=False)
         for call, one in zip(calls, facts, strict=True)
     ]
+
+
+def _of_task(place: _Place, is_unread: bool) -> _Place:
+    """The place with the reserve as what it is for its task."""
+    if place.split != "reserve":
+        return place
+    return msgspec.structs.replace(place, split="calibration" if is_unread else "validation")
 
 
 def _population_call(

@@ -40,6 +40,7 @@ from deputize.specialists.base import engine_of
 from deputize.stages.evaluate import certify, rows
 from deputize.stages.evaluate.certify import CalibrationResult, CertificateAttempt, UnitFacts
 from deputize.stages.evaluate.claimed_loss import Reference
+from deputize.stages.evaluate.cross_fitted import evaluations_of
 from deputize.stages.evaluate.decision_alone import decision_alone
 from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
@@ -100,19 +101,18 @@ def run(
     """
     budget = budget or DeltaBudget(groups=groups_by_task(curated, discovered))
     deadline = deadline or Deadline.after(None, clock)
-    context = EvaluationContext(home, load, load_prices(home), clock, progress, digest, audit_share, judge)
+    given = evaluations_of(finetuned, curated.examples)
+    context = EvaluationContext(
+        home, load, load_prices(home), clock, progress, digest, audit_share, judge, given
+    )
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = largest_groups(curated, discovered)
     results, waiting = dict[str, TaskResult](), list[TaskEvaluation]()
     for task in discovered.tasks:
-        evaluation = TaskEvaluation(
-            TaskCalls(task, population, config.seed, largest[task.id]),
-            selected.candidates.get(task.id, []),
-            config,
-            context.of_task(task, discovered.tasks),
-            UnitFacts.of(curated),
-            budget,
-        )
+        is_unread = task.id in finetuned.unread_reserve
+        calls = TaskCalls(task, population, config.seed, largest[task.id], is_unread)
+        probed, mine = selected.candidates.get(task.id, []), context.of_task(task, discovered.tasks)
+        evaluation = TaskEvaluation(calls, probed, config, mine, UnitFacts.of(curated), budget)
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
             evaluation.measure_speed(methods, deadline)
@@ -244,14 +244,14 @@ class TaskEvaluation:
             method.evaluate_validation(deadline, FIRST)
             if len(method.validation) and method.timed.affordable(QUICK_S) >= n_validation:
                 method.evaluate_validation(deadline)
-                whole = len(method.validation) == n_validation
+                whole = self.calls.is_cross_fitted or len(method.validation) == n_validation
                 if whole and is_decided(method.on_validation(), self.config.epsilon):
                     self.too_expensive = list(methods[at + 1 :])
                     break
 
     def decide(self, deadline: Deadline) -> None:
         """Chooses and tests, and reads held-out calls with what was chosen; begins nothing after the deadline."""
-        if not self.calls.split("validation"):
+        if not self.calls.is_cross_fitted and not self.calls.split("validation"):
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
         if needs_judge(self.calls.contract) and self.context.judge is None:
@@ -264,7 +264,10 @@ class TaskEvaluation:
         validation = [c.on_validation() for c in self.methods]
         common_N = np.arange(min(len(m) for m in validation))  # methods are compared on the same calls
         choice = choose(
-            [m.name for m in self.methods], [m.take(common_N) for m in validation], self.config.epsilon
+            [m.name for m in self.methods],
+            [m.take(common_N) for m in validation],
+            self.config.epsilon,
+            is_cross_fitted=self.calls.is_cross_fitted,
         )
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
             self.refused = certify.no_agreement(self.methods, max(len(m) for m in validation))
@@ -461,6 +464,7 @@ class TaskEvaluation:
             chosen_because=decision.choice.reason,
             mixed=self.calls.contract.may_defer,
             n_validation=decision.n_validation,
+            is_cross_fitted=self.calls.is_cross_fitted,
             n_calibration_calls=len(calibration.evaluation),
             n_calibration_groups=made.sequence.n_independent,
             n_calibration_not_evaluated=calibration.n_missing(made.sequence),

@@ -47,7 +47,13 @@ def is_decided(validation: Evaluation, epsilon: float) -> bool:
     return len(validation) > 0 and validation_score(validation, epsilon) >= 1 - MARGINS[0]
 
 
-def choose(methods: Sequence[str], evaluations: Sequence[Evaluation], epsilon: float) -> MethodChoice:
+def choose(
+    methods: Sequence[str],
+    evaluations: Sequence[Evaluation],
+    epsilon: float,
+    *,
+    is_cross_fitted: bool = False,
+) -> MethodChoice:
     """The cheapest method whose servable share on validation is within a margin of the best one's.
 
     The margin is one standard error of the best share (at least .02, at most .05): a more expensive method has to earn
@@ -57,7 +63,9 @@ def choose(methods: Sequence[str], evaluations: Sequence[Evaluation], epsilon: f
         methods: in order of cost.
         evaluations: on validation, one per method.
         epsilon: the loss to be certified.
+        is_cross_fitted: the evaluations are of train, by cross-fitting.
     """
+    where = "by cross-fitting on train" if is_cross_fitted else "on validation"
     scores = [validation_score(e, epsilon) for e in evaluations]
     best = max(scores)
     if best <= 0:
@@ -66,17 +74,17 @@ def choose(methods: Sequence[str], evaluations: Sequence[Evaluation], epsilon: f
         return MethodChoice(
             index,
             scores,
-            f"no method could serve anything on validation; {methods[index]} agrees most often",
+            f"no method could serve anything {where}; {methods[index]} agrees most often",
         )
     leader = scores.index(best)
     n_groups = max(1, len(set(evaluations[leader].groups)))
     margin = min(MARGINS[1], max(MARGINS[0], math.sqrt(best * (1 - best) / n_groups)))
     index = next(i for i, score in enumerate(scores) if score >= best - margin)
     if index == leader:
-        reason = f"{methods[index]} could serve the most on validation ({best:.0%})"
+        reason = f"{methods[index]} could serve the most {where} ({best:.0%})"
     else:
         reason = (
-            f"{methods[index]} is cheaper and could serve {scores[index]:.0%} on validation, "
+            f"{methods[index]} is cheaper and could serve {scores[index]:.0%} {where}, "
             f"{methods[leader]} {best:.0%}"
         )
     return MethodChoice(index, scores, reason)

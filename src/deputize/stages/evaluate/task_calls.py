@@ -25,6 +25,8 @@ class TaskCalls:
     """Of the run: the order of each split follows from it."""
     largest_group: int = 1
     """Calls of the task in its largest group of curated calls, train included; `largest` has withheld ones too."""
+    is_cross_fitted: bool = False
+    """Methods are compared by cross-fitting on train, and calibration has what would be validation: there is none."""
     _ordered: dict[Split, list[PopulationCall]] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Training examples of one task: the pruned prompts and canonical answers of its train and validation splits.
+"""Training examples of one task: the pruned prompts and canonical answers of its train and validation splits, or of its reserve.
 
 Calibration and test are never read here.
 """
@@ -14,7 +14,7 @@ from deputize.core.artifacts import Curated
 from deputize.core.contracts import DEFER, action_of, agree, answer_of
 from deputize.core.example_texts import source_id
 from deputize.core.prompt import prune
-from deputize.core.records import Answer, Contract, Example, Task
+from deputize.core.records import Answer, Contract, Example, Split, Task
 from deputize.core.subjects import Subjects
 from deputize.specialists.value_forms import Forms, forms_of
 
@@ -46,11 +46,33 @@ class TrainingSet:
     validation_examples: list[Example]
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
     other_task_prompts: list[str] = field(default_factory=list)
-    """Pruned prompts of validation calls of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
+    """Pruned prompts of validation calls (of train, where the log has a reserve) of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
     forms: Forms = field(default_factory=dict)
     """Of the values of its answers, as its requests say."""
     repeats: list[TrainingExample] = field(default_factory=list)
     """Of train what was dropped because another call says the same: only who asks again is learned from it."""
+    is_cross_fitted: bool = False
+    """The log has a reserve. `validation` is the logged calls of train then, each to be answered by a model fitted on other groups."""
+    reserve: list[TrainingExample] = field(default_factory=list)
+    """Read by nobody but methods that cannot be cross-fitted; its calls are calibrated on where nobody has read it."""
+    reads_reserve: bool = False
+    """`validation` is the reserve."""
+    reserve_examples: list[Example] = field(default_factory=list)
+    """The examples behind `reserve`, as of `validation_examples`."""
+
+    def with_reserve(self) -> TrainingSet:
+        """The same with the reserve as validation, for a method that cannot be cross-fitted."""
+        if not self.is_cross_fitted:
+            return self
+        return replace(
+            self,
+            validation=self.reserve,
+            validation_examples=self.reserve_examples,
+            is_cross_fitted=False,
+            reads_reserve=True,
+            reserve=[],
+            reserve_examples=[],
+        )
 
 
 MAX_OTHER_TASK_PROMPTS = 400
@@ -80,11 +102,14 @@ def training_set_of(
     train = _training_examples([e for e in in_train if e.trainable], task, max_weight)
     train = with_rejected(train, in_train, task)
     train = balanced(train, task.contract, balance)
+    is_cross_fitted = any(e.split == "reserve" for e in curated.examples)
+    reserve_examples = [e for e in mine if e.split == "reserve"]
     validation_examples = [e for e in mine if e.split == "validation"]
+    if is_cross_fitted:
+        validation_examples = [e for e in in_train if not e.made_from and not e.training_only]
+    held: Split = "train" if is_cross_fitted else "validation"
     other_task_prompts = [
-        e
-        for e in curated.examples
-        if e.split == "validation" and assignment.get(e.call_id, "") not in ("", task.id)
+        e for e in curated.examples if e.split == held and assignment.get(e.call_id, "") not in ("", task.id)
     ]
     return TrainingSet(
         task,
@@ -94,6 +119,9 @@ def training_set_of(
         [prune(e.request, task.recipe) for e in _spread(other_task_prompts, MAX_OTHER_TASK_PROMPTS)],
         forms_of([e.request for e in in_train], Subjects([e.subject for e in in_train], min_origins)),
         _training_examples([e for e in in_train if e.drop_reason in DUPLICATE], task, 1.0),
+        is_cross_fitted,
+        _training_examples(reserve_examples, task, 1.0),
+        reserve_examples=reserve_examples,
     )
 
 

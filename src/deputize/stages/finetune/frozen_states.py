@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deputize.core.deadline import Deadline
-from deputize.core.progress import Progress
+from deputize.core.progress import Progress, silent
 from deputize.specialists.pooled_states import StatesModel
+from deputize.stages.finetune.encode import MAX_TOKENS
 
 CHUNK = 128
 """Texts after which the clock is looked at."""
@@ -72,3 +73,14 @@ class FrozenStates:
         if self._n_bytes + size <= MAX_BYTES:
             self._kept |= {(name, text): state for text, state in fresh.items()}
             self._n_bytes += size
+
+
+class KeptStates:
+    """The states of one model, as far as they are kept; what is missing is computed."""
+
+    def __init__(self, model: StatesModel, states: FrozenStates) -> None:
+        self.model, self.states = model, states
+
+    def of(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """States of all texts, [N, S]."""
+        return self.states.of(self.model, texts, MAX_TOKENS, Deadline.after(None), silent).states_NS

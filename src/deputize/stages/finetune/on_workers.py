@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-from deputize.core.artifacts import Candidate, Specialist
+from deputize.core.artifacts import Candidate, CrossFitted, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
@@ -39,6 +39,10 @@ class TrainedJobs(NamedTuple):
     """By task, methods that were left out, with the reason."""
     refused: dict[str, str]
     """By task, why it has no specialist."""
+    cross_fitted: dict[str, CrossFitted]
+    """By specialist, where the log has a reserve."""
+    read_reserve: set[str]
+    """Tasks of which a training has read the reserve."""
 
 
 TrainJobs: TypeAlias = Callable[
@@ -134,6 +138,8 @@ class OnWorkers:
                 for task_id, rows in result.not_needed.items():
                     not_needed.setdefault(task_id, []).extend(rows)
                 refused.update(result.refused)
+                self.context.cross_fitted.update(result.cross_fitted)
+                self.context.read_reserve.update(result.read_reserve)
         sent = {job.folder for group in groups for job in group}
         return [job for job in jobs if job.folder not in sent]
 

@@ -1,4 +1,4 @@
-"""From a trained specialist in memory to its folder: calibration on validation, out-of-distribution detector, card."""
+"""From a trained specialist in memory to its folder: calibration on validation or by cross-fitting, out-of-distribution detector, card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, Predi
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.fit_ood_detector import Predicted, fit_ood_detector, measured
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import (
+    CrossFits,
+    CrossFittedAnswers,
+    Trained,
+    TrainingContext,
+    TrainingJob,
+)
+from deputize.stages.finetune.methods.cross_fitting import recorded
 
 MAX_VALIDATION = 500
 """Validation examples that are predicted for calibration."""
@@ -41,8 +48,9 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
     context.progress(f"calibrating {job.name}", 0)
     fresh = _fresh(job.folder)
     trained.save(fresh)
-    calibration, predicted = _calibrate(trained, job.examples)
-    detector = _make_detector(job.examples, predicted, context.config, fresh)
+    answers = _cross_fitted(job, context, trained)
+    calibration, predicted = _calibrate(trained, job.examples, answers)
+    detector = _make_detector(job.examples, predicted, context.config, fresh, answers)
     settings = PredictorSettings(
         schema=job.schema,
         calibration=calibration,
@@ -80,6 +88,15 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         leak=trained.leak,
         ood_detector=detector,
     )
+    if answers is not None:
+        context.answers[specialist.id] = answers
+        context.cross_fitted[specialist.id] = recorded(
+            answers,
+            job.examples.validation,
+            job.task.contract,
+            calibration,
+            settings.out_of_distribution_p,
+        )
     write_card(fresh, specialist)
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
@@ -95,8 +112,20 @@ def _fresh(folder: Path) -> Path:
     return fresh
 
 
+def _cross_fitted(job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers | None:
+    """The answers that the specialist is calibrated by on a log with a reserve; None where it is by validation."""
+    if not job.examples.is_cross_fitted:
+        return None
+    assert isinstance(job.method, CrossFits)
+    return job.method.cross_fit(job, context, trained)
+
+
 def _make_detector(
-    examples: TrainingSet, predicted: Predicted, config: Convert, folder: Path
+    examples: TrainingSet,
+    predicted: Predicted,
+    config: Convert,
+    folder: Path,
+    answers: CrossFittedAnswers | None,
 ) -> OutOfDistributionDetectorPower | None:
     """Writes the detector of out-of-distribution requests; its power, or None where there is none."""
     detector = fit_ood_detector(examples, config.min_origins, config.seed)
@@ -111,13 +140,19 @@ def _make_detector(
         epsilon=config.epsilon,
         least_subjects=config.min_origins,
         seed=config.seed,
+        p_values=None if answers is None else answers.p_values,
     )
 
 
-def _calibrate(trained: Trained, examples: TrainingSet) -> tuple[ConfidenceCalibration, Predicted]:
+def _calibrate(
+    trained: Trained, examples: TrainingSet, answers: CrossFittedAnswers | None
+) -> tuple[ConfidenceCalibration, Predicted]:
     """The calibration, and the calibrated predictions that it was made from."""
-    texts = [x.text for x in examples.validation[:MAX_VALIDATION]]
-    predictions = predict_within(trained.predictor, texts, trained.validation_s)
+    if answers is not None:
+        predictions = answers.predictions
+    else:
+        texts = [x.text for x in examples.validation[:MAX_VALIDATION]]
+        predictions = predict_within(trained.predictor, texts, trained.validation_s)
     truth = examples.validation[: len(predictions)]
     right = [
         agree(p.answer, x.answer, examples.task.contract) for p, x in zip(predictions, truth, strict=True)

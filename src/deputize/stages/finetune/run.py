@@ -16,6 +16,7 @@ import numpy as np
 
 from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
 from deputize.core.config import Convert, TeacherSettings
+from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
@@ -31,8 +32,8 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.specialists.value_forms import with_forms
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
-from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob, TrainsTogether
-from deputize.stages.finetune.methods.cascade_method import CascadeMethod
+from deputize.stages.finetune.methods.base import CrossFits, TrainingContext, TrainingJob, TrainsTogether
+from deputize.stages.finetune.methods.cascade_method import CascadeMethod, can_cross_fit
 from deputize.stages.finetune.methods.helped_method import HelpedMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.on_workers import OnWorkers, TrainedJobs
@@ -60,7 +61,7 @@ def run(
     """Trains every method that was planned, cheapest first.
 
     Args:
-        curated: examples with their split; only train and validation are read.
+        curated: examples with their split; only train and validation, or the reserve in its place, are read.
         discovered: tasks and which call belongs to which.
         selected: the plan per task.
         config: of the run; seed.
@@ -86,8 +87,7 @@ def run(
         teacher=teacher or TeacherSettings(),
         tables=tuple(read_table(home / name) for name in config.lookup_tables),
     )
-    jobs: list[TrainingJob] = []
-    refused: dict[str, str] = {}
+    jobs, refused = list[TrainingJob](), dict[str, str]()
     for task in discovered.tasks:
         if plan := selected.plan.get(task.id, []):
             examples = training_set_of(
@@ -101,7 +101,17 @@ def run(
         specialists=_in_order(done, discovered.tasks),
         refused={task: why for task, why in refused.items() if task not in {s.task_id for s in done}},
         not_needed=not_needed,
+        cross_fitted=context.cross_fitted,
+        unread_reserve=_unread(done, context, discovered.tasks),
     )
+
+
+def _unread(done: Sequence[Specialist], context: TrainingContext, tasks: Sequence[Task]) -> list[str]:
+    """Tasks whose part of the reserve no training has read, so that it may be calibrated on; a judge is tried on it first."""
+    judged = {task.id for task in tasks if needs_judge(task.contract)}
+    task_of = {s.id: s.task_id for s in done}
+    found = dict.fromkeys(task_of[id] for id in context.cross_fitted if id in task_of)
+    return [id for id in found if id not in context.read_reserve and id not in judged]
 
 
 def jobs_of(
@@ -131,11 +141,12 @@ def jobs_of(
     for method in find_methods(plan):
         base = method.base_model(context)
         sha256 = base_digest(base, context.models_dir) if base else ""
+        mine = examples if isinstance(method, CrossFits) else examples.with_reserve()
         mark = fingerprint(
-            examples, schema, method.name, epochs, context.config, sha256, linear_settings, context.tables
+            mine, schema, method.name, epochs, context.config, sha256, linear_settings, context.tables
         )
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
-        jobs.append(TrainingJob(examples, schema, method, folder, n_tokens, epochs, mark, linear_settings))
+        jobs.append(TrainingJob(mine, schema, method, folder, n_tokens, epochs, mark, linear_settings))
     return jobs
 
 
@@ -173,13 +184,18 @@ def train_jobs(
         deadline: of all.
         before: specialists of the tasks that are there already.
     """
-    done, out = list(before), TrainedJobs([], {}, {})
+    done, out = list(before), TrainedJobs([], {}, {}, {}, set())
     _train_unlimited(
         [job for job in jobs if not job.method.tunes_base_model], done, out.not_needed, deadline, context
     )
     tuned = [job for job in jobs if job.method.tunes_base_model]
     _train_limited(tuned, done, out.not_needed, deadline, context, out.refused)
-    return out._replace(specialists=done[len(before) :])
+    mine = done[len(before) :]
+    return out._replace(
+        specialists=mine,
+        cross_fitted={s.id: context.cross_fitted[s.id] for s in mine if s.id in context.cross_fitted},
+        read_reserve=context.read_reserve,
+    )
 
 
 def _is_needed(
@@ -330,10 +346,11 @@ def cascades(
     out = []
     for members in groups:
         method = CascadeMethod(members)
+        examples = job.examples if can_cross_fit(members, context) else job.examples.with_reserve()
         sums = "".join(sum_ for member in members for _, sum_ in sorted(member.checksums.items()))
-        mark = fingerprint(job.examples, job.schema, method.name, 0, context.config, sums)
+        mark = fingerprint(examples, job.schema, method.name, 0, context.config, sums)
         folder = job.folder.with_name(f"{_safe(newest.task_id)}-{_safe(method.name)}")
-        mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
+        mine = replace(job, examples=examples, method=method, folder=folder, epochs=0, fingerprint=mark)
         context.progress(f"putting together {mine.name}", 0)
         found = train(mine, context, deadline.left_s())
         if found is not None:
@@ -384,8 +401,11 @@ def helped(
 
 def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specialist | None:
     """One specialist, trained and packaged, or the one that is finished already; None where the method does not fit."""
+    if job.examples.reads_reserve:
+        context.read_reserve.update(one.task.id for one in (job, *job.company))
     found = finished(job)
-    if found is not None:
+    # what was answered by cross-fitting is not kept on the disk
+    if found is not None and (not job.examples.is_cross_fitted or found.id in context.answers):
         return found
     trained = job.method.train(job, context, budget_s)
     if trained is None:

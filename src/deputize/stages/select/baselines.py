@@ -25,6 +25,8 @@ MIN_VALIDATION = 20
 """Validation calls below which the linear method is cross-validated over training as well."""
 LINEAR_PART = 0.6
 """Of a task's part, for the fits of the linear method."""
+HELD_OUT_PART = 5
+"""Where there is no validation, one group of train in so many is held out."""
 MIN_CALLS_FOR_WORKERS = 20_000
 """Calls from which workers, which take seconds to start, save time."""
 _NO_PROBE = TaskProbe(epsilon=0.0, linear_fits=False)
@@ -69,7 +71,7 @@ class TaskPairs(NamedTuple):
     task: Task
     train: list[probe.Pair]
     held: list[probe.Pair]
-    """Of validation."""
+    """Of validation; [] where the log has a reserve in its place."""
     config: Convert
     methods: Sequence[PlannedMethod]
     """Those that may be planned, from cheap to expensive."""
@@ -149,7 +151,7 @@ def baselines_of(given: TaskPairs, until: Deadline) -> Baselines:
     task, pairs, held, config, methods = given
     contract, least = task.contract, config.min_origins
     rows: list[Candidate] = []
-    most_common = probe.majority([p.answer for p in pairs], [p.answer for p in held], contract)
+    most_common = probe.majority([p.answer for p in pairs], [p.answer for p in held or pairs], contract)
     if most_common is not None:
         rows.append(_row("majority answer", "majority", most_common))
     if not methods:
@@ -158,6 +160,7 @@ def baselines_of(given: TaskPairs, until: Deadline) -> Baselines:
         able = [m for m in methods if isinstance(m, ReadsLists) and m.plan(task, _NO_PROBE).train]
         return Baselines(rows, [m.name for m in able], None)
     schema = probe.schema_of(contract, pairs, least)
+    # a log with a reserve has no validation: what is fitted is the same, and measured by cross-validation
     fit_until = until.part(LINEAR_PART)
     found = (
         probe.linear(pairs, held or pairs, schema, contract, min_origins=least, deadline=fit_until)
@@ -168,7 +171,11 @@ def baselines_of(given: TaskPairs, until: Deadline) -> Baselines:
         rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, found[0]))
     elif (
         found is None
-        and (part := probe.closed_field_probe(pairs, held, contract, min_origins=least, deadline=fit_until))
+        and (
+            part := probe.closed_field_probe(
+                *_parts(pairs, held), contract, min_origins=least, deadline=fit_until
+            )
+        )
         is not None
     ):
         # it cannot write the rest of the answer, so it is not trained; it says what the decision alone is worth
@@ -177,6 +184,8 @@ def baselines_of(given: TaskPairs, until: Deadline) -> Baselines:
     alone = 0.0
     if found is not None and is_asked and not config.explore:
         alone = _alone(found, pairs, held, schema, contract, least, until)
+        if not held and alone:
+            rows.append(_row(probe.LINEAR_MODEL, probe.LINEAR, probe.ProbeResult(alone, len(pairs))))
     measured = TaskProbe(epsilon=config.epsilon, linear_fits=found is not None, linear_accuracy=alone)
     planned = []
     for method in methods:
@@ -186,6 +195,14 @@ def baselines_of(given: TaskPairs, until: Deadline) -> Baselines:
         elif decided.reason:
             rows.append(Candidate(model=method.name, note=decided.reason))
     return Baselines(rows, planned, found.settings if found is not None and found.is_whole else None)
+
+
+def _parts(pairs: list[probe.Pair], held: list[probe.Pair]) -> tuple[list[probe.Pair], list[probe.Pair]]:
+    """(what is fitted on, what is measured on); without validation the calls of each fifth group of train."""
+    if held:
+        return pairs, held
+    part = set(sorted({p.group for p in pairs})[::HELD_OUT_PART])
+    return [p for p in pairs if p.group not in part], [p for p in pairs if p.group in part]
 
 
 def _alone(
@@ -204,7 +221,7 @@ def _alone(
     """
     over = until.part(LINEAR_PART)
     if len(held) >= MIN_VALIDATION or over.passed:
-        return found.result.accuracy
+        return found.result.accuracy if held else 0.0
     return probe.linear_over(pairs, held, schema, contract, found.settings, min_origins=least, deadline=over)
 
 

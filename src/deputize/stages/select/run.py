@@ -255,9 +255,8 @@ def _probe_models(
             rows.append(msgspec.structs.replace(candidate, note=said))
         else:
             part_s = share_s / len(models.usable)
-            found = _untuned(
-                candidate, task, calls.train, calls.validation, part_s, models.models_dir, until.clock
-            )
+            held = calls.validation or calls.train  # nothing is tuned here
+            found = _untuned(candidate, task, calls.train, held, part_s, models.models_dir, until.clock)
             rows += found
             scored = [r for r in found if r.method == BASE_PROMPT]
             models.scores.setdefault(candidate.model, []).extend(
@@ -321,6 +320,7 @@ def _untuned(
     rows = []
     short = sorted((e for e in train if text_of(e.response) or e.response.get("tool_calls")), key=_length)
     shots = short[len(short) // 4 :][:3]
+    validation = [e for e in validation if e not in shots]
     for method, shown in ((BASE_PROMPT, []), ("few-shot", shots)):
         found = probe.as_it_is(base, task, validation, shown, budget_s=budget_s / 2, clock=clock)
         note = "" if found else "no time to probe it"

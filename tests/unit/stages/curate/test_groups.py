@@ -191,3 +191,31 @@ def test_calls_that_are_not_curated_go_with_their_group_or_are_split_by_themselv
     assert found == {"train": 18, "validation": 4, "calibration": 10, "test": 8}
     held = split_calls(calls, others, config, {c.id for c in others})
     assert {held.of(c) for c in others} == {"train"} and {held.of(c) for c in calls} == {*found}
+
+
+def test_a_small_log_keeps_a_reserve_and_a_large_one_validates() -> None:
+    """Where calibration gets all that it could use, nothing has to be saved; nor where shares are set by hand, no method can be
+    cross-fitted, or labels are claimed about, whose draw is checked on validation."""
+
+    def names(n: int, **settings: object) -> set[str]:
+        _, splits = curated(dialogues(n, 1, True), CONFIG.model_copy(update=settings))
+        return {*splits.split_of_group.values()}
+
+    small, large = {"train", "reserve", "calibration", "test"}, {"train", "validation", "calibration", "test"}
+    assert names(200) == names(540) == small and names(560) == large
+    assert names(560, epsilon=0.02) == small
+    assert names(80) == large, "nothing can be certified"
+    assert names(200, methods=("lora", "cache")) == small
+    for settings in (
+        {"methods": ("lora",)},
+        {"split": (0.4, 0.1, 0.4, 0.1)},
+        {"reference": "labels"},
+    ):
+        assert names(200, **settings) == large
+
+
+def test_the_reserve_lies_between_train_and_calibration_in_time() -> None:
+    summaries, splits = curated(dialogues(200, 1, True))
+    order = [splits.of(one) for one in summaries]
+    assert order == sorted(order, key=["train", "reserve", "calibration", "test"].index)
+    assert order.count("reserve") == 22

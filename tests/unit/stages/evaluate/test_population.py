@@ -69,6 +69,7 @@ def population(
     filed: tuple[str, ...] = (),
     min_origins: int = 1,
     space: KeySpace = SPACE,
+    unread: tuple[str, ...] = (),
 ) -> Population:
     curated = Curated(
         examples=examples, sites=[], n_calls=len(raw), n_episodes=1, n_code_calls=1, withheld=list(withheld)
@@ -76,7 +77,7 @@ def population(
     discovered = Discovered(
         tasks=[TASK], keyspaces=[space], assignment=dict.fromkeys(filed, "t"), min_origins=min_origins
     )
-    return read_population(Recorded(raw), curated, discovered, load_prices())
+    return read_population(Recorded(raw), curated, discovered, load_prices(), unread_reserve=unread)
 
 
 def asked(found: Population) -> dict[str, bool]:
@@ -101,6 +102,15 @@ def test_withheld_calls_are_in_it_with_their_place_in_the_split() -> None:
     assert (one.split, one.group, one.episode, one.is_asked) == ("test", "g", "e", True)
     elsewhere = msgspec.structs.replace(held, split="train")
     assert asked(population([call("odd")], [], (elsewhere,))) == {}
+
+
+def test_the_reserve_is_calibration_where_nobody_has_read_it_and_validation_elsewhere() -> None:
+    """Withheld calls too: which are withheld may depend on the answer."""
+    raw = [call("a"), call("odd")]
+    held = Withheld(call_id="odd", reason="quarantined: EMAIL", group="g", episode="e", split="reserve")
+    for unread, split in ((("t",), "calibration"), (("other",), "validation"), ((), "validation")):
+        found = population(raw, [example(raw[0], "reserve")], (held,), unread=unread)
+        assert {c.split for c in found.of("t")} == {split} and len(found.of("t")) == 2
 
 
 def test_training_calls_are_not_in_it_and_a_contract_broken_by_the_llm_is() -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
+from deputize.core.artifacts import CrossFitted, Leak, MethodPlan, TaskProbe
 from deputize.core.config import Convert, TeacherSettings
 from deputize.core.deadline import Clock
 from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.specialists.answer_schema import AnswerSchema
-from deputize.specialists.base import TextPredictor
+from deputize.specialists.base import ClosedScores, RawPrediction, TextPredictor
 from deputize.specialists.fit_value_tools import LookupTable
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.frozen_states import FrozenStates
@@ -57,6 +57,17 @@ class TrainingJob:
 
 
 @dataclass(frozen=True)
+class CrossFittedAnswers:
+    """Answers to the logged calls of train (`TrainingSet.validation`, in its order), each by a model fitted on other groups."""
+
+    predictions: list[RawPrediction]
+    p_values: list[float] | None
+    """By a detector of requests unlike those trained on, fitted on the same part; None: too few groups for one."""
+    scores: ClosedScores | None = None
+    """Of all choices; None where answers are not closed, or a part of train could not be fitted on."""
+
+
+@dataclass(frozen=True)
 class TrainingContext:
     """Settings and places that all jobs of a run share."""
 
@@ -75,6 +86,12 @@ class TrainingContext:
     """Adapters that several tasks share, by `TrainingJob.together`, from the first of these tasks to the last."""
     states: FrozenStates = field(default_factory=FrozenStates)
     """Of the base model, computed once for each prompt of the run."""
+    answers: dict[str, CrossFittedAnswers] = field(default_factory=dict)
+    """By specialist, where choices are made by cross-fitting on train."""
+    read_reserve: set[str] = field(default_factory=set)
+    """Tasks of which a training has read the reserve."""
+    cross_fitted: dict[str, CrossFitted] = field(default_factory=dict)
+    """What evaluation gets of them."""
 
 
 @dataclass
@@ -117,6 +134,18 @@ class TrainsTogether(Protocol):
     @property
     def largest_task(self) -> int:
         """Examples of train up to which a task is small."""
+        ...
+
+
+@runtime_checkable
+class CrossFits(Protocol):
+    """A method that is cheap to fit again and reads no validation: on a small log its choices are made by cross-fitting on train."""
+
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Answers to the logged calls of train, each by a model with the settings of `trained` that was fitted on other groups.
+
+        `deputize.stages.finetune.methods.cross_fitting.cross_fit` makes them of a function that fits again.
+        """
         ...
 
 

@@ -6,7 +6,9 @@ from deputize.core.artifacts import MethodPlan, TaskProbe
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
 from deputize.specialists.answer_cache import CachePredictor, known_answers
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.specialists.base import TextPredictor
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import cross_fit
 
 
 class CacheMethod:
@@ -31,27 +33,37 @@ class CacheMethod:
         There is no leak test: a secret that one call holds is in no pair that is kept, and what is kept is said word for word, as labels are.
         """
         began = context.clock()
-        calls = [
-            x
-            for x in (*job.examples.train, *job.examples.repeats)
-            if job.schema.segments(x.answer) is not None
-        ]
-        known = known_answers(
-            [x.text for x in calls],
-            [x.answer for x in calls],
-            Subjects([x.subject for x in calls], context.config.min_origins),
-        )
-        if not known:
+        predictor = _fit(job, context)
+        if predictor is None:
             return None
-        predictor = CachePredictor(known)
         return Trained(
             predictor=predictor,
             kind=predictor.kind,
-            model=f"{len(known):,} logged answers",
+            model=f"{len(predictor.known):,} logged answers",
             save=predictor.save,
             train_s=context.clock() - began,
             is_fast=True,
         )
+
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Of five fits with the same settings."""
+        return cross_fit(job, self.refit, context, trained)
+
+    def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
+        """The answers that a part of train knows."""
+        return _fit(job, context)
+
+
+def _fit(job: TrainingJob, context: TrainingContext) -> CachePredictor | None:
+    calls = [
+        x for x in (*job.examples.train, *job.examples.repeats) if job.schema.segments(x.answer) is not None
+    ]
+    known = known_answers(
+        [x.text for x in calls],
+        [x.answer for x in calls],
+        Subjects([x.subject for x in calls], context.config.min_origins),
+    )
+    return CachePredictor(known) if known else None
 
 
 CACHE = CacheMethod()

@@ -15,7 +15,7 @@ import numpy as np
 from deputize.core.artifacts import MethodPlan, Specialist, TaskProbe
 from deputize.core.deadline import Deadline
 from deputize.core.records import Task
-from deputize.specialists.base import ClosedPredictor, ClosedScores
+from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each
 from deputize.specialists.cascade import (
     SETTINGS_FILE,
     CascadePredictor,
@@ -23,13 +23,16 @@ from deputize.specialists.cascade import (
     default_settings,
     member_folder,
     never_sure,
+    scores_at,
 )
+from deputize.specialists.closed_answers import ClosedAnswers
 from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
 from deputize.stages.finetune.fit_cascade import MIN_FIT, fit_cascade, servable
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import folds_of
 
 MAX_FIT, CHUNK = 600, 16
 """Validation examples that a cascade is fitted on, and those after which the clock is looked at."""
@@ -85,8 +88,7 @@ class CascadeMethod:
     ) -> Trained | None:
         """The members put together; None, with the reason in `why_not`, where that is not worth it or time is short."""
         began = context.clock()
-        some = [x for x in job.examples.validation if x.answer is not None][:MAX_FIT]
-        scores = _read_all(members, some, Deadline.after(FIT_SHARE * budget_s, context.clock))
+        some, scores = self._scored(members, job, context, budget_s)
         if scores is None:
             self.why_not = "not made: no time was left to read validation with all members"
             return None
@@ -121,6 +123,37 @@ class CascadeMethod:
             release=predictor.release,
         )
 
+    def _scored(
+        self, members: Sequence[ClosedPredictor], job: TrainingJob, context: TrainingContext, budget_s: float
+    ) -> tuple[list[TrainingExample], list[ClosedScores] | None]:
+        """(examples to fit on, their scores by each member, None where time is short): validation, or train by cross-fitting."""
+        rows = job.examples.validation
+        if job.examples.is_cross_fitted:
+            return rows, [scores_of_member(member, context) for member in self.members]
+        some = [x for x in rows if x.answer is not None][:MAX_FIT]
+        return some, _read_all(members, some, Deadline.after(FIT_SHARE * budget_s, context.clock))
+
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Answers by the members' cross-fitted scores, each part of train with weights and exits fitted on the others."""
+        assert isinstance(trained.predictor, CascadePredictor)
+        answers, rows = trained.predictor.answers, job.examples.validation
+        scores_M = [scores_of_member(member, context) for member in self.members]
+        fold_N, predictions = folds_of(job.examples), dict[int, RawPrediction]()
+        for fold in sorted({*fold_N.tolist()}):
+            held, rest = np.flatnonzero(fold_N == fold).tolist(), np.flatnonzero(fold_N != fold).tolist()
+            settings = fit_cascade(
+                answers,
+                [scores_at(scores, rest) for scores in scores_M],
+                [rows[i].answer for i in rest],
+                job.task.contract,
+                context.config.epsilon,
+            )
+            members = [GivenScores(answers, scores_at(scores, held)) for scores in scores_M]
+            said = CascadePredictor(members, settings).predict([str(place) for place in range(len(held))])
+            predictions |= dict(zip(held, said, strict=True))
+        p_values = context.answers[self.members[0].id].p_values
+        return CrossFittedAnswers([predictions[i] for i in range(len(rows))], p_values)
+
     def _fit(
         self,
         members: Sequence[ClosedPredictor],
@@ -151,6 +184,33 @@ class CascadeMethod:
         for place, member in enumerate(self.members):
             unread = shutil.ignore_patterns(OUT_OF_DISTRIBUTION_FILE)
             shutil.copytree(context.home / member.path, folder / member_folder(place), ignore=unread)
+
+
+class GivenScores:
+    """A member whose scores are there already: a text is the place of its scores."""
+
+    def __init__(self, answers: ClosedAnswers, given: ClosedScores) -> None:
+        self.answers, self.given = answers, given
+
+    def scores(self, texts: Sequence[str]) -> ClosedScores:
+        """Those at the places."""
+        return scores_at(self.given, [int(text) for text in texts])
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """One prediction per place."""
+        return choose_each(self.answers, self.scores(texts))
+
+
+def can_cross_fit(members: Sequence[Specialist], context: TrainingContext) -> bool:
+    """True where all members have been cross-fitted on train, and score every choice."""
+    return all(m.id in context.answers and context.answers[m.id].scores is not None for m in members)
+
+
+def scores_of_member(member: Specialist, context: TrainingContext) -> ClosedScores:
+    """Of the logged calls of train, each by a model fitted on other groups (`can_cross_fit`)."""
+    scores = context.answers[member.id].scores
+    assert scores is not None
+    return scores
 
 
 def _loaded(members: Sequence[Specialist], context: TrainingContext) -> list[ClosedPredictor] | None:

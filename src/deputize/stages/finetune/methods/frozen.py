@@ -19,16 +19,19 @@ from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.deadline import Deadline
 from deputize.core.records import Task
 from deputize.specialists import catalogue
+from deputize.specialists.base import ClosedScores, RawPrediction, TextPredictor, choose_each
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.language_model import require_packages
 from deputize.specialists.pooled_states import states_model
-from deputize.specialists.state_heads import StateHeadPredictor
+from deputize.specialists.state_heads import Head, StateHeadPredictor, scores_of
 from deputize.specialists.tuned_model import base_digest
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingExample
 from deputize.stages.finetune.fit_heads import HeadExamples, best_strength, fit_heads
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.frozen_states import KeptStates
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import cross_fit
 from deputize.stages.finetune.methods.fine_tuning import not_needed
 
 READING_SHARE = 0.3
@@ -115,6 +118,23 @@ class FrozenMethod:
             count_tokens=model.n_tokens,
         )
 
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Of five fits with the same settings."""
+        return cross_fit(job, self.refit, context, trained)
+
+    def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
+        """Heads of the same strength on a part of train; states that were read are not read again."""
+        whole = trained.predictor
+        assert isinstance(whole, StateHeadPredictor)
+        fitting = [x for x in job.examples.train if whole.answers.indices(x.answer) is not None]
+        if not fitting:
+            return None
+        kept = KeptStates(whole.model, context.states)
+        examples = head_examples(kept.of([x.text for x in fitting]), fitting, whole.answers)
+        sizes = [len(question.choices) for question in whole.answers.questions]
+        heads = fit_heads(examples, sizes, trained.hyperparameters["strength"])
+        return HeadsOnKeptStates(kept, heads, whole.answers)
+
     def _is_same(self, context: TrainingContext) -> bool:
         """True where another planned method fits the same heads on the same states."""
         asked = {"frozen", "auto"} & set(context.config.methods)
@@ -124,6 +144,21 @@ class FrozenMethod:
 FROZEN = FrozenMethod("frozen", 30)
 FROZEN_BASE = FrozenMethod("frozen_base", 38, of_base=True)
 """A further voter beside `frozen`, where that reads the encoder: another model errs on other calls."""
+
+
+class HeadsOnKeptStates:
+    """Predicts closed answers as `StateHeadPredictor` does, from states that are kept."""
+
+    def __init__(self, kept: KeptStates, heads: Sequence[Head], answers: ClosedAnswers) -> None:
+        self.kept, self.heads, self.answers = kept, heads, answers
+
+    def scores(self, texts: Sequence[str]) -> ClosedScores:
+        """Log-probabilities of the choices of each question."""
+        return ClosedScores(scores_of(self.heads, self.kept.of(texts)), [0] * len(texts))
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """One prediction per text, in order."""
+        return choose_each(self.answers, self.scores(texts)) if texts else []
 
 
 def head_examples(

@@ -12,11 +12,13 @@ from deputize.core.records import Answer, Task
 from deputize.core.subjects import Subjects
 from deputize.specialists import catalogue
 from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.base import TextPredictor
 from deputize.specialists.linear_model import CAREFUL, LinearPredictor, LinearSettings
 from deputize.specialists.pointer_predictor import PointerPredictor, fit_linear_predictor
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import cross_fit
 
 N_RIVALS: dict[str, tuple[int, int]] = {"linear": (255, 4095), "pointer": (63, 255)}
 """Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is safe."""
@@ -81,6 +83,24 @@ class LinearMethod:
             is_fast=True,
             leak=leak,
             count_tokens=token_counter(context.base_model, context.models_dir),
+        )
+
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Of five fits with the same settings."""
+        return cross_fit(job, self.refit, context, trained)
+
+    def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
+        """The same fit on a part of train."""
+        examples, whole = job.examples.train, trained.predictor
+        assert isinstance(whole, LinearPredictor | PointerPredictor)
+        return fit_linear_predictor(
+            job.schema,
+            [x.text for x in examples],
+            [x.answer for x in examples],
+            groups=[x.group for x in examples],
+            weights=[x.weight for x in examples],
+            variant=whole.model.variant if whole.model is not None else None,
+            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
         )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from deputize.core.artifacts import MethodPlan, TaskProbe
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
+from deputize.specialists.base import TextPredictor
 from deputize.specialists.fit_listed import fit_listed
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.specialists.listed_answers import ListedPredictor
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import cross_fit
 
 
 class ListedMethod:
@@ -32,16 +35,8 @@ class ListedMethod:
         There is no leak test: what is kept of the texts are values, and rates of tools, that several groups and data subjects had; the weights are
         of features that say nothing of words.
         """
-        began, examples = context.clock(), job.examples.train
-        predictor = fit_listed(
-            job.task.contract,
-            [x.text for x in examples],
-            [x.answer for x in examples],
-            groups=[x.group for x in examples],
-            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
-            weights=[x.weight for x in examples],
-            seed=context.config.seed,
-        )
+        began = context.clock()
+        predictor = _fit(job, context)
         if predictor is None:
             return None
         return Trained(
@@ -52,6 +47,27 @@ class ListedMethod:
             train_s=context.clock() - began,
             is_fast=True,
         )
+
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Of five fits with the same settings."""
+        return cross_fit(job, self.refit, context, trained)
+
+    def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
+        """The same fit on a part of train."""
+        return _fit(job, context)
+
+
+def _fit(job: TrainingJob, context: TrainingContext) -> ListedPredictor | None:
+    examples = job.examples.train
+    return fit_listed(
+        job.task.contract,
+        [x.text for x in examples],
+        [x.answer for x in examples],
+        groups=[x.group for x in examples],
+        subjects=Subjects([x.subject for x in examples], context.config.min_origins),
+        weights=[x.weight for x in examples],
+        seed=context.config.seed,
+    )
 
 
 LISTED = ListedMethod()
