@@ -24,6 +24,7 @@ from deputize.core.config import (
     Privacy,
     RouteSettings,
     RunnerSettings,
+    ServingSettings,
     StoreSettings,
     TeacherSettings,
     sentence,
@@ -349,11 +350,7 @@ class Home:
         return self._settings("routes", RouteSettings)
 
     def runner_settings(self) -> RunnerSettings:
-        """`[runner]` of config.toml.
-
-        Raises:
-            BadInput: it holds something else.
-        """
+        """`[runner]` of config.toml. Raises BadInput where it holds something else."""
         return self._settings("runner", RunnerSettings)
 
     def engine_settings(self) -> EngineSettings:
@@ -364,12 +361,12 @@ class Home:
         """
         return self._settings("engine", EngineSettings)
 
-    def recording(self) -> Recording:
-        """`[recording]` of config.toml.
+    def serving_settings(self) -> ServingSettings:
+        """`[serving]` of config.toml. Raises BadInput where it holds something else."""
+        return self._settings("serving", ServingSettings)
 
-        Raises:
-            BadInput: it holds something else.
-        """
+    def recording(self) -> Recording:
+        """`[recording]` of config.toml. Raises BadInput where it holds something else."""
         return self._settings("recording", Recording)
 
     def retention(self) -> dict[str, float]:

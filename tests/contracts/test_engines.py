@@ -8,16 +8,24 @@ import shutil
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests import tiny_specialist, tiny_tasks
 from tests.a_users_engine import InProcessEngine
 from tests.contracts.conftest import Install
+from tests.scripted_hosts import publish_pinned
 
-from deputize.core.config import EngineSettings
+from deputize.core.config import EngineSettings, ServingSettings
 from deputize.core.errors import BadInput, UsageError
 from deputize.core.records import Prediction, Request
+from deputize.gateway.route_watcher import versions_of
+from deputize.home import Home
+from deputize.hosting.host_process import running_host
 from deputize.locations import models_path
 from deputize.specialists import catalogue
+from deputize.specialists.predictor import load
 from deputize.specialists.registry import StoredSpecialist
+from deputize.specialists.serving.host_messages import PURPOSE
+from deputize.specialists.serving.hosts_engine import HostsEngine
 from deputize.specialists.serving.registry import make_engine
 from deputize.specialists.specialist_card import read_card, settings_of
 from deputize.specialists.tuned_model import merged_model
@@ -52,6 +60,28 @@ def written_home(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def test_local_keeps_the_contract(home: Path, tiny: Tiny) -> None:
     await check_engine(lambda: make_engine(EngineSettings(), home, tiny[0]), SPECIALIST, REQUESTS)
+
+
+@pytest.mark.parametrize("kind", ["linear", "decoder"])
+async def test_hosts_keep_the_contract_and_answer_bit_for_bit_as_in_this_process(
+    kind: str, home: Path, written_home: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPUTIZE_MODELS", str(tiny[0]))
+    folder, name, requests = (
+        (home, SPECIALIST, REQUESTS) if kind == "linear" else (written_home, DECODER, WRITTEN)
+    )
+    publish_pinned(folder, name)
+    secret, versions = Home(folder).keyring.derive(PURPOSE), versions_of(Home(folder).routes())
+    async with running_host(Home(folder)) as address:
+        settings = ServingSettings(hosts=(address,), check_timeout_s=10.0)
+        await check_engine(lambda: HostsEngine(settings, secret, lambda: versions), name, requests)
+        engine = HostsEngine(settings, secret, lambda: versions)
+        await engine.start()
+        found = [await engine.predict(name, request, 60.0) for request in requests]
+        await engine.stop()
+    here = load(folder / name, tiny[0])
+    alone = [here.predict([request])[0] for request in requests]
+    assert [replace(one, latency_ms=0.0) for one in found] == [replace(one, latency_ms=0.0) for one in alone]
 
 
 async def test_llamacpp_keeps_the_contract_for_what_is_written_and_for_what_is_not(

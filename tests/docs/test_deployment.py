@@ -18,8 +18,11 @@ import pytest
 import yaml
 
 from deputize.cli.main import cli
+from deputize.gateway.metrics import METRICS
 from deputize.gateway.paths import HEALTH, READY
 from deputize.gateway.settings import GatewaySettings
+from deputize.hosting import specialist_host as host_paths
+from deputize.hosting.host_process import DRAIN_S
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -185,3 +188,26 @@ def test_the_job_of_kuberay_runs_a_command_that_exists_with_the_pinned_ray() -> 
     head = cluster["headGroupSpec"]["template"]["spec"]
     mounted = {m["mountPath"]: m["name"] for c in head["containers"] for m in c["volumeMounts"]}
     assert mounted[home] in {volume["name"] for volume in head["volumes"]}
+
+
+def test_the_autoscaled_hosts_run_a_command_that_exists_and_scale_by_metrics_that_there_are() -> None:
+    service, deployment, scaler = yaml.safe_load_all((DEPLOY / "autoscaling" / "hosts.yaml").read_text())
+    pod = deployment["spec"]["template"]["spec"]
+    (container,), (first,) = pod["containers"], pod["initContainers"]
+    parses(container["args"])
+    parses(shlex.split(first["command"][-1].rpartition("&& deputize")[2]))
+    paths = [container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")]
+    assert paths == [HEALTH, READY, HEALTH] == [host_paths.HEALTH, host_paths.READY, host_paths.HEALTH]
+    port = container["ports"][0]["containerPort"]
+    assert port == service["spec"]["ports"][0]["port"] and f"--port={port}" in container["args"]
+    assert pod["terminationGracePeriodSeconds"] > DRAIN_S
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
+    mounted = {m["name"] for one in (container, first) for m in one["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in pod["volumes"]}
+    keda = yaml.safe_load((DEPLOY / "autoscaling" / "keda.yaml").read_text())
+    for target in (scaler["spec"]["scaleTargetRef"], keda["spec"]["scaleTargetRef"]):
+        assert target["name"] == deployment["metadata"]["name"]
+    queries = " ".join(trigger["metadata"]["query"] for trigger in keda["spec"]["triggers"])
+    named = {scaler["spec"]["metrics"][0]["pods"]["metric"]["name"], *re.findall(r"deputize_\w+", queries)}
+    assert len(named) == 4 and named <= set(METRICS)

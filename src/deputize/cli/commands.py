@@ -18,6 +18,10 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Record and answer": {
         "serve": ("deputize.cli.serve:serve", "Run the gateway between an agent and its LLM."),
+        "specialists": (
+            "deputize.cli.specialists:specialists",
+            "Answer for specialists on a machine of their own.",
+        ),
         "mcp": ("deputize.cli.mcp:mcp", "Offer certified specialists to other agents as tools."),
         "tail": ("deputize.cli.tail:tail", "Show calls as they come: who answered, why, saving."),
         "feedback": (

@@ -44,6 +44,7 @@ RIGHTS: dict[str, Right | None] = {
     "runs diff": Right.SEE_STATUS,
     "runs fetch": Right.RUN_STAGES,
     "serve": Right.RUN_GATEWAY,
+    "specialists serve": Right.RUN_GATEWAY,
     "mcp": Right.RUN_GATEWAY,
     "route list": Right.SEE_STATUS,
     "route show": Right.SEE_STATUS,

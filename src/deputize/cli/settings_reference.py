@@ -22,6 +22,7 @@ from deputize.core.config import (
     Privacy,
     RouteSettings,
     RunnerSettings,
+    ServingSettings,
     StoreSettings,
     TeacherSettings,
 )
@@ -37,6 +38,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "recording": Recording,
     "routes": RouteSettings,
     "runner": RunnerSettings,
+    "serving": ServingSettings,
     "store": StoreSettings,
     "teacher": TeacherSettings,
 }

@@ -318,6 +318,11 @@ class EngineSettings(BaseModel):
     """vllm: further options of `vllm serve`."""
     start_s: float = Field(600.0, gt=0)
     """vllm: how long a server that is started may take until it answers."""
+    max_loaded: int = Field(64, ge=1)
+    """Most specialists that are kept loaded; a further one is loaded when it is first asked, and the longest unused one goes. Counted
+    separately for those that answer in a millisecond, those with a model, and those that are written elsewhere."""
+    max_loaded_mb: float = Field(0.0, ge=0)
+    """Most megabytes that they hold, by the size of their files; a base model that several share stays. 0: no such limit."""
 
     @field_validator("base_url")
     @classmethod
@@ -329,6 +334,30 @@ class EngineSettings(BaseModel):
         if self.kind == "openai" and not self.base_url:
             raise ValueError("the engine openai needs base_url, the address of its server")
         return self
+
+
+class ServingSettings(BaseModel):
+    """`[serving]` of HOME/config.toml: machines that answer for specialists in the place of this one (`deputize specialists serve`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    hosts: tuple[str, ...] = ()
+    """Their addresses, as in http://10.0.0.7:8795; a name with several IP addresses is several hosts, and is looked up again every ten
+    seconds. Empty: specialists answer on this machine. They have homes with the same keys as this one."""
+    check_s: float = Field(2.0, gt=0)
+    """Seconds between two looks at a host that is well. One that fails is looked at again at once, then ever more rarely, at most every 30 s."""
+    check_timeout_s: float = Field(1.0, gt=0)
+    """A host that does not say within this time that it is there is left out until it does."""
+    hedge_ms: float = Field(0.0, ge=0)
+    """Milliseconds after which a second host is asked the same, and the first answer counts; 0: never. It costs the second host's time."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _addresses(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(http_address(url) for url in hosts)
+        if "" in found or len(set(found)) != len(found):
+            raise ValueError("each host is one address, once")
+        return found
 
 
 def http_address(url: str) -> str:

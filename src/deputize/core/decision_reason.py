@@ -27,7 +27,7 @@ DecisionReason: TypeAlias = Literal[
     "timeout",
     "worker_error",
     "loading",  # it is being loaded
-    "other_engine",  # its certificate was measured on another engine or precision
+    "other_engine",  # its certificate was measured on another engine, precision or version of the specialist
     # the LLM answers, since only an LLM can
     "pinned",  # the request refers to an earlier response
     "audience",  # a person reads the answer

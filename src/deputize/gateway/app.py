@@ -103,6 +103,7 @@ class Gateway:
         recording: Recording = RECORDING,
         masker: LiveMasker | None = None,
         pages: PageProcess | None = None,
+        refresh: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -116,6 +117,7 @@ class Gateway:
             recording: what is kept of calls.
             masker: masks personal data in what LLMs are asked besides model calls; None: nothing is masked.
             pages: makes the pages at /ui; None: there are none.
+            refresh: updates the metrics of other parts.
         """
         self.settings, self.metrics = settings, metrics
         self._live, self._recorder, self._pseudonym = live, recorder, pseudonym
@@ -134,7 +136,7 @@ class Gateway:
         self._upstreams, self._recording, self.ready = upstreams, recording, True
         self._traces = TraceReceiver(recorder, pseudonym, recording)
         self._clock, self._clock_s, self._call_id = clock, clock_s, call_id or CallIds()
-        self._gather_metrics, self._note_denial = gather_metrics, note_denial
+        self._gather_metrics, self._note_denial, self._refresh = gather_metrics, note_denial, refresh
         any_address, self._ui = settings.allow_open_bind, pages
         self._pages = WebPages(settings.allowed_hosts, settings.allowed_origins, any_address=any_address)
         self._in_flight = SharedBudget(settings.max_concurrency)
@@ -437,6 +439,7 @@ class Gateway:
 
     def refresh_metrics(self) -> None:
         """Updates the counters that other parts keep."""
+        self._refresh()
         self.metrics.set("deputize_in_flight", self._in_flight.used)
         for name, value in self._recorder.counts().items():
             if name in ("pending", "under_way"):

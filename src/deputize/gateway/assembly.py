@@ -34,12 +34,15 @@ from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.settlement import Settlement
 from deputize.gateway.span_sender import started_sender
 from deputize.gateway.upstream_sender import UpstreamSender
+from deputize.gateway.worker_metrics import note_engine
 from deputize.home import Home
 from deputize.http.aiohttp_client import AiohttpTransport
 from deputize.http.client import Http1Transport
 from deputize.http.transport import Transport
 from deputize.scoring.costs import load_prices, spend_of
 from deputize.specialists.serving.base import Engine
+from deputize.specialists.serving.host_messages import PURPOSE
+from deputize.specialists.serving.hosts_engine import HostsEngine
 from deputize.specialists.serving.registry import make_engine
 from deputize.store.recording.journal_writer import JournalWriter
 from deputize.store.recording.recorder import Recorder
@@ -106,7 +109,7 @@ class RunningGateway:
         self._conversations = SealedConversations(home.conversations())
         self._routes, self._pointer = self._route_watcher(home)
         if self._specialists is None:
-            self._specialists = make_engine(home.engine_settings(), home.path, home.models_path)
+            self._specialists = self._made_engine(home)
         self._starting: asyncio.Task[None] | None = None
         self._is_up = False
         self._life = home.route_settings()
@@ -144,6 +147,7 @@ class RunningGateway:
             recording=home.recording(),
             masker=self._masker,
             pages=self._pages,
+            refresh=lambda: note_engine(self.metrics, self._specialists),
         )
         if self._metrics_files is not None:
             self._metrics_files.start(self.metrics, self.gateway.refresh_metrics)
@@ -170,6 +174,13 @@ class RunningGateway:
             home.routes_path, self.metrics, poll_s=self._settings.route_poll_s, seal=home.routes_seal
         )
         return routes, PointerFollower(home.published, home.objects_settings(), routes.look, self.metrics)
+
+    def _made_engine(self, home: Home) -> Engine:
+        serving = home.serving_settings()
+        if not serving.hosts:
+            return make_engine(home.engine_settings(), home.path, home.models_path)
+        secret = home.keyring.derive(PURPOSE)
+        return HostsEngine(serving, secret, lambda: self._routes.versions, on_event=self._count_host_event)
 
     def _authenticator(self, home: Home) -> ApiKeyAuthenticator:
         self._keys, self._meter = home.api_keys, home.key_limits(self._n_workers)
@@ -300,6 +311,9 @@ class RunningGateway:
 
     def _count_upstream_event(self, event: str, upstream: str) -> None:
         self.metrics.add("deputize_upstream_events_total", (("event", event), ("upstream", upstream)))
+
+    def _count_host_event(self, event: str, address: str) -> None:
+        self.metrics.add("deputize_specialist_host_events_total", (("event", event), ("host", address)))
 
     async def stop(self) -> None:
         """Writes what is pending and closes everything."""

@@ -62,6 +62,33 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_specialist_errors_total": MetricInfo(
         "counter", "Specialist failures that were handed to the LLM, by reason.", ("reason", *_OF_ROUTE)
     ),
+    "deputize_specialist_queue": MetricInfo(
+        "gauge", "Requests that wait for a thread of the specialists' worker, some seconds ago."
+    ),
+    "deputize_specialist_threads": MetricInfo("gauge", "Threads of the worker that answer."),
+    "deputize_specialists_loaded": MetricInfo("gauge", "Specialists in the memory of the worker."),
+    "deputize_specialist_loads_total": MetricInfo("counter", "Specialists that the worker has loaded."),
+    "deputize_specialist_evictions_total": MetricInfo(
+        "counter", "Specialists that had to go from memory for another one."
+    ),
+    "deputize_specialist_busy_seconds_total": MetricInfo(
+        "counter", "Seconds that the worker's threads have spent on answering and loading, together."
+    ),
+    "deputize_specialist_wait_seconds_total": MetricInfo(
+        "counter", "Seconds that requests have waited for a thread of the worker, together."
+    ),
+    "deputize_specialist_taken_total": MetricInfo(
+        "counter", "Requests that the worker's threads have taken."
+    ),
+    "deputize_specialist_hosts": MetricInfo("gauge", "Hosts of specialists: well, or left out.", ("state",)),
+    "deputize_specialist_host_events_total": MetricInfo(
+        "counter",
+        "Hosts left out, taken back and refused, questions asked again at another one or of a second one.",
+        ("event", "host"),
+    ),
+    "deputize_specialist_host_failures_total": MetricInfo(
+        "counter", "At a host: questions that its specialists failed on."
+    ),
     "deputize_audits_total": MetricInfo(
         "counter",
         "Specialist-served calls that the LLM was asked as well, by route and what came of it.",

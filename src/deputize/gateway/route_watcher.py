@@ -18,6 +18,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.table import RouteTable
 from deputize.routes_file import RouteFileSeal, read_routes
+from deputize.specialists.serving.base import ServedVersion
 from deputize.specialists.specialist_card import CARD, digest_of
 
 log = logging.getLogger("deputize.gateway")
@@ -39,6 +40,8 @@ class RouteWatcher:
             seal: tells the newest route file from forged and older ones.
         """
         self.table: RouteLookup | None = None
+        self.versions: dict[str, ServedVersion] = {}
+        """Of the specialists of its routes that are not closed, by folder."""
         self._path = path
         self._metrics = metrics
         self._poll_s = poll_s
@@ -73,6 +76,7 @@ class RouteWatcher:
             self._seen = (stamp, *map(stamp_of, self._cards)) if known else None
         has_routes = file is not None and (file.routes or file.challengers)
         self.table = RouteTable.build(file) if file is not None and has_routes else None
+        self.versions = versions_of(file) if file is not None else {}
         states: Counter[str] = Counter(r.state for r in file.routes) if file is not None else Counter()
         for state in _STATES:
             self._metrics.set("deputize_routes", states.get(state, 0), (("state", state),))
@@ -135,3 +139,17 @@ class RouteWatcher:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+
+
+def versions_of(file: RouteFile) -> dict[str, ServedVersion]:
+    """The versions of specialists that the routes of a file are about, by folder; closed routes count for nothing."""
+    found: dict[str, ServedVersion] = {}
+    for route in (*file.routes, *file.challengers):
+        if route.state == "closed":
+            continue
+        known = found.get(route.specialist, ServedVersion(route.card_sha256))
+        engine = route.certificate.engine if route.certificate is not None else ""
+        found[route.specialist] = ServedVersion(
+            route.card_sha256, known.engines | ({engine} if engine else set())
+        )
+    return found

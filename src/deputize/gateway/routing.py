@@ -25,8 +25,7 @@ from deputize.router.policy import decide, in_canary, plan
 from deputize.router.request_limits import has_text, lists_unseen, only_llm_reason, outside
 from deputize.router.table import NO_MATCH
 from deputize.specialists.base import LOCAL
-from deputize.specialists.serving.base import Engine
-from deputize.specialists.serving.pool import StillLoading
+from deputize.specialists.serving.base import Engine, OtherEngine, StillLoading
 from deputize.wire.chat_request import pinned_reason, request_of
 from deputize.wire.events import Completion
 
@@ -34,10 +33,6 @@ log = logging.getLogger("deputize.gateway")
 
 SERVING: tuple[RouteState, ...] = ("live", "canary")
 NO_ROUTE = RoutingResult(Decision(reason="no_route"))
-
-
-class OtherEngine(DeputizeError):
-    """Another engine answers than was certified."""
 
 
 class RoutingDecider:

@@ -25,7 +25,7 @@ SENTENCES: Final[dict[str, str]] = {
     "timeout": "The specialist did not answer in time.",
     "worker_error": "The specialist's worker failed.",
     "loading": "The specialist, or another one of its worker's thread, was being loaded.",
-    "other_engine": "The route was certified on another engine, or at another precision, than answers here.",
+    "other_engine": "The route was certified on another engine, precision or version of the specialist than answers here.",
     "pinned": "The request refers to an earlier response, which only the LLM's side knows.",
     "audience": "The call is declared for a person.",
     "model": "The caller asked for another model than the calibration calls did.",

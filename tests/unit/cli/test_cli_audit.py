@@ -50,6 +50,7 @@ ELSEWHERE = {
     "store migrate": "store.move, store.migrate: test_store_migration",
     "serve": "keys.use: tests of the gateway",
     "mcp": "mcp.serve: test_mcp",
+    "specialists serve": "specialists.serve: test_host_process",
     "dashboard": "read.raw: test_call_reader",
     "watch": "read.raw, route.close, expire: test_watch",
     "tasks merge": "as rename",

@@ -30,6 +30,7 @@ ALLOWED: dict[Role, set[str]] = {
         "runs diff",
         "subject record",
         "serve",
+        "specialists serve",
         "mcp",
         "route list",
         "route show",
@@ -188,7 +189,7 @@ WORDS: dict[str, list[str]] = {
 def taken_port() -> Iterator[None]:
     """A port that is in use, so that a command that would listen on it ends."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        WORDS["dashboard"] = ["--port", str(taken.getsockname()[1])]
+        WORDS["dashboard"] = WORDS["specialists serve"] = ["--port", str(taken.getsockname()[1])]
         yield
 
 

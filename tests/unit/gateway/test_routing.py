@@ -30,7 +30,7 @@ from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.gateway.routing import RoutingDecider, new_tool_call_id
 from deputize.router.table import RouteMatch, RouteTable
-from deputize.specialists.serving.pool import StillLoading
+from deputize.specialists.serving.base import StillLoading
 from deputize.wire.registry import MESSAGES
 
 

@@ -26,7 +26,7 @@ from deputize.operations.specialist_tools import (
     tools_of,
 )
 from deputize.routes_file import write_routes
-from deputize.specialists.serving.pool import EngineFailure
+from deputize.specialists.serving.base import EngineFailure
 from deputize.specialists.specialist_card import read_card, write_card
 
 TEMPLATE = "You are a help desk.\n⟨…⟩\n\nOrder: ⟨…⟩\nDate ⟨…⟩\nOrder: ⟨…⟩\nAnswer with one word."

@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from deputize.core.errors import DeputizeError
 from deputize.core.records import Prediction, Request
+
+
+class EngineFailure(DeputizeError):
+    """A specialist could not answer; the LLM does."""
+
+    http_status, code = 502, "engine_failure"
+
+
+class StillLoading(EngineFailure):
+    """A specialist is being loaded, or another one whose thread it shares; the LLM answers until then."""
+
+    code = "engine_loading"
+
+
+class OtherEngine(DeputizeError):
+    """Another engine answers than the certificate was measured on, or another version of the specialist."""
+
+
+class ServedVersion(NamedTuple):
+    """The version of a specialist that routes are about."""
+
+    card_sha256: str
+    """Of its card; "": the routes do not say."""
+    engines: frozenset[str] = frozenset()
+    """That the certificates of these routes were measured on; empty: they do not say."""
 
 
 class Engine(Protocol):
@@ -31,6 +57,7 @@ class Engine(Protocol):
             UpstreamTimeout: none came in time.
             UpstreamError: the engine is not there.
             EngineFailure: the specialist could not be loaded or failed.
+            OtherEngine: another version of it is there, or another engine, than routes are about.
         """
         ...
 

@@ -27,6 +27,11 @@ class Pending:
     is_open: bool = False
     """True once the first member of a cascade has left it to the others."""
 
+    @property
+    def arrived(self) -> float:
+        """Monotonic seconds at which it came."""
+        return self.due - self.ask.within_s
+
 
 @dataclass
 class Batcher:
@@ -36,6 +41,9 @@ class Batcher:
     max_waiting: int = MAX_WAITING
     window_s: float = WINDOW_S
     clock: Callable[[], float] = time.monotonic
+    wait_s: float = 0.0
+    """Of all requests that were taken, from their arrival on; those of a cascade are taken twice."""
+    n_taken: int = 0
     _waiting: list[Pending] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _closed: bool = False
@@ -61,6 +69,11 @@ class Batcher:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def n_waiting(self) -> int:
+        """Requests that wait now."""
+        return len(self._waiting)
+
     def take(self, patience_s: float) -> list[Pending]:
         """The next batch, all of one specialist, oldest first; [] when none comes within patience or it is closed.
 
@@ -82,6 +95,7 @@ class Batcher:
             batch = [p for p in self._waiting if p.ask.specialist == name][: self.max_batch]
             chosen = {id(p) for p in batch}
             self._waiting = [p for p in self._waiting if id(p) not in chosen]
+            self._count(batch)
             return batch
 
     def next_name(self) -> str:
@@ -98,7 +112,13 @@ class Batcher:
             while n < min(most, len(self._waiting)) and self._waiting[n].ask.specialist == name:
                 n += 1
             batch, self._waiting = self._waiting[:n], self._waiting[n:]
+            self._count(batch)
             return batch
+
+    def _count(self, taken: list[Pending]) -> None:
+        now = self.clock()
+        self.wait_s += sum(max(0.0, now - pending.arrived) for pending in taken if pending.due > 0)
+        self.n_taken += len(taken)
 
     def _drop_overdue(self) -> None:
         now = self.clock()

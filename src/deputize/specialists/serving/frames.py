@@ -32,6 +32,37 @@ class PredictRequest(Record):
     """After that nobody waits for the answer any more."""
 
 
+class WorkerSignals(Record):
+    """The load of a worker: what waits and is loaded now, and totals since it began."""
+
+    n_waiting: int = 0
+    """Requests that no thread has taken yet."""
+    n_loaded: int = 0
+    n_threads: int = 0
+    """That answer; each can be busy all of the time."""
+    loads: int = 0
+    evictions: int = 0
+    """Specialists that had to go for another one."""
+    busy_s: float = 0.0
+    """Of all threads together, spent on answering and loading."""
+    wait_s: float = 0.0
+    """Of all requests together, until a thread took them."""
+    n_taken: int = 0
+
+    def after(self, ended: WorkerSignals) -> WorkerSignals:
+        """These signals with the totals of a worker before it, which has ended."""
+        return WorkerSignals(
+            n_waiting=self.n_waiting,
+            n_loaded=self.n_loaded,
+            n_threads=self.n_threads,
+            loads=self.loads + ended.loads,
+            evictions=self.evictions + ended.evictions,
+            busy_s=self.busy_s + ended.busy_s,
+            wait_s=self.wait_s + ended.wait_s,
+            n_taken=self.n_taken + ended.n_taken,
+        )
+
+
 class PredictReply(Record):
     """Worker -> gateway: the answer, or why there is none."""
 
@@ -40,6 +71,10 @@ class PredictReply(Record):
     error: str = ""
     is_loading: bool = False
     """There is none since specialists are being loaded; without a request: they are."""
+    card_sha256: str = ""
+    """Of the card of the specialist that answered, as it was loaded."""
+    signals: WorkerSignals | None = None
+    """In the reply to a request that asks for no specialist."""
 
 
 F = TypeVar("F", PredictRequest, PredictReply)

@@ -1,82 +1,18 @@
-"""The specialists that are loaded in the worker, and those of open routes, which are loaded before anybody waits for them."""
+"""The specialists of open routes, which are loaded before anybody waits for them."""
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.errors import DeputizeError
 from deputize.files import FileStamp, stamp_of
-from deputize.specialists.base import Predictor
+from deputize.specialists.serving.specialist_cache import SpecialistCache
 
 log = logging.getLogger("deputize.engine")
-
-MAX_LOADED = 64
-"""Specialists kept loaded; the longest unused one goes first."""
-
-
-class SpecialistCache:
-    """Loaded specialists by folder, the longest unused dropped first. Several threads may ask."""
-
-    def __init__(
-        self,
-        home: Path,
-        load: Callable[[Path], Predictor],
-        unload: Callable[[Predictor], None],
-        most: int = MAX_LOADED,
-    ) -> None:
-        self.home, self._load, self._unload, self.most = home.resolve(), load, unload, most
-        self._loaded: OrderedDict[str, tuple[FileStamp, Predictor]] = OrderedDict()
-        self._loading = threading.Lock()
-
-    def get(self, name: str) -> Predictor:
-        """A specialist, loaded if need be; loaded again where its folder was replaced.
-
-        Raises:
-            BadInput: there is none, or its path leads out of the home.
-        """
-        folder = (self.home / name).resolve()
-        if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
-            raise BadInput(f"{name!r} leads out of the home")
-        stamp = stamp_of(folder / "specialist.json")
-        if stamp is None:
-            raise BadInput(f"there is no specialist in {name!r}")
-        with self._loading:
-            return self._found_or_loaded(name, folder, stamp)
-
-    def _found_or_loaded(self, name: str, folder: Path, stamp: FileStamp) -> Predictor:
-        found = self._loaded.get(name)
-        if found is not None and found[0] == stamp:
-            self._loaded.move_to_end(name)
-            return found[1]
-        if found is not None:
-            self._unload(self._loaded.pop(name)[1])
-        specialist = self._load(folder)
-        self._loaded[name] = (stamp, specialist)
-        while len(self._loaded) > self.most:
-            self._unload(self._loaded.popitem(last=False)[1][1])
-        return specialist
-
-    def has(self, name: str) -> bool:
-        """True where a specialist is loaded as its folder is now, so that `get` takes no time."""
-        found, folder = self._loaded.get(name), (self.home / name).resolve()
-        return found is not None and found[0] == stamp_of(folder / "specialist.json")
-
-    def __len__(self) -> int:
-        return len(self._loaded)
-
-    def stamp(self, name: str) -> FileStamp | None:
-        """Of the card of a specialist; None where there is none."""
-        return stamp_of(self.home / name / "specialist.json")
-
-    def is_known(self, name: str) -> bool:
-        """True where a specialist is loaded, maybe from a folder that was replaced since."""
-        return name in self._loaded
 
 
 def routed(home: Path) -> list[str]:
@@ -124,15 +60,19 @@ class LoadsAhead:
         """
         self._cache, self._routes, self._wanted = cache, routes, wanted
         self._tried: set[tuple[str, FileStamp | None]] = set()
-        """Loaded once, or found to be unusable: whoever asks for them again waits for it, and is told why."""
+        """Loaded once, or found to be unusable, or to have no room: whoever asks for them again waits for it, and is told why."""
 
     def next(self) -> str:
         """A specialist to be loaded; "" where all are."""
         for name in self._routes.names():
             if self._cache.is_known(name) or not self._wanted(name):
                 continue
-            if (name, self._cache.stamp(name)) not in self._tried:
+            version = name, self._cache.stamp(name)
+            if version in self._tried:
+                continue
+            if self._cache.has_room_for(name):
                 return name
+            self._tried.add(version)
         return ""
 
     def refuses(self, name: str) -> bool:

@@ -21,7 +21,15 @@ from deputize.core.config import EngineSettings
 from deputize.core.errors import DeputizeError, MissingExtra, UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
 from deputize.files import make_folder, open_log
-from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
+from deputize.specialists.serving.base import EngineFailure, StillLoading
+from deputize.specialists.serving.frames import (
+    PredictReply,
+    PredictRequest,
+    WorkerSignals,
+    pack,
+    read,
+    socket_folder,
+)
 
 log = logging.getLogger("deputize.engine")
 
@@ -78,18 +86,6 @@ def worker_environment(environ: Mapping[str, str], wanted: str = "") -> dict[str
     return {**kept, "OMP_WAIT_POLICY": environ.get("OMP_WAIT_POLICY", "PASSIVE")}
 
 
-class EngineFailure(DeputizeError):
-    """A specialist could not answer; the LLM does."""
-
-    http_status, code = 502, "engine_failure"
-
-
-class StillLoading(EngineFailure):
-    """A specialist is being loaded, or another one whose thread it shares; the LLM answers until then."""
-
-    code = "engine_loading"
-
-
 class WorkerEngine:
     """The specialists of one home, in a process of their own."""
 
@@ -102,7 +98,7 @@ class WorkerEngine:
         """
         self.home, self.models_dir, self.settings = home, models_dir, settings or EngineSettings()
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Prediction]] = {}
+        self._waiting: dict[int, asyncio.Future[PredictReply]] = {}
         self._writer: asyncio.StreamWriter | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._lock: IO[bytes] | None = None
@@ -110,12 +106,25 @@ class WorkerEngine:
         self._connected, self._loaded = asyncio.Event(), asyncio.Event()
         self._heard_s = 0.0
         """Loop seconds of the last word of the worker."""
+        self._ended, self._signals = WorkerSignals(), WorkerSignals()
+        """Of workers that have ended, and of the present one, as it last said."""
 
     @property
     def worker_pid(self) -> int | None:
         """The worker's process id where this pool started it and it runs, else None."""
         running = self._process is not None and self._process.returncode is None
         return self._process.pid if running and self._process is not None else None
+
+    @property
+    def is_loaded(self) -> bool:
+        """True where the worker can be asked now, and had loaded the specialists of open routes."""
+        return self._loaded.is_set()
+
+    @property
+    def signals(self) -> WorkerSignals | None:
+        """The load of the worker some seconds ago, with the totals of those before it; None where another process keeps it, and
+        tells of it."""
+        return None if self._lock is None else self._signals.after(self._ended)
 
     async def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Starts or joins the worker and keeps it alive; waits LOADED_WITHIN_S at most for the specialists of open routes.
@@ -148,7 +157,13 @@ class WorkerEngine:
             log.warning("specialists are still being loaded; the LLM answers their calls until then")
 
     async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
-        """A specialist's answer.
+        """A specialist's answer. Raises as `ask`."""
+        prediction = (await self.ask(specialist_path, request, timeout_s)).prediction
+        assert prediction is not None
+        return prediction
+
+    async def ask(self, specialist_path: str, request: Request, timeout_s: float) -> PredictReply:
+        """The worker's reply, with a prediction, and the card of the specialist that made it.
 
         Raises:
             UpstreamTimeout: none came in time.
@@ -159,7 +174,7 @@ class WorkerEngine:
         if self._writer is None or self._writer.is_closing():
             raise UpstreamError("the local engine is not running")
         number = next(self._ids)
-        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[PredictReply] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             self._writer.write(
@@ -214,6 +229,7 @@ class WorkerEngine:
         path = socket_folder(self.home) / "engine.sock"
         if self._take_lock():
             await self._end_worker()
+            self._ended, self._signals = self._signals.after(self._ended), WorkerSignals()
             path.unlink(missing_ok=True)
             await self._start_worker(path)
         end = asyncio.get_running_loop().time() + START_TIMEOUT_S
@@ -251,11 +267,13 @@ class WorkerEngine:
             self._heard_s = asyncio.get_running_loop().time()
             if reply.id == 0 and not reply.is_loading:
                 self._loaded.set()
+            if reply.signals is not None:
+                self._signals = reply.signals
             future = self._waiting.get(reply.id)
             if future is None or future.done():
                 continue
             if reply.prediction is not None:
-                future.set_result(reply.prediction)
+                future.set_result(reply)
             elif reply.is_loading:
                 future.set_exception(StillLoading(reply.error))
             else:

@@ -26,8 +26,10 @@ from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
 from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly, WritesJointly
 from deputize.specialists.serving.batcher import Batcher, Pending
-from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read
-from deputize.specialists.serving.loaded_specialists import LoadsAhead, RoutedSpecialists, SpecialistCache
+from deputize.specialists.serving.frames import PredictReply, PredictRequest, WorkerSignals, pack, read
+from deputize.specialists.serving.loaded_specialists import LoadsAhead, RoutedSpecialists
+from deputize.specialists.serving.specialist_cache import SpecialistCache
+from deputize.specialists.serving.time_at_work import TimeAtWork
 
 log = logging.getLogger("deputize.engine")
 
@@ -38,7 +40,8 @@ LOADING = "the specialist is being loaded"
 def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
     """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
     try:
-        specialist = cache.get(batch[0].ask.specialist)
+        loaded = cache.loaded(batch[0].ask.specialist)
+        specialist = loaded.predictor
         if len(batch) > 1 and isinstance(specialist, AnswersOneByOne) and specialist.one_by_one:
             # none waits for those behind it, and what nobody waits for any more is not computed
             for pending in batch:
@@ -46,7 +49,10 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
                     answer([pending], cache)
             return
         predictions = specialist.predict([p.ask.request for p in batch])
-        replies = [PredictReply(id=p.ask.id, prediction=x) for p, x in zip(batch, predictions, strict=True)]
+        replies = [
+            PredictReply(id=p.ask.id, prediction=x, card_sha256=loaded.card_sha256)
+            for p, x in zip(batch, predictions, strict=True)
+        ]
     except DeputizeError as error:
         replies = [PredictReply(id=p.ask.id, error=str(error)) for p in batch]
     except Exception as error:
@@ -117,10 +123,11 @@ def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]
 
     def told(prediction: Prediction) -> None:
         open_.pop(id(pending), None)
-        pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
+        pending.reply(PredictReply(id=pending.ask.id, prediction=prediction, card_sha256=loaded.card_sha256))
 
     try:
-        specialist = cache.get(pending.ask.specialist)
+        loaded = cache.loaded(pending.ask.specialist)
+        specialist = loaded.predictor
         assert isinstance(specialist, WritesJointly)
         return specialist.to_write(pending.ask.request, told, lambda: _is_waited_for(pending))
     except Exception:
@@ -134,8 +141,10 @@ def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]
 def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
     """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded all of them."""
     early: list[Prediction | None] = [None] * len(batch)
+    card_sha256 = ""
     try:
-        specialist = cache.get(batch[0].ask.specialist)
+        loaded = cache.loaded(batch[0].ask.specialist)
+        specialist, card_sha256 = loaded.predictor, loaded.card_sha256
         if isinstance(specialist, PredictsEarly):
             early = specialist.predict_early([p.ask.request for p in batch])
     except Exception:
@@ -146,7 +155,7 @@ def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callab
             pending.is_open = True
             leave(pending)
         else:
-            pending.reply(PredictReply(id=pending.ask.id, prediction=prediction))
+            pending.reply(PredictReply(id=pending.ask.id, prediction=prediction, card_sha256=card_sha256))
 
 
 def run_models(
@@ -154,20 +163,24 @@ def run_models(
     cache: SpecialistCache,
     ahead: LoadsAhead | None = None,
     respond: Callable[[Sequence[Pending], SpecialistCache], None] = answer,
+    time_at_work: TimeAtWork | None = None,
 ) -> None:
     """The model thread: batches as they come, and before each wait the specialists that are to be loaded ahead.
 
     No request of theirs is taken in meanwhile (`RequestQueues.put`), so the queue is soon empty.
     """
+    at_work = time_at_work or TimeAtWork()
     while True:
         batch = batcher.take(0.0 if ahead is not None and ahead.next() else _LOOK_FOR_ROUTES_S)
         if batch:
-            respond(batch, cache)
+            with at_work:
+                respond(batch, cache)
             continue
         if batcher.closed:
             return
         if ahead is not None and (name := ahead.next()):
-            ahead.load(name)
+            with at_work:
+                ahead.load(name)
 
 
 class RequestQueues:
@@ -252,7 +265,12 @@ class _Card(msgspec.Struct):
         return self.kind == "cascade"
 
 
-async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> None:
+async def serve(
+    socket: Path,
+    queues: RequestQueues,
+    ended: asyncio.Event,
+    signals: Callable[[], WorkerSignals] = WorkerSignals,
+) -> None:
     """Takes connections until `ended`; every request's answer goes back on its own connection, in any order."""
     loop = asyncio.get_running_loop()
 
@@ -269,7 +287,11 @@ async def serve(socket: Path, queues: RequestQueues, ended: asyncio.Event) -> No
         try:
             while (ask := await read(reader, PredictRequest)) is not None:
                 if not ask.specialist:
-                    send(PredictReply(id=ask.id, error="it is there", is_loading=queues.is_loading))
+                    send(
+                        PredictReply(
+                            id=ask.id, error="it is there", is_loading=queues.is_loading, signals=signals()
+                        )
+                    )
                     continue
                 asked[ask.id] = pending = Pending(ask, time.monotonic() + ask.within_s, reply)
                 queues.put(pending)
@@ -320,18 +342,58 @@ async def main_async(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     queues = RequestQueues(home, engine)
-
-    threads = _model_threads(home, models_dir, queues)
+    groups = _answering_threads(home, models_dir, queues)
+    threads = [thread for group in groups for thread in group.threads()]
     for thread in threads:
         thread.start()
-    await serve(socket, queues, ended)
+    await serve(socket, queues, ended, lambda: signals_of(groups))
     queues.close()
     for thread in threads:
         await asyncio.to_thread(thread.join, 2.0)
 
 
-def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[threading.Thread]:
-    """The threads that answer, not started."""
+class AnsweringThreads:
+    """The threads that answer what waits in one queue, with the specialists that they have loaded."""
+
+    def __init__(
+        self,
+        queue: Batcher,
+        cache: SpecialistCache,
+        ahead: LoadsAhead,
+        respond: Callable[[Sequence[Pending], SpecialistCache], None],
+        n_threads: int = 1,
+    ) -> None:
+        self.queue, self.cache, self._ahead, self._respond = queue, cache, ahead, respond
+        self.at_work = [TimeAtWork() for _ in range(n_threads)]
+
+    def threads(self) -> list[threading.Thread]:
+        """The threads, not started."""
+        return [
+            threading.Thread(
+                target=run_models,
+                args=(self.queue, self.cache, self._ahead, self._respond, one),
+                daemon=True,
+            )
+            for one in self.at_work
+        ]
+
+
+def signals_of(groups: Sequence[AnsweringThreads]) -> WorkerSignals:
+    """The load of a worker."""
+    return WorkerSignals(
+        n_waiting=sum(group.queue.n_waiting for group in groups),
+        n_loaded=sum(len(group.cache) for group in groups),
+        n_threads=sum(len(group.at_work) for group in groups),
+        loads=sum(group.cache.n_loads for group in groups),
+        evictions=sum(group.cache.n_evictions for group in groups),
+        busy_s=sum(one.total_s() for group in groups for one in group.at_work),
+        wait_s=sum(group.queue.wait_s for group in groups),
+        n_taken=sum(group.queue.n_taken for group in groups),
+    )
+
+
+def _answering_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[AnsweringThreads]:
+    """Who answers, queue by queue."""
     engine, routes = queues.engine, RoutedSpecialists(home)
 
     def load_whole(folder: Path) -> Predictor:
@@ -355,33 +417,29 @@ def _model_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[
     def is_slow(name: str) -> bool:
         return not queues.card(name).is_fast and not queues.is_written(name)
 
-    def work(
+    def threads_of(
         queue: Batcher,
         load: Callable[[Path], Predictor],
         wanted: Callable[[str], bool],
-        respond: Callable[[Sequence[Pending], SpecialistCache], None] = answer,
+        respond: Callable[[Sequence[Pending], SpecialistCache], None],
         n_threads: int = 1,
-    ) -> list[threading.Thread]:
-        cache = SpecialistCache(home, load, let_go)
+    ) -> AnsweringThreads:
+        most_bytes = engine.max_loaded_mb * 1e6
+        cache = SpecialistCache(home, load, let_go, most=engine.max_loaded, most_bytes=most_bytes)
         ahead = queues.ahead[id(queue)] = LoadsAhead(cache, routes, wanted)
+        return AnsweringThreads(queue, cache, ahead, respond, n_threads)
 
-        def run() -> None:
-            run_models(queue, cache, ahead, respond)
+    def answer_slow(batch: Sequence[Pending], cache: SpecialistCache) -> None:
+        answer_jointly(batch, cache, queues.slow)
 
-        return [threading.Thread(target=run, daemon=True) for _ in range(n_threads)]
-
-    n_asking = 1 if engine.kind == "llamacpp" else engine.at_once
-    return [
-        *work(queues.fast, load_early, is_early, queues.answer_fast),
-        *work(
-            queues.slow, load_whole, is_slow, lambda batch, cache: answer_jointly(batch, cache, queues.slow)
-        ),
-        *(
-            work(queues.written, load_whole, queues.is_written, answer, n_asking)
-            if engine.kind != "local"
-            else ()
-        ),
+    groups = [
+        threads_of(queues.fast, load_early, is_early, queues.answer_fast),
+        threads_of(queues.slow, load_whole, is_slow, answer_slow),
     ]
+    if engine.kind != "local":
+        n_threads = 1 if engine.kind == "llamacpp" else engine.at_once
+        groups.append(threads_of(queues.written, load_whole, queues.is_written, answer, n_threads))
+    return groups
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
-from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack, read, socket_folder
+from deputize.specialists.serving.frames import (
+    PredictReply,
+    PredictRequest,
+    WorkerSignals,
+    pack,
+    read,
+    socket_folder,
+)
 
 
 def stream_of(data: bytes) -> asyncio.StreamReader:
@@ -58,3 +65,11 @@ def test_a_home_has_a_private_folder_of_its_own(tmp_path: Path) -> None:
     finally:
         one.rmdir()
         two.rmdir()
+
+
+def test_totals_go_on_after_a_worker_that_has_ended_and_what_is_now_does_not() -> None:
+    ended = WorkerSignals(n_waiting=9, n_loaded=9, loads=3, evictions=1, busy_s=2.0, wait_s=0.5, n_taken=10)
+    now = WorkerSignals(n_waiting=1, n_loaded=2, loads=2, evictions=0, busy_s=1.0, wait_s=0.25, n_taken=4)
+    assert now.after(ended) == WorkerSignals(
+        n_waiting=1, n_loaded=2, loads=5, evictions=1, busy_s=3.0, wait_s=0.75, n_taken=14
+    )

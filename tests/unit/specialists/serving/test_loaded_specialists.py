@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from deputize.core.errors import BadInput
 from deputize.core.records import Prediction, Request
 from deputize.specialists.serving.batcher import Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest
 from deputize.specialists.serving.loaded_specialists import (
     LoadsAhead,
     RoutedSpecialists,
-    SpecialistCache,
     routed,
 )
+from deputize.specialists.serving.specialist_cache import SpecialistCache
 from deputize.specialists.serving.worker import RequestQueues, run_models
 
 
@@ -44,35 +42,6 @@ def open_routes(home: Path, *names: str, **states: str) -> None:
     routes = [{"specialist": name, "state": "live"} for name in names]
     routes += [{"specialist": name, "state": state} for name, state in states.items()]
     (home / "routes.json").write_text(json.dumps({"file": {"routes": routes}}))
-
-
-def test_paths_cannot_lead_out_of_the_home(tmp_path: Path) -> None:
-    home_with(tmp_path, "outside")
-    (tmp_path / "home").mkdir()
-    with pytest.raises(BadInput, match="out of the home"):
-        SpecialistCache(tmp_path / "home", Named, lambda s: None).get("../outside")
-
-
-def test_the_longest_unused_specialist_goes_first(tmp_path: Path) -> None:
-    gone: list[str] = []
-    cache = SpecialistCache(
-        home_with(tmp_path, "a", "b", "c"),
-        Named,
-        lambda s: gone.append(s.folder.name),  # type: ignore[attr-defined]
-        most=2,
-    )
-    first = cache.get("a")
-    cache.get("b")
-    assert cache.get("a") is first
-    cache.get("c")
-    assert gone == ["b"] and len(cache) == 2
-
-
-def test_a_replaced_folder_is_loaded_again(tmp_path: Path) -> None:
-    cache = SpecialistCache(home_with(tmp_path, "a"), Named, lambda s: None)
-    first = cache.get("a")
-    os.utime(tmp_path / "a" / "specialist.json", ns=(1, 1))
-    assert cache.get("a") is not first
 
 
 def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> None:
@@ -100,18 +69,6 @@ def test_open_routes_are_loaded_ahead_and_the_thread_ends(tmp_path: Path) -> Non
 def test_an_unreadable_route_file_preloads_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "routes.json").write_text(text)
     assert routed(tmp_path) == []
-
-
-def test_a_card_that_was_changed_in_place_is_loaded_again_whatever_its_times_say(tmp_path: Path) -> None:
-    """Else a forged card, put back before anybody looks, would go on answering."""
-    card = home_with(tmp_path, "a") / "a" / "specialist.json"
-    card.write_text('{"a":1}')
-    cache, times = SpecialistCache(tmp_path, Named, lambda s: None), card.stat()
-    first = cache.get("a")
-    with card.open("r+") as file:
-        file.write('{"b":2}')
-    os.utime(card, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert cache.get("a") is not first
 
 
 class SlowLoader:
@@ -197,3 +154,16 @@ def test_a_specialist_that_cannot_be_loaded_keeps_nobody_waiting_and_is_tried_ag
     assert not ahead.refuses("broken"), "whoever asks for it is told why"
     home_with(tmp_path, "gone")
     assert ahead.next() == "gone", "its folder has come"
+
+
+def test_what_there_is_no_room_for_is_not_loaded_ahead_and_its_calls_are_taken(tmp_path: Path) -> None:
+    home_with(tmp_path, "a", "b")
+    (tmp_path / "routes.json").write_text(
+        '{"file":{"routes":[{"specialist":"a","state":"live"},{"specialist":"b","state":"live"}]}}'
+    )
+    cache = SpecialistCache(tmp_path, Named, lambda s: None, most=1)
+    ahead = LoadsAhead(cache, RoutedSpecialists(tmp_path), lambda name: True)
+    ahead.load(ahead.next())
+    assert len(cache) == 1 and ahead.next() == "" and not ahead.refuses("b")
+    cache.get("b")
+    assert cache.n_evictions == 1 and ahead.next() == "", "the one that had to go is not loaded at once again"

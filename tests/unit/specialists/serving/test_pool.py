@@ -19,7 +19,8 @@ from deputize.core.errors import DeputizeError, UpstreamError, UpstreamTimeout
 from deputize.core.records import Request
 from deputize.specialists.predictor import load
 from deputize.specialists.serving import pool as serving_pool
-from deputize.specialists.serving.pool import EngineFailure, StillLoading, WorkerEngine, worker_environment
+from deputize.specialists.serving.base import EngineFailure, StillLoading
+from deputize.specialists.serving.pool import WorkerEngine, worker_environment
 
 Tiny = tuple[Path, str]
 
@@ -52,8 +53,9 @@ async def gone(pid: int, within_s: float = 10.0) -> bool:
 
 
 async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_home(
-    home: Path, tiny: Tiny
+    home: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(serving_pool, "PING_S", 0.05)
     pool, second = WorkerEngine(home, tiny[0]), WorkerEngine(home, tiny[0])
     await pool.start()
     try:
@@ -72,6 +74,11 @@ async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_hom
                     (expected,) = here.predict([request(kind, i)])
                     assert told.answer == expected.answer
                     assert told.confidence == pytest.approx(expected.confidence, abs=0.02)
+        async with asyncio.timeout(10):
+            while (told_of := pool.signals) is None or told_of.n_taken < 13:
+                await asyncio.sleep(0.02)
+        assert (told_of.n_loaded, told_of.loads, told_of.evictions, told_of.n_waiting) == (2, 2, 0, 0)
+        assert told_of.busy_s > 0 and told_of.wait_s > 0 and second.signals is None
         with pytest.raises(EngineFailure, match="no specialist"):
             await pool.predict("specialists/missing", request("label", 1), 30)
         with pytest.raises(UpstreamTimeout):

@@ -18,7 +18,7 @@ from deputize.core.records import Prediction, Request
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
 from deputize.specialists.serving.batcher import MAX_BATCH, Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, pack
-from deputize.specialists.serving.loaded_specialists import SpecialistCache
+from deputize.specialists.serving.specialist_cache import SpecialistCache
 from deputize.specialists.serving.worker import RequestQueues, answer, answer_early, answer_jointly, serve
 
 

@@ -1,0 +1,160 @@
+"""One host of specialists, as a gateway sees it: asked over HTTP, looked at, left out while it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from deputize.core.errors import DeputizeError, UpstreamError
+from deputize.http.headers import Headers
+from deputize.http.transport import Transport
+from deputize.specialists.serving.host_messages import (
+    PATH,
+    HostAnswer,
+    HostQuestion,
+    HostState,
+    open_answer,
+    seal_question,
+)
+
+log = logging.getLogger("deputize.engine")
+
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Waits before a host that does not answer is looked at again; the last one repeats."""
+CONNECT_S = 1.0
+"""After that a host cannot be reached; another one has the rest of the time."""
+_HEADERS: Headers = [("content-type", "application/octet-stream")]
+
+OnHostEvent = Callable[[str, str], None]
+"""(left_out, taken_back, retried, refused, hedged or hedge_won; address) of something that happened with a host."""
+
+
+class RemoteHost:
+    """A host at one address."""
+
+    def __init__(
+        self,
+        address: str,
+        secret: bytes,
+        transport: Transport,
+        on_event: OnHostEvent = lambda what, where: None,
+    ) -> None:
+        """
+        Args:
+            address: where it listens, without a path.
+            secret: derived from the keys of the home for `host_messages.PURPOSE`.
+            transport: what it is asked through.
+            on_event: is told when it is left out and taken back.
+        """
+        self.address = address
+        self._secret, self._transport, self._on_event = secret, transport, on_event
+        self.state: HostState | None = None
+        """As it last said; None: it has not been reached, or does not answer now."""
+        self.n_under_way = 0
+        """Questions of this process that it has not answered."""
+        self.refused: set[str] = set()
+        """Specialists whose answers by this process of the host were not those of the certified version or engine."""
+        self.is_doubted = False
+        """It let a question go unanswered, and has not been looked at since: others come first."""
+        self._is_down = False
+        self._look_now = asyncio.Event()
+        self.looked_at = asyncio.Event()
+        """Set after the first look."""
+
+    @property
+    def is_well(self) -> bool:
+        """True where it answered last time, and takes questions."""
+        return self.state is not None and self.state.is_ready and not self._is_down
+
+    def doubt(self, *, is_down: bool) -> None:
+        """A question was not answered as it should be: it is looked at at once.
+
+        Args:
+            is_down: nothing more is asked until then; else others are asked rather.
+        """
+        self.is_doubted = True
+        self._is_down = self._is_down or is_down
+        self._look_now.set()
+
+    def serves(self, specialist: str, card_sha256: str) -> bool:
+        """True where it has this version of a specialist."""
+        return (
+            self.state is not None
+            and self.state.specialists.get(specialist) == card_sha256
+            and specialist not in self.refused
+        )
+
+    async def ask(self, question: HostQuestion, timeout_s: float) -> HostAnswer:
+        """Its answer.
+
+        Raises:
+            UpstreamError, UpstreamTimeout: it cannot be reached, refuses, or does not answer in time.
+            Tampered: what answers has not the keys of this home.
+        """
+        body, sealer = seal_question(self._secret, question)
+        self.n_under_way += 1
+        try:
+            response = await self._transport.send(
+                "POST",
+                self.address + PATH,
+                _HEADERS,
+                body,
+                connect_timeout_s=min(CONNECT_S, timeout_s),
+                first_byte_timeout_s=None,
+                deadline_s=timeout_s,
+            )
+            try:
+                said, status = await response.read(), response.status
+            finally:
+                response.close()
+        finally:
+            self.n_under_way -= 1
+        if status != 200:
+            raise UpstreamError(f"{self.address} refuses questions with status {status}: {_excerpt(said)}")
+        return open_answer(sealer, said)
+
+    async def keep_looked_at(self, every_s: float, timeout_s: float) -> None:
+        """Looks at it for ever: every so often while it is well, at once where it is doubted, ever more rarely while it does not answer."""
+        n_failed = 0
+        while True:
+            self._look_now.clear()
+            is_well = await self._look(timeout_s)
+            self.looked_at.set()
+            n_failed = 0 if is_well else n_failed + 1
+            if not is_well:
+                await asyncio.sleep(RETRY_S[min(n_failed, len(RETRY_S)) - 1])
+                continue
+            try:
+                async with asyncio.timeout(every_s):
+                    await self._look_now.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self, timeout_s: float) -> bool:
+        was_well = self.state is not None
+        try:
+            async with asyncio.timeout(timeout_s):
+                found = (await self.ask(HostQuestion(sent_at=time.time()), timeout_s)).state
+            if found is None:
+                raise UpstreamError(f"{self.address} does not say what it serves")
+        except (TimeoutError, DeputizeError, OSError) as error:
+            self.state = None
+            if was_well or not self.looked_at.is_set():
+                why = "it does not answer in time" if isinstance(error, TimeoutError) else error
+                log.warning("the host %s is left out: %s", self.address, why)
+                self._on_event("left_out", self.address)
+            return False
+        if self.state is None or found.process != self.state.process:
+            self.refused.clear()
+        self.state = found
+        self.is_doubted = self._is_down = False
+        if not was_well:
+            log.info("the host %s answers for %d specialists", self.address, len(found.specialists))
+            self._on_event("taken_back", self.address)
+        return True
+
+
+def _excerpt(said: bytes) -> str:
+    return said[:200].decode("utf-8", errors="replace")

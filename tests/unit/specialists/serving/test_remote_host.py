@@ -1,0 +1,78 @@
+"""One host, looked at and left out."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.scripted_hosts import says, scripted_host
+
+from deputize.core.errors import Tampered, UpstreamError
+from deputize.http.client import Http1Transport
+from deputize.http.handler import HttpReply
+from deputize.http.limits import Limits
+from deputize.http.server import HttpServer, listen
+from deputize.specialists.serving.base import ServedVersion
+from deputize.specialists.serving.host_messages import HostQuestion
+from deputize.specialists.serving.remote_host import RemoteHost
+
+SECRET = b"s" * 32
+VERSIONS = {"a": ServedVersion("card-a")}
+
+
+async def _until(host: RemoteHost, is_well: bool) -> None:
+    async with asyncio.timeout(10):
+        while host.is_well is not is_well:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_host_says_what_it_serves_and_is_left_out_while_it_ends(tmp_path: Path) -> None:
+    transport = Http1Transport()
+    async with scripted_host(tmp_path, SECRET, VERSIONS, says("x", "card-a")) as running:
+        host = RemoteHost(running.address, SECRET, transport)
+        looks = asyncio.create_task(host.keep_looked_at(0.05, 1.0))
+        await _until(host, is_well=True)
+        assert host.serves("a", "card-a") and not host.serves("a", "other") and not host.serves("b", "")
+        running.host.ready = False
+        await _until(host, is_well=False)
+        running.host.ready = True
+        await _until(host, is_well=True)
+    await _until(host, is_well=False)
+    looks.cancel()
+    await transport.close()
+
+
+async def test_a_doubted_host_is_looked_at_at_once(tmp_path: Path) -> None:
+    transport = Http1Transport()
+    async with scripted_host(tmp_path, SECRET, VERSIONS, says("x", "card-a")) as running:
+        host = RemoteHost(running.address, SECRET, transport)
+        looks = asyncio.create_task(host.keep_looked_at(60.0, 1.0))
+        await _until(host, is_well=True)
+        host.doubt(is_down=False)
+        assert host.is_well and host.is_doubted
+        host.doubt(is_down=True)
+        assert not host.is_well
+        await _until(host, is_well=True)
+        assert not host.is_doubted
+        looks.cancel()
+    await transport.close()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_what_somebody_without_the_keys_answers_is_no_answer(status: int) -> None:
+    """A program that took the port of a host can say what it likes."""
+
+    async def forged(method: str, path: str, headers: object, body: bytes) -> HttpReply:
+        return HttpReply(status, [], body[16:])
+
+    server = HttpServer(forged, Limits(), lambda status, sentence: HttpReply(status, [], b""))
+    listening = listen("127.0.0.1", 0)
+    await server.start(listening)
+    transport = Http1Transport()
+    host = RemoteHost(f"http://127.0.0.1:{listening.getsockname()[1]}", SECRET, transport)
+    with pytest.raises(Tampered if status == 200 else UpstreamError):
+        await host.ask(HostQuestion(sent_at=0.0), 5.0)
+    await transport.close()
+    await server.drain(0.1)
+    listening.close()
