@@ -68,6 +68,15 @@ class AnswersOneByOne(Protocol):
         ...
 
 
+@runtime_checkable
+class WarmsUp(Protocol):
+    """A predictor whose first answer takes longer than later ones, unless it has warmed up."""
+
+    def warm_up(self) -> None:
+        """Does what is done once; it answers as before."""
+        ...
+
+
 class Writing(Protocol):
     """Answers that are being written together, of the specialists of one base model."""
 

@@ -31,6 +31,10 @@ DECODER_VERSION = 3
 which a bit of them may be another: certificates name it, and one of another version is refused like that of another engine."""
 
 
+WARM_PROMPT, WARM_TOKENS = 64, 4
+"""Tokens that are read and written before the first answer."""
+
+
 class DecoderPredictor:
     """Predicts answers by decoding."""
 
@@ -162,6 +166,17 @@ class DecoderPredictor:
         """Does ahead of the first answer what is done once: packs the adapter, and tries the arithmetic of this machine."""
         if self._is_stacked and self._adapter and self.base.depends_on_batch:
             log.info("%s %s", self.engine, "one by one" if self.depends_on_batch else "in company")
+
+    def warm_up(self) -> None:
+        """Reads and writes a few tokens, without a trace in what later trials and prompts begin with."""
+        if self.adapter and not self._is_stacked:
+            self.base.use(self.adapter)
+        rules = AnswerRules(self.base, self.schema, WARM_TOKENS, write_free_slots=self.write_free_slots)
+        row = AnswerRow(rules, [self.base.newline] * WARM_PROMPT)
+        writing = self.begin()
+        writing.add([WrittenAnswer(row, LoadedAdapter(self._adapter.pack), lambda one: None, lambda: True)])
+        for _ in range(WARM_TOKENS):
+            writing.step()
 
     @cached_property
     def _is_stacked(self) -> bool:

@@ -20,7 +20,7 @@ from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
 from deputize.files import FileStamp, stamp_of
 from deputize.locations import models_path
-from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, Writing, engine_of
+from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, WarmsUp, Writing, engine_of
 from deputize.specialists.cascade import CascadePredictor, load_first
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.hashed_features import n_words
@@ -124,6 +124,15 @@ class SpecialistPredictor:
         done = [(text, one) for text, one in zip(texts, raw, strict=True) if one is not None]
         found = iter(self._calibrated([text for text, _ in done], [one for _, one in done], began))
         return [None if one is None else next(found) for one in raw]
+
+    def warm_up(self) -> None:
+        """Answers an empty prompt for nobody: packages are imported and kernels built before the first call."""
+        if isinstance(self.text_predictor, WarmsUp):
+            self.text_predictor.warm_up()
+        else:
+            self.text_predictor.predict([""])
+        if self.ood_detector is not None:
+            self.ood_detector.p_values([""])
 
     def _calibrated(
         self, texts: Sequence[str], raw: Sequence[RawPrediction], began: float

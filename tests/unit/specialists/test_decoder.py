@@ -86,6 +86,16 @@ def test_a_certificate_of_other_arithmetic_is_one_of_another_engine(
     assert other.engine.startswith(f"local fp32 on cpu, decoder {decoder.DECODER_VERSION}, ")
 
 
+@pytest.mark.parametrize("kind", ["values", "closed"])
+def test_warming_up_changes_no_answer_and_leaves_no_trace(base: LanguageModel, kind: str) -> None:
+    schema = form_of(kind)
+    text = prune(tiny_tasks.example(kind, 3, "test").request, tiny_tasks.task(kind).recipe)
+    cold, warm = (DecoderPredictor(base, "", schema, 256, 24) for _ in range(2))  # type: ignore[arg-type]
+    warm.warm_up()
+    assert not warm._rules.recent and not warm._adapter.prefix.ids
+    assert warm.predict([text]) == cold.predict([text])
+
+
 def test_a_value_that_does_not_end_is_no_answer(base: LanguageModel) -> None:
     predictions = DecoderPredictor(base, "", form_of("line"), 256, 1).predict(["hello", "there"])  # type: ignore[arg-type]
     assert [r.answer for r in predictions] == [None, None]

@@ -10,6 +10,7 @@ import msgspec
 
 from deputize.core.errors import DeputizeError
 from deputize.files import FileStamp, stamp_of
+from deputize.specialists.base import WarmsUp
 from deputize.specialists.serving.specialist_cache import SpecialistCache
 
 log = logging.getLogger("deputize.engine")
@@ -80,10 +81,12 @@ class LoadsAhead:
         return bool(self.next()) and name in self._routes.names()
 
     def load(self, name: str) -> None:
-        """Loads a specialist; one that cannot be is named in the log."""
+        """Loads a specialist and warms it up; one that cannot be is named in the log."""
         stamp = self._cache.stamp(name)
         try:
-            self._cache.get(name)
+            specialist = self._cache.get(name)
+            if isinstance(specialist, WarmsUp):
+                specialist.warm_up()
         except (DeputizeError, OSError) as error:
             log.error("%s cannot be loaded: %s", name, error)
         except Exception:

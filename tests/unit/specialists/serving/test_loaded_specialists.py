@@ -141,15 +141,23 @@ def test_calls_of_a_route_are_refused_until_its_specialist_is_loaded_and_so_neve
 def test_a_specialist_that_cannot_be_loaded_keeps_nobody_waiting_and_is_tried_again_once_it_is_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    home = home_with(tmp_path, "broken", "whole")
-    open_routes(home, "broken", "gone", "whole")
-    loader = SlowLoader()
+    home = home_with(tmp_path, "broken", "cold", "whole")
+    open_routes(home, "broken", "gone", "cold", "whole")
+    loader, warmed = SlowLoader(), list[str]()
     loader.may.set()
-    cache = SpecialistCache(home, loader, lambda s: None)
+
+    class WarmingUp(Named):
+        def warm_up(self) -> None:
+            warmed.append(self.folder.name)
+            if self.folder.name == "cold":
+                raise RuntimeError("still cold")
+
+    cache = SpecialistCache(home, lambda folder: WarmingUp(loader(folder).folder), lambda s: None)
     ahead = LoadsAhead(cache, RoutedSpecialists(home), lambda name: True)
     while name := ahead.next():
         ahead.load(name)
-    assert loader.loaded == ["broken", "whole"] and cache.is_known("whole")
+    assert loader.loaded == ["broken", "cold", "whole"] and warmed == ["cold", "whole"]
+    assert cache.is_known("cold") and cache.is_known("whole")
     assert "broken cannot be loaded" in caplog.text and "no specialist in 'gone'" in caplog.text
     assert not ahead.refuses("broken"), "whoever asks for it is told why"
     home_with(tmp_path, "gone")
