@@ -25,16 +25,27 @@ def store() -> None:
 @click.option(
     "--schema", default="", metavar="NAME", help="Schema of the tables there (by default deputize)."
 )
+@click.option(
+    "--drop-unfinished",
+    is_flag=True,
+    help="With --to: drop the tables that a move which was killed has filled; nothing is moved.",
+)
 @click.option("--version", type=int, help="Version of the tables to go to, up or back.")
 @pass_terminal
-def migrate(terminal: Terminal, /, address: str, schema: str, version: int | None) -> None:
+def migrate(
+    terminal: Terminal, /, address: str, schema: str, drop_unfinished: bool, version: int | None
+) -> None:
     """Move every call to a store in PostgreSQL, or back (--to), or bring the tables there to the version that this release needs.
 
     A gateway may go on serving during a move: its calls wait in its journal until it is started again with the new settings.
-    Everything is moved sealed, or nothing is. Before tables change their version, stop what uses them.
+    Everything is moved sealed, or nothing is; a move that was killed is ended by the same command. Before tables change their version, stop what uses them.
     """
+    if drop_unfinished and (not address or address.removesuffix(":") == "sqlite"):
+        raise UsageError("--drop-unfinished needs --to with the address of the tables in PostgreSQL.")
     if not address:
         _change_tables(terminal, version)
+    elif drop_unfinished:
+        _drop(terminal, address, schema)
     elif version is not None:
         raise UsageError("--to makes tables of the newest version: use --version without it.")
     elif address.removesuffix(":") == "sqlite":
@@ -62,6 +73,16 @@ def _move(terminal: Terminal, address: str, schema: str) -> None:
         )
 
     terminal.result({**msgspec.to_builtins(done), "options": options}, show)
+
+
+def _drop(terminal: Terminal, address: str, schema: str) -> None:
+    from deputize.maintenance.store_migration import drop_unfinished, options_of
+
+    came_from = drop_unfinished(terminal.home, terminal.actor, options_of(address, schema))
+    terminal.result(
+        {"came_from": came_from},
+        lambda: terminal.say(f"The tables of the move are dropped; the calls are in {came_from}, as before."),
+    )
 
 
 def _move_back(terminal: Terminal) -> None:

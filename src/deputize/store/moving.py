@@ -70,16 +70,3 @@ class HandsOver(Protocol):
             StoreError: it was left before, or cannot be read now.
         """
         ...
-
-
-@runtime_checkable
-class TakesOver(Protocol):
-    """A store that can begin with what another one held."""
-
-    def take_over(self, rows: StoredRows) -> int:
-        """Takes all rows or none; returns how many calls can be read.
-
-        Raises:
-            StoreError: it holds something already, or cannot be written.
-        """
-        ...

@@ -52,7 +52,7 @@ from deputize.store.postgres_rows import (
     stage,
     what_to_erase,
 )
-from deputize.store.postgres_schema import add_partitions, check_here, hold, prepare_tables
+from deputize.store.postgres_schema import add_partitions, check_arrived, check_here, hold, prepare_tables
 from deputize.store.postgres_takeover import load_rows, stored_rows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
@@ -193,6 +193,7 @@ class PostgresStore:
         """The present epoch, a new one where another process has erased or rotated since; inside a transaction that holds the store."""
         standing: dict[str, str] = dict(db.execute(_SQL["standing"]).fetchall())
         check_here(standing.get("moved", ""), self.server.name)
+        check_arrived(standing.get("arriving", ""), self.server.name)
         check_wrapping(self.keyring, standing["wrapping"], self.server.name)
         with self._lock:
             if standing["epoch"] != self._epoch.number:
@@ -447,9 +448,21 @@ class PostgresStore:
             )
         return is_done
 
-    def take_over(self, rows: StoredRows) -> int:
-        """See store.moving.TakesOver."""
-        return self._change(lambda db, epoch: load_rows(db, self.server.schema, rows), alone=True)
+    def take_over(self, rows: StoredRows, *, unfinished: str = "") -> int:
+        """Takes all rows of another store or none; returns how many calls can be read. Raises StoreError where it is not empty.
+
+        Args:
+            rows: of the other store.
+            unfinished: its name. Then the tables take and give nothing until `end_unfinished_move`.
+        """
+
+        def load(db: Connection, epoch: Epoch) -> int:
+            n_calls = load_rows(db, self.server.schema, rows)
+            if unfinished:
+                db.execute(_SQL["set_meta"], {"name": "arriving", "value": unfinished})
+            return n_calls
+
+        return self._change(load, alone=True)
 
     @contextmanager
     def handed_over(self, to: str) -> Iterator[StoredRows]:

@@ -45,6 +45,32 @@ def check_here(moved: str, name: str) -> None:
         )
 
 
+def check_arrived(arriving: str, name: str) -> None:
+    """Raises StoreError where a move into a server's tables (`name`) was not ended; `arriving` is the store that it came from."""
+    if arriving:
+        raise StoreError(
+            f"A move of calls from {arriving} into {name} was not ended, and its tables take and give nothing until then: repeat "
+            "`deputize store migrate --to ...` on that home, or drop them there with `--drop-unfinished`."
+        )
+
+
+def unfinished_move(server: PostgresServer, *, wait_s: float = 60.0) -> str:
+    """The store from which a move into the tables of a server was not ended; "" where there is none."""
+    with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
+        found = db.execute(_SQL["get_meta"], {"name": "arriving"}).fetchone() if version_of(db) else None
+        return "" if found is None else str(found[0])
+
+
+def end_unfinished_move(server: PostgresServer, *, drop: bool, wait_s: float = 60.0) -> None:
+    """Ends a move whose mark stands in the tables: they are in force from now on, or (`drop`) gone with all that was moved."""
+    with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
+        hold(db, server.schema, wait_s, alone=True)
+        if drop:
+            db.execute(f"DROP SCHEMA {server.schema} CASCADE".encode())
+        else:
+            db.execute(_SQL["forget_meta"], {"name": "arriving"})
+
+
 def whereabouts(server: PostgresServer, *, wait_s: float = 60.0) -> str:
     """`moved_to` by a connection of its own."""
     with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
@@ -144,6 +170,8 @@ def prepare_tables(db: Connection, schema: str, keyring: KeyRing, name: str) -> 
             "restore the keys folder that belongs to it."
         )
     check_here(moved_to(db), name)
+    arriving = db.execute(_SQL["get_meta"], {"name": "arriving"}).fetchone()
+    check_arrived("" if arriving is None else str(arriving[0]), name)
 
 
 def add_partitions(db: Connection, schema: str, wanted: Collection[tuple[str, str]]) -> None:

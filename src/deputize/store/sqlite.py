@@ -219,7 +219,7 @@ class SqliteStore:
             self._next_epoch(db)
 
     def take_over(self, rows: StoredRows) -> int:
-        """See store.moving.TakesOver."""
+        """Takes all rows of another store or none; returns how many calls can be read. Raises StoreError where it is not empty."""
         with self._write() as db:
             self._fresh(db)
             n_calls = load_rows(db, rows)

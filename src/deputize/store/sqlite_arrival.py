@@ -95,12 +95,17 @@ def end_arrival(path: Path, move: str) -> bool:
     return True
 
 
-def _mark_of(path: Path) -> str:
-    """The move by which a file was filled; "" where there is none."""
+def departed_to(path: Path) -> str:
+    """The store that the calls of a file were moved to; "" where they are there, or there is no file."""
+    return _mark_of(path, "moved")
+
+
+def _mark_of(path: Path, name: str = "arrived") -> str:
+    """The mark of a move in a file, by default of the one that filled it; "" where there is none."""
     if not path.exists():
         return ""
     with errors_in_words(path, _WAIT_S), closing(sqlite3.connect(path, timeout=_WAIT_S)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
             return ""
-        found = db.execute(_SQL["get_meta"], ("arrived",)).fetchone()
+        found = db.execute(_SQL["get_meta"], (name,)).fetchone()
     return "" if found is None else str(found[0])

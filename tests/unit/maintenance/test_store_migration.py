@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from deputize.home import Home
 from deputize.maintenance import store_migration
 from deputize.maintenance.store_migration import (
     StoreMoved,
+    drop_unfinished,
     migrate_tables,
     move_store,
     move_store_back,
@@ -193,6 +195,72 @@ def test_a_move_back_that_is_killed_loses_nothing(tmp_path: Path, options: dict[
     with Home(tmp_path) as home:
         assert {c.id for c in home.store.calls()} == kept
         assert home.audit.verify().ok
+
+
+class Killed(Exception):
+    """In the place of kill -9: nothing after it is done."""
+
+
+@pytest.mark.parametrize("after", ["the tables were filled", "the old store named them"])
+def test_a_move_that_is_killed_is_ended_by_the_same_command_and_nothing_is_used_before(
+    after: str, tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with Home(tmp_path) as home:
+        home.store.append([a_call("a")])
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            if after == "the tables were filled":
+                patched.setattr(SqliteStore, "_next_epoch", kill)
+            else:
+                patched.setattr(store_migration, "end_unfinished_move", kill)
+            move_store(home, owner(), options)
+    (tmp_path / "config.toml").write_text(named(options))
+    with Home(tmp_path) as home, pytest.raises(StoreError, match="was not ended"):
+        home.store.append([a_call("too early")])
+    (tmp_path / "config.toml").unlink()
+    with Home(tmp_path) as home:
+        if after == "the tables were filled":
+            assert home.store.append([a_call("b")]) == 1, "the old store is in force"
+        else:
+            with pytest.raises(UsageError, match="was left for"):
+                drop_unfinished(home, owner(), options)
+    with Home(tmp_path) as home:
+        done = move_store(home, owner(), options)
+        assert done.n_calls == (2 if after == "the tables were filled" else 1)
+        with pytest.raises(UsageError, match="nothing is dropped"):
+            drop_unfinished(home, owner(), options)
+    (tmp_path / "config.toml").write_text(named(options))
+    with Home(tmp_path) as home:
+        assert home.store.append([a_call("c")]) == 1 and home.store.count() == done.n_calls + 1
+
+
+def test_the_tables_of_a_killed_move_are_dropped_where_nobody_wants_them(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise Killed
+
+    with Home(tmp_path / "home") as home:
+        home.store.append([a_call("a")])
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(SqliteStore, "_next_epoch", kill)
+            move_store(home, owner(), options)
+        shutil.copytree(tmp_path / "home" / "keys", tmp_path / "other" / "keys")
+        with Home(tmp_path / "other") as other:
+            with pytest.raises(UsageError, match="drop it on that home"):
+                drop_unfinished(other, owner(), options)
+            with pytest.raises(StoreError, match="was not ended"):
+                move_store(other, owner(), options)
+        with pytest.raises(AccessDenied):
+            drop_unfinished(home, Actor(name="k", role="ingest"), options)
+        assert "SQLite in" in drop_unfinished(home, owner(), options)
+        assert [e.action for e in home.audit.entries()][-1] == "store.drop"
+        assert home.store.count() == 1
+        with Home(tmp_path / "other") as other:
+            other.store.append([a_call("x")])
+            assert move_store(other, owner(), options).n_calls == 1, "there is room again"
 
 
 def test_only_tables_in_postgresql_have_versions(tmp_path: Path) -> None:

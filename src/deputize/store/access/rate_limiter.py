@@ -5,7 +5,7 @@ from __future__ import annotations
 import calendar
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -235,6 +235,24 @@ class RateLimiter:
         except sqlite3.Error:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
+
+    def spent_in(self, month: str) -> dict[str, float]:
+        """US dollars that keys have spent in a month, by their ids. Raises StoreError."""
+        try:
+            return {key: usd for key, usd in self._db.execute(_SQL["spent"], (month,)) if usd > 0}
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be read: {error}.") from error
+
+    def replace_spent(self, month: str, spent: Mapping[str, float]) -> None:
+        """Writes what keys have spent in a month, in the place of what stands there of them. Raises StoreError."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(_SQL["replace_spent"], [(key, month, usd) for key, usd in spent.items()])
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StoreError(f"{self._path} cannot be written: {error}.") from error
 
     def close(self) -> None:
         """Writes what was spent."""

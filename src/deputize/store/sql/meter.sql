@@ -11,3 +11,6 @@ INSERT INTO spending (key, month, usd) VALUES (?, ?, ?) ON CONFLICT (key, month)
 
 -- name: spent
 SELECT key, usd FROM spending WHERE month = ?
+
+-- name: replace_spent
+INSERT INTO spending (key, month, usd) VALUES (?, ?, ?) ON CONFLICT (key, month) DO UPDATE SET usd = excluded.usd

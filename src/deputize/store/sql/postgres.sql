@@ -31,7 +31,10 @@ SELECT set_config('deputize.scope', %(scope)s, true), set_config('lock_timeout',
   pg_advisory_xact_lock(1146111060, hashtext(%(schema)s))
 
 -- name: standing
-SELECT name, value FROM meta WHERE name IN ('epoch', 'wrapping', 'moved')
+SELECT name, value FROM meta WHERE name IN ('epoch', 'wrapping', 'moved', 'arriving')
+
+-- name: forget_meta
+DELETE FROM meta WHERE name = %(name)s
 
 -- name: next_epoch
 UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'epoch'

@@ -11,3 +11,10 @@ UPDATE key_spending SET usd = usd - %(usd)s WHERE key = %(key)s AND month = %(mo
 
 -- name: taken_usd
 SELECT usd FROM key_spending WHERE key = %(key)s AND month = %(month)s
+
+-- name: all_taken_usd
+SELECT key, usd FROM key_spending WHERE month = %(month)s AND usd > 0
+
+-- name: put_taken_usd
+INSERT INTO key_spending (key, month, usd) VALUES (%(key)s, %(month)s, %(usd)s)
+ON CONFLICT (key, month) DO UPDATE SET usd = excluded.usd
