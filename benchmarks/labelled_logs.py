@@ -321,7 +321,8 @@ TOOLS = [
 ]
 
 
-def _slots(r: random.Random) -> Slots:
+def slots_of(r: random.Random) -> Slots:
+    """Made-up values of all slots, texts made of them among these."""
     s = {
         "person": r.choice(_PEOPLE),
         "place": r.choice(_PLACES),
@@ -356,7 +357,7 @@ def designed(n: int = 2600, seed: int = 0) -> tuple[list[Call], list[str]]:
     truth: list[str] = []
     for i in range(n):
         job = r.choices(all_jobs, [j.weight for j in all_jobs])[0]
-        s = _slots(r)
+        s = slots_of(r)
         house = f"You are an assistant of {AGENTS[job.agent]}."
         rules = [
             f"House rule {k} of the {job.agent} desk: {_sentence(random.Random(f'{job.agent}{k}'), 14)}"
@@ -401,17 +402,22 @@ def hostile(n: int = 2600, seed: int = 0) -> tuple[list[Call], list[str]]:
     truth: list[str] = []
     for i in range(n):
         job = r.choices(all_jobs, [j.weight for j in all_jobs])[0]
-        s = _slots(r)
-        ask = _reword(r.choice(job.asks), r)
-        text = s[job.thing]
-        user = (
-            f"{r.choice(_OPEN)}{ask}{r.choice(_LINK)}{text}"
-            if r.random() < 0.6
-            else f"{text} \u2014 {r.choice(_OPEN)}{ask}"
-        )
-        calls.append(_made(i, job, f"You help {AGENTS[job.agent]}.", user + r.choice(_END), s, r))
+        s = slots_of(r)
+        user = hostile_text(r.choice(job.asks), s[job.thing], r)
+        calls.append(_made(i, job, f"You help {AGENTS[job.agent]}.", user, s, r))
         truth.append(job.name)
     return calls, truth
+
+
+def hostile_text(ask: str, text: str, r: random.Random) -> str:
+    """One line with an instruction in some wording, before or after the text that it is about."""
+    ask = _reword(ask, r)
+    user = (
+        f"{r.choice(_OPEN)}{ask}{r.choice(_LINK)}{text}"
+        if r.random() < 0.6
+        else f"{text} \u2014 {r.choice(_OPEN)}{ask}"
+    )
+    return user + r.choice(_END)
 
 
 _SYNONYMS = {

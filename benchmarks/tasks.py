@@ -1,7 +1,8 @@
 """Task discovery compared with its peers, in one run: `python -m benchmarks.tasks --json OUT`.
 
-Logs: two simulated ones with known tasks, the MetaGPT cache with its regex labels, and CLINC150's utterances for the
-semantic step alone (k is known to no method but KMeans). Every method sees the same calls.
+Logs: two simulated ones with known tasks, simulated ones without answers in two halves (`--only silent`; nothing is set
+on the half "check"), the MetaGPT cache with its regex labels, all recorded logs mixed, and CLINC150's utterances for the semantic step
+alone (k is known to no method but KMeans). Every method sees the same calls.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from benchmarks import labelled_logs, table
+from benchmarks import labelled_logs, silent_logs, table
 from deputize.core.contracts import text_of
 from deputize.core.records import Call
 from deputize.core.signature import signature
@@ -145,7 +147,9 @@ def recorded(name: str) -> tuple[list[Call], list[str]] | None:
 def mix(most: int, seed: int) -> tuple[list[Call], list[str]] | None:
     """Whole episodes of every recorded log, up to so many calls each; the truth is the agent, in MetaGPT's log its job.
 
-    The four logs of the Berkeley function calling benchmark are one job: a call of a tool from the list given.
+    The four logs of the Berkeley function calling benchmark are one job: a call of a tool from the list given. So are the
+    two sets of restaurant reviews, whose prompts are the same letter for letter. MetaGPT's calls that its patterns gave no
+    label ("other") are left out: nobody said what they are.
     """
     calls: list[Call] = []
     labels: list[str] = []
@@ -153,12 +157,15 @@ def mix(most: int, seed: int) -> tuple[list[Call], list[str]] | None:
         found, jobs = recorded(path.name.removesuffix(".jsonl.gz")) or ([], [])
         names = sorted({call.episode for call in found})
         order = {names[n]: at for at, n in enumerate(np.random.default_rng(seed).permutation(len(names)))}
-        kept = sorted(range(len(found)), key=lambda n: (order[found[n].episode], n))[:most]
+        known = [
+            n for n in range(len(found)) if not jobs[n].startswith("other") or "metagpt" not in path.name
+        ]
+        kept = sorted(known, key=lambda n: (order[found[n].episode], n))[:most]
         for n in sorted(kept):
             suite = found[n].agent.split("/")[0]
             calls.append(msgspec.structs.replace(found[n], id=f"{path.name}/{found[n].id}"))
             job = jobs[n] if suite == "metagpt" else ""
-            labels.append(f"{suite} {job}" if suite in ("bfcl", "metagpt") else found[n].agent)
+            labels.append(f"{suite} {job}" if suite in ("bfcl", "metagpt", "la-absa") else found[n].agent)
     return (calls, labels) if calls else None
 
 
@@ -221,7 +228,10 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=6000)
     parser.add_argument("--speed", type=int, default=0, help="also time this many texts")
     parser.add_argument(
-        "--only", nargs="*", default=[], help="designed, hostile, metagpt, clinc, silent, mix"
+        "--only",
+        nargs="*",
+        default=[],
+        help="designed, hostile, metagpt, clinc, mix, silent, or a part of it such as check/long",
     )
     parser.add_argument("--mixed", type=int, default=600, help="calls of each recorded log in the mix")
     parser.add_argument("--ours", action="store_true", help="without peers")
@@ -232,6 +242,11 @@ def main() -> None:
         "metagpt": lambda: recorded("metagpt_rsp_cache"),
         "clinc": lambda: utterances(args.utterances, args.seed),
         "silent": lambda: silent(labelled_logs.hostile(seed=args.seed)),
+        **{
+            f"{half}/{kind}": partial(silent_logs.load, kind, half, seed=args.seed)
+            for half in silent_logs.HALVES
+            for kind in silent_logs.KINDS
+        },
         "mix": lambda: mix(args.mixed, args.seed),
     }
     titles = {
@@ -244,11 +259,11 @@ def main() -> None:
     }
     result: dict[str, Any] = {}
     for name, load in logs.items():
-        if args.only and name not in args.only:
+        if args.only and name not in args.only and not ("/" in name and "silent" in args.only):
             continue
         log = load()
         if log is None:
-            print(f"{titles[name]}: not measured, the recorded data are not here")
+            print(f"{titles.get(name, name)}: not measured, the recorded data are not here")
             continue
         # intents are the answers here: a site with a closed label set is one task by design, so only the step alone
         methods = (
@@ -256,7 +271,9 @@ def main() -> None:
             if name != "clinc"
             else [m for m in METHODS if m not in ("deputize", "signature alone")]
         )
-        result[name] = measure(titles[name], *log, methods, args.seed, args.seeds)
+        result[name] = measure(
+            titles.get(name, f"Without answers (SIMULATED), {name}"), *log, methods, args.seed, args.seeds
+        )
     if args.speed:
         result["speed"] = speed(args.speed, args.seed)
         table.show("Speed", [result["speed"]])

@@ -33,6 +33,8 @@ judges it, worse than the LLM's answer on at most epsilon."""
 Losses: TypeAlias = Callable[[NDArray[np.bool_]], Floats]
 """From a mask of N units to the losses of those in it beyond the LLM's."""
 MAX_THRESHOLDS = 50
+MOST_CELLS = 4_000_000
+"""Units times thresholds that are bet on at a time: 32 MB an array."""
 SLACK_ERRORS = 2
 """Wrong units that the first threshold tested can bear, where enough are served."""
 NEVER = -math.inf
@@ -127,18 +129,16 @@ def every_threshold(confidence_N: ArrayLike) -> Floats:
     return np.unique(confidence[(confidence > 0) & np.isfinite(confidence)])[::-1]
 
 
-def exact_p(errors_NL: ArrayLike, epsilon: float) -> Floats:
-    """p-values of E[D] > epsilon for D in {0, 1}: the binomial tail over all units, one per column.
+def exact_p(n_errors_L: ArrayLike, n: int, epsilon: float) -> Floats:
+    """p-values of E[D] > epsilon for D in {0, 1} from so many errors among n units: the binomial tail, one each.
 
     Where the LLM is right by definition (claims of agreement), the loss difference of a unit is 1 when it was served
     and wrong, else 0. Its sum is then binomial and nothing tighter than this tail exists.
     """
-    errors = np.asarray(errors_NL)
-    errors = errors[:, None] if errors.ndim == 1 else errors
-    n, _ = errors.shape
+    n_errors = np.atleast_1d(np.asarray(n_errors_L, dtype=int))
     if n == 0:
-        return np.ones(errors.shape[1])
-    return np.asarray(bdtr(errors.sum(axis=0).astype(int), n, epsilon), dtype=float)
+        return np.ones(n_errors.size)
+    return np.asarray(bdtr(n_errors, n, epsilon), dtype=float)
 
 
 def betting_p(difference_NL: ArrayLike, epsilon: float, delta: float) -> Floats:
@@ -211,15 +211,19 @@ def certify(
     confidence, wrong, grid = _checked(confidence_N, wrong_N, grid_L)
     if served_limit is not None:
         grid = grid[_first_testable(confidence, grid, served_limit, delta) :]
-    served_NL = confidence[:, None] >= grid[None, :]
-    errors_NL = served_NL & wrong[:, None]
-    n_served_L, n_errors_L = served_NL.sum(axis=0), errors_NL.sum(axis=0)
+    n_served_L = _n_served(confidence, grid)
+    n_errors_L = np.append(0, np.cumsum(wrong[np.argsort(-confidence)]))[n_served_L]
     if losses is None:
-        p_L = exact_p(errors_NL, epsilon)
+        p_L = exact_p(n_errors_L, confidence.size, epsilon)
     else:
-        p_L = betting_p(losses(np.ones_like(wrong))[:, None] * served_NL, epsilon, delta)
+        p_L = _betting_of_grid(confidence, losses(np.ones_like(wrong)), grid, epsilon, delta)
     if served_limit is not None:
-        p_L = np.maximum(p_L, _served_p(served_NL, wrong, losses, served_limit, delta))
+        served_p_L = (
+            np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), served_limit), 1.0)
+            if losses is None
+            else [betting_p(losses(confidence >= t), served_limit, delta)[0] for t in grid]
+        )
+        p_L = np.maximum(p_L, served_p_L)
     return SequenceTest(
         kind=kind,
         epsilon=epsilon,
@@ -259,7 +263,7 @@ def _first_testable(confidence_N: Floats, grid_L: Floats, served_limit: float, d
     """
     if not 0 < served_limit < 1:
         raise ValueError(f"served_limit must lie in (0, 1), not {served_limit}")
-    n_served_L = (confidence_N[:, None] >= grid_L[None, :]).sum(axis=0)
+    n_served_L = _n_served(confidence_N, grid_L)
     for n_errors in range(SLACK_ERRORS, -1, -1):
         testable = np.flatnonzero(n_served_L >= units_needed(served_limit, delta, n_errors))
         if testable.size:
@@ -280,22 +284,22 @@ def _checked(
     return confidence, wrong, grid
 
 
-def _served_p(
-    served_NL: NDArray[np.bool_],
-    wrong_N: NDArray[np.bool_],
-    losses: Losses | None,
-    limit: float,
-    delta: float,
-) -> Floats:
-    """p-values of "of the served, more than `limit` are wrong", one per threshold; 1 where nothing is served.
+def _n_served(confidence_N: Floats, grid_L: Floats) -> NDArray[np.int64]:
+    """The number of units with at least each confidence of a grid."""
+    # a table of units by thresholds would grow with the square of the units
+    return np.searchsorted(np.sort(-confidence_N), -grid_L, side="right")
 
-    Given how many units are served they are independent draws of the served calls, so the binomial tail is exact.
-    """
-    n_served_L = served_NL.sum(axis=0)
-    if losses is None:
-        n_errors_L = (served_NL & wrong_N[:, None]).sum(axis=0)
-        return np.where(n_served_L > 0, bdtr(n_errors_L, np.maximum(n_served_L, 1), limit), 1.0)
-    return np.asarray([betting_p(losses(served), limit, delta)[0] for served in served_NL.T])
+
+def _betting_of_grid(
+    confidence_N: Floats, difference_N: Floats, grid_L: Floats, epsilon: float, delta: float
+) -> Floats:
+    """`betting_p` of the units served at each threshold, some thresholds at a time."""
+    step = max(1, MOST_CELLS // max(1, confidence_N.size))
+    parts = [
+        betting_p(difference_N[:, None] * (confidence_N[:, None] >= grid_L[at : at + step]), epsilon, delta)
+        for at in range(0, grid_L.size, step)
+    ]
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def family_levels(

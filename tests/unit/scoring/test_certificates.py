@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -32,7 +33,7 @@ def test_units_needed_refuses_nonsense() -> None:
 
 
 def test_exact_tail_is_tighter_than_the_bet() -> None:
-    assert c.exact_p(np.zeros(149), 0.02)[0] <= 0.05
+    assert c.exact_p(0, 149, 0.02)[0] <= 0.05
     assert c.betting_p(np.zeros(149), 0.02, 0.05)[0] > 0.05
     assert c.betting_p(np.zeros(210), 0.02, 0.05)[0] <= 0.05
 
@@ -43,8 +44,14 @@ def test_exact_tail_is_tighter_than_the_bet() -> None:
 )
 def test_p_values_rise_with_errors_and_fall_with_epsilon(errors: list[int], epsilon: float) -> None:
     worse = [*errors[:-1], 1]
-    assert c.exact_p(errors, epsilon)[0] <= c.exact_p(worse, epsilon)[0] + 1e-12
-    assert c.exact_p(errors, epsilon)[0] >= c.exact_p(errors, min(0.9, epsilon + 0.1))[0] - 1e-12
+    assert (
+        c.exact_p(sum(errors), len(errors), epsilon)[0]
+        <= c.exact_p(sum(worse), len(worse), epsilon)[0] + 1e-12
+    )
+    assert (
+        c.exact_p(sum(errors), len(errors), epsilon)[0]
+        >= c.exact_p(sum(errors), len(errors), min(0.9, epsilon + 0.1))[0] - 1e-12
+    )
     assert 0 <= c.betting_p(errors, epsilon, 0.05)[0] <= 1
 
 
@@ -123,8 +130,8 @@ def test_calls_instead_of_groups_would_break_the_claim() -> None:
     naive = honest = 0
     for split in bad_group:
         wrong = np.repeat(split, size)
-        naive += c.exact_p(wrong, 0.05)[0] <= 0.05
-        honest += c.exact_p(wrong[c.draw_units(groups, 1)], 0.05)[0] <= 0.05
+        naive += c.exact_p(wrong.sum(), wrong.size, 0.05)[0] <= 0.05
+        honest += c.exact_p((drawn := wrong[c.draw_units(groups, 1)]).sum(), drawn.size, 0.05)[0] <= 0.05
     assert naive / n_splits > 0.15
     assert honest / n_splits <= 0.05 + 0.02
 
@@ -305,7 +312,7 @@ def test_a_family_of_forty_false_tasks_is_certified_once_in_twenty_at_most() -> 
     rng = np.random.default_rng(5)
     hits = {"family": 0, "each": 0}
     for _ in range(400):
-        p = np.array([c.exact_p(rng.random(100) < 0.051, 0.05)[0] for _ in range(40)])
+        p = np.array([c.exact_p((rng.random(100) < 0.051).sum(), 100, 0.05)[0] for _ in range(40)])
         levels = c.family_levels([_passes(float(x)) for x in p], 0.05)
         hits["family"] += bool(np.any(p <= np.array(levels)))
         hits["each"] += bool(np.any(p <= 0.05))
@@ -381,3 +388,36 @@ def test_one_odd_unit_among_the_surest_does_not_end_the_walk_where_many_are_serv
         "not_worse_than_llm", confidence[few], ~wrong[few] & False, grid[few], 0.5, 0.05, served_limit=0.15
     )
     assert small.n_served_L[0] == c.units_needed(0.15, 0.05, 0), "with few units none may be wrong"
+
+
+def test_a_grid_gives_what_a_table_of_units_by_thresholds_gives() -> None:
+    """For the exact test and for betting, with ties and calls that are never served."""
+    r = np.random.default_rng(3)
+    confidence = np.where(r.random(200) < 0.2, c.NEVER, r.integers(1, 60, 200) / 60)
+    wrong, grid = r.random(200) < 0.03, c.every_threshold(confidence)
+    served = confidence[:, None] >= grid
+    exact = c.certify("not_worse_than_llm", confidence, wrong, grid, 0.1, 0.05)
+    assert exact.n_served_L.tolist() == served.sum(0).tolist()
+    assert exact.n_errors_L.tolist() == (served & wrong[:, None]).sum(0).tolist()
+    assert exact.p_values_L.tolist() == c.exact_p((served & wrong[:, None]).sum(0), 200, 0.1).tolist()
+    losses = c.losses_beyond(r.random(200) / 9, wrong)
+    bet = c.certify(
+        "not_worse_than_repeats", confidence, wrong, grid, 0.1, 0.05, losses=losses, served_limit=0.2
+    )
+    first = grid.size - bet.thresholds_L.size
+    table = c.betting_p(losses(np.ones(200, bool))[:, None] * served[:, first:], 0.1, 0.05)
+    of_served = [c.betting_p(losses(served[:, at]), 0.2, 0.05)[0] for at in range(first, grid.size)]
+    assert np.allclose(bet.p_values_L, np.maximum(table, of_served), rtol=1e-12)
+
+
+def test_the_memory_of_a_test_grows_with_its_units_not_with_their_square() -> None:
+    confidence = np.random.default_rng(0).random(20_000) + 0.1
+    wrong = np.zeros(confidence.size, dtype=bool)
+    tracemalloc.start()
+    made = c.certify(
+        "not_worse_than_llm", confidence, wrong, c.every_threshold(confidence), 0.05, 0.05, served_limit=0.1
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert made.n_passed == made.thresholds_L.size > 19_000
+    assert peak < 20 * 2**20  # a table of booleans would be 400 MB

@@ -121,7 +121,7 @@ def test_mapie_gives_the_same_exact_p_values_and_the_same_sequence() -> None:
     methods = pytest.importorskip("mapie.risk_control.methods")
     rng = np.random.default_rng(6)
     errors = rng.random((200, 12)) < np.linspace(0.005, 0.06, 12)
-    own = c.exact_p(errors, 0.05)
+    own = c.exact_p(errors.sum(0), len(errors), 0.05)
     n_wrong = errors.sum(axis=0)
     # a hair below, since MAPIE rounds the number of errors up
     theirs = methods.compute_hoeffding_bentkus_p_value((n_wrong - 1e-9) / 200, 200, 0.05, binary=True)[:, 0]

@@ -13,8 +13,7 @@ from deputize.scoring.feasibility import expected_units, feasibility, smallest_e
 @pytest.mark.parametrize("errors", [0, 1, 3])
 def test_the_smallest_epsilon_is_where_the_exact_test_begins_to_pass(n: int, errors: int) -> None:
     limit = smallest_epsilon(n, 0.05, errors)
-    losses = [1] * errors + [0] * (n - errors)
-    assert exact_p(losses, limit + 1e-6)[0] <= 0.05 < exact_p(losses, limit - 1e-6)[0]
+    assert exact_p(errors, n, limit + 1e-6)[0] <= 0.05 < exact_p(errors, n, limit - 1e-6)[0]
 
 
 def test_nothing_can_be_claimed_of_no_unit() -> None:

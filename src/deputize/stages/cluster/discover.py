@@ -16,7 +16,7 @@ from deputize.core.signature import OPEN, has_media, signature
 from deputize.core.template_key import TemplateMatcher
 from deputize.runner.base import Runner, map_shards
 from deputize.stages.cluster.fit_prompt_limits import fit_prompt_limits
-from deputize.stages.cluster.merge import FIXED_SHARE, Fragment, merge
+from deputize.stages.cluster.merge import FIXED_SHARE, SMALL_TASK, Fragment, merge
 from deputize.stages.cluster.recurring_lines import (
     MIN_SUPPORT,
     PromptCall,
@@ -205,7 +205,7 @@ def _tasks_of_signature(
     progress: Progress,
 ) -> tuple[list[FoundTask], KeySpace]:
     lines = find_recurring_lines(calls, min_origins)
-    fragments = merge(group_by_lines(calls, lines))
+    fragments = merge(group_by_lines(calls, lines), is_one_job=empty.signature.startswith(OPEN))
     space, tasks = _tasks_by_key(empty, calls, fragments, lines)
     out: list[FoundTask] = []
     classifiers: dict[str, BranchClassifier] = {}
@@ -256,7 +256,7 @@ def _tasks_by_key(
         for f in fragments
         for part in (f.system, f.user)
         for line, n in part.items()
-        if n >= FIXED_SHARE * f.n and (f.n >= MIN_SUPPORT or len(fragments) == 1)
+        if n >= FIXED_SHARE * f.n and (f.n >= SMALL_TASK or len(fragments) == 1)
     }
     fragment_of_call = {call.index: i for i, f in enumerate(fragments) for call in f.members}
     space, by_key = _count_by_key(empty, calls, fragment_of_call, lines, kept)

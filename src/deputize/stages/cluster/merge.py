@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, LineSet, PromptCall
-from deputize.stages.cluster.reply_profiles import Profile, closed, overlap, profile, same_kind
+from deputize.stages.cluster.recurring_lines import LONG_CHARS, MIN_SUPPORT, LineSet, PromptCall
+from deputize.stages.cluster.reply_profiles import Profile, closed, is_silent, overlap, profile, same_kind
 from deputize.stages.cluster.separability import serves_both
 
 FIXED_SHARE = 0.9
@@ -25,8 +25,12 @@ REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.5, 0.35, 0.1
 """The cosine of their pairs of words that two wordings must have, the less the replies say already the more."""
 MIXTURE_CHARS = 40
 """A longer fixed part of the user's message is taken for an instruction, whatever the replies look like."""
+SMALL_TASK = 5
+"""Calls with one long line in common that are a task of their own where they fit no other."""
 SHARED_LINES = 0.5
-"""Small fragments are joined when they share this much of their known lines, rare ones weighing more."""
+"""Small fragments are joined when they share this much of their known lines, long and frequent ones weighing more."""
+MOST_CHARS = 120
+"""Characters from which a longer line weighs no more."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -57,6 +61,10 @@ class Fragment:
         """The lines of a part (system or user) that nearly every call has."""
         return {line for line, n in part.items() if n >= FIXED_SHARE * self.n}
 
+    def has_template(self) -> bool:
+        """Check whether nearly every call has a long line in the user's message."""
+        return any(len(line) >= LONG_CHARS for line in self.fixed(self.user))
+
     def absorb(self, other: Fragment) -> None:
         """Joins another fragment to this one."""
         self.members = self.members + other.members
@@ -65,11 +73,15 @@ class Fragment:
         self.user = self.user + other.user
 
 
-def merge(groups: dict[tuple[LineSet, LineSet], list[PromptCall]]) -> list[Fragment]:
+def merge(
+    groups: dict[tuple[LineSet, LineSet], list[PromptCall]], *, is_one_job: bool = False
+) -> list[Fragment]:
     """The fragments of one signature group, joined; largest first.
 
     Args:
         groups: calls by their known lines (`recurring_lines.group_by_lines`).
+        is_one_job: the replies of all calls follow from lists in their requests (`varying_lists`): lines of the user's message
+            that come and go part no jobs, those of the system prompt do.
     """
     ordered = sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))
     tasks: list[Fragment] = []
@@ -92,7 +104,7 @@ def merge(groups: dict[tuple[LineSet, LineSet], list[PromptCall]]) -> list[Fragm
             left.append(fragment)
     rest: dict[tuple[str, ...], Fragment] = {}
     for fragment in _join_by_shared_lines(left, ordered):
-        if fragment.n >= MIN_SUPPORT:
+        if fragment.n >= MIN_SUPPORT or (fragment.n >= SMALL_TASK and fragment.has_template()):
             tasks.append(fragment)
             continue
         # calls that fit no template are kept together under their system prompt
@@ -102,7 +114,7 @@ def merge(groups: dict[tuple[LineSet, LineSet], list[PromptCall]]) -> list[Fragm
         else:
             rest[prompt] = fragment
     tasks.extend(rest.values())
-    _join_until_stable(tasks, joinable)
+    _join_until_stable(tasks, _have_one_system_prompt if is_one_job else joinable)
     return sorted(tasks, key=lambda t: (-t.n, t.members[0].index))
 
 
@@ -114,8 +126,8 @@ def _join_by_shared_lines(
     for (system, user), members in groups:
         for line in {*system, *user}:
             df[line] += len(members)
-    n = sum(len(members) for _, members in groups)
-    weight = {line: math.log(1 + n / count) for line, count in df.items()}
+    # a template is long lines of many calls; what calls have in common by chance is short, or in few of them
+    weight = {line: min(len(line), MOST_CHARS) * math.sqrt(count) for line, count in df.items()}
     out: list[Fragment] = []
     for fragment in small:
         marks = fragment.system.keys() | fragment.user.keys()
@@ -230,14 +242,20 @@ def joinable(a: Fragment, b: Fragment) -> bool:
     return serves_both(a.members, b.members)
 
 
+def _have_one_system_prompt(a: Fragment, b: Fragment) -> bool:
+    return a.fixed(a.system) == b.fixed(b.system) or joinable(a, b)
+
+
 def _same_mixture(a: Fragment, b: Fragment) -> bool:
-    """Check whether both have one prompt and get a similar mixture of many kinds of reply.
+    """Check whether both have one prompt and get a similar mixture of many kinds of reply, or none.
 
     A line that only some of these calls have ("One more:") says nothing; the semantic split finds the jobs later.
     """
     mine, theirs = a.fixed(a.user), b.fixed(b.user)
     if a.fixed(a.system) != b.fixed(b.system) or (mine and theirs) or _chars(mine | theirs) > MIXTURE_CHARS:
         return False
+    if is_silent(a.profile) and is_silent(b.profile):
+        return True
     if not (_is_mixture(a) and _is_mixture(b)):
         return False
     x, y = a.profile.shapes, b.profile.shapes

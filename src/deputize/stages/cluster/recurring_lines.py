@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from deputize.core.prompt_segments import head_of, normalise, segments
+from deputize.core.prompt_segments import MASK, head_of, normalise, segments
 from deputize.core.records import Example
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import opening
@@ -15,6 +15,8 @@ from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, 
 
 MIN_SUPPORT, MIN_SHARE = 8, 0.02
 """A line recurs in at least so many distinct openings, and in at least this share of them."""
+MIN_SUPPORT_LONG, LONG_CHARS = 4, 40
+"""The same for a line with so many characters beside masked values: it does not come again by chance."""
 FEW_OPENINGS = 16
 """Of fewer openings, a line recurs that half of them have."""
 ROUNDS = 4
@@ -183,7 +185,7 @@ def _search(
     for call, weight in openings:
         counts.add(segments_of(call), weight)
     need = _needed(total)
-    recurring = {norm for norm, n in counts.by_norm.items() if n >= need and norm}
+    recurring = {norm for norm, n in counts.by_norm.items() if norm and n >= _needed(total, norm)}
     heads = {head for head, n in counts.by_head.items() if n >= need and head}
     if min_subjects > 1:
         shared = _shared_forms(calls, segments_of, counts, recurring, heads, need, min_subjects)
@@ -193,14 +195,15 @@ def _search(
             counts.raws[norm] = Counter({raw: n for raw, n in counts.raws[norm].items() if raw in shared})
     lines = recurring - _value_lines(calls, recurring, heads, counts)
     for norm in lines:
-        found.lines.update(_lookup_forms(norm, counts.raws[norm], counts.by_norm[norm], need))
+        found.lines.update(_lookup_forms(norm, counts.raws[norm], counts.by_norm[norm], _needed(total, norm)))
     found.heads.update(_useful_heads(heads, lines, found, counts))
 
 
-def _needed(n_openings: int) -> int:
-    """The number of openings in which a line recurs."""
+def _needed(n_openings: int, norm: str = "") -> int:
+    """The number of openings in which a line recurs, by its normalised form; "": a short one."""
     if n_openings >= FEW_OPENINGS:
-        return max(MIN_SUPPORT, math.ceil(MIN_SHARE * n_openings))
+        is_long = len(norm) - len(MASK) * norm.count(MASK) >= LONG_CHARS
+        return max(MIN_SUPPORT_LONG if is_long else MIN_SUPPORT, math.ceil(MIN_SHARE * n_openings))
     return max(2, math.ceil(n_openings / 2))
 
 
@@ -313,14 +316,17 @@ def _decides(part: Profile, whole: Profile) -> bool:
 def group_by_lines(
     calls: Iterable[PromptCall], found: RecurringLines
 ) -> dict[tuple[LineSet, LineSet], list[PromptCall]]:
-    """The calls by (known segments of the system text, known segments of the user text), in order of first appearance."""
+    """The calls by their known segments: (of the system text in order of first appearance, of the user's text sorted).
+
+    Lines of the user's text in another order say nothing else.
+    """
     cache: dict[int, LineSet] = {}
     out: dict[tuple[LineSet, LineSet], list[PromptCall]] = defaultdict(list)
     for call in calls:
         system = cache.get(id(call.system))
         if system is None:
             system = cache[id(call.system)] = recognise(call.system, found)
-        out[(system, recognise(call.user, found))].append(call)
+        out[(system, tuple(sorted(recognise(call.user, found))))].append(call)
     return out
 
 

@@ -17,7 +17,10 @@ Shape: TypeAlias = str
 """tool, json:<fields>, array, code, tag:<name>, short, text or empty."""
 
 SHORT_CHARS, SHORT_WORDS = 80, 8
+SILENT_SHARE = 0.9
 _TAG = re.compile(r"\s*(?:\[(\w{2,40})\]|<(\w{2,40})>|```(\w*)|(#{1,3} \w[\w ]{0,40}))")
+_IN_TAGS = re.compile(r"\[(?:\w{2,40})\]\s*(\{.*\})\s*\[/\w{2,40}\]", re.DOTALL)
+"""A JSON object between tags, as some frameworks ask for it."""
 _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 _KEPT_LAYOUTS = 400
 
@@ -44,7 +47,9 @@ def read_reply(message: Message) -> ReplyFacts:
     stripped = text.strip()
     if not stripped:
         return ReplyFacts("empty", "", None, ())
-    value = parse_json_object(stripped) if stripped[0] in "{`" else None
+    inside = _IN_TAGS.fullmatch(stripped)
+    held = inside.group(1) if inside else stripped
+    value = parse_json_object(held) if held[:1] in ("{", "`") else None
     if value is not None:
         return ReplyFacts("json:" + ",".join(sorted(value)), "", {k: _small(v) for k, v in value.items()}, ())
     if stripped[0] == "[" and stripped[-1] == "]" and _is_array(stripped):
@@ -138,6 +143,11 @@ def profile(replies: Iterable[ReplyFacts]) -> Profile:
     for reply in replies:
         out.add(reply)
     return out
+
+
+def is_silent(p: Profile) -> bool:
+    """Check whether there are hardly any replies, so that only requests tell jobs apart."""
+    return p.share("empty") >= SILENT_SHARE
 
 
 def closed(counts: Counter[str], n: int) -> bool:

@@ -1,7 +1,8 @@
 """Semantic split of calls with one template into tasks, by the meaning of the request and the kind of reply.
 
 Communities of like requests are the atoms; atoms whose answers are of one kind and whose requests touch are joined
-again, so that topics of one job stay together. The resulting tasks must be separable from the request alone.
+again, so that topics of one job stay together. Where calls have no answer, their instructions alone tell jobs apart
+(`instruction_parts`). The resulting tasks must be separable from the request alone.
 """
 
 # shapes: N calls, A atoms
@@ -19,9 +20,10 @@ from deputize.core.progress import Progress, silent
 from deputize.core.records import BranchClassifier
 from deputize.core.subjects import Subjects
 from deputize.stages.cluster.branch_classifier import fit_branch_classifier
+from deputize.stages.cluster.instruction_parts import group_by_instruction
 from deputize.stages.cluster.merge import Fragment
 from deputize.stages.cluster.recurring_lines import PromptCall
-from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, profile, same_kind
+from deputize.stages.cluster.reply_profiles import Profile, ReplyFacts, closed, is_silent, profile, same_kind
 from deputize.stages.cluster.text_communities import communities, embed, graph
 
 MIN_CALLS_TO_SPLIT = 60
@@ -69,11 +71,14 @@ def split_by_meaning(
     distinct = list(dict.fromkeys(texts))
     if len(distinct) < MIN_CALLS_TO_SPLIT // 2:
         return [members], None
+    if is_silent(fragment.profile):
+        labels = group_by_instruction(texts, models_dir=models_dir, seed=seed, progress=progress)
+        return _separable_tasks(members, labels, seed, min_origins)
     place = {text: i for i, text in enumerate(distinct)}
     weights: Any = graph(embed([text[:1500] for text in distinct], models_dir, progress))
-    labels = communities(weights, seed=seed)
+    community = communities(weights, seed=seed)
     node = [place[text] for text in texts]
-    atoms = _atoms(members, [int(labels[i]) for i in node])
+    atoms = _atoms(members, [int(community[i]) for i in node])
     tasks = _join(members, node, atoms, weights)
     return _separable_tasks(members, tasks, seed, min_origins)
 

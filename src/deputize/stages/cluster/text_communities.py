@@ -35,17 +35,19 @@ def embed(texts: Sequence[str], models_dir: Path | None = None, progress: Progre
 
     Above MAX_ENCODED texts MiniLM's word vectors are averaged instead of running it (some 50 times faster).
     """
-    folder = models_dir / EMBEDDER if models_dir else None
-    if (
-        folder is not None
-        and (folder / "config.json").exists()
-        and find_spec("torch")
-        and find_spec("transformers")
-    ):
+    if models_dir is not None and has_embedder(models_dir):
+        folder = models_dir / EMBEDDER
         if len(texts) <= MAX_ENCODED:
             return _encode(texts, folder, progress)
         return _average(texts, folder)
     return _tfidf(texts)
+
+
+def has_embedder(models_dir: Path | None) -> bool:
+    """Check whether `embed` reads meanings: the embedder has been fetched and what runs it is installed."""
+    if models_dir is None or not (models_dir / EMBEDDER / "config.json").exists():
+        return False
+    return find_spec("torch") is not None and find_spec("transformers") is not None
 
 
 def _encode(texts: Sequence[str], folder: Path, progress: Progress) -> Vectors:
@@ -104,7 +106,6 @@ def _average(texts: Sequence[str], folder: Path) -> Vectors:
 
 
 def _tfidf(texts: Sequence[str]) -> Vectors:
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer: Any = TfidfVectorizer(
@@ -114,6 +115,13 @@ def _tfidf(texts: Sequence[str]) -> Vectors:
         matrix: Any = vectorizer.fit_transform([text[:4000] for text in texts])
     except ValueError:  # no word in any text
         return np.ones((len(texts), 1), np.float32)
+    return reduced(matrix)
+
+
+def reduced(matrix: Any) -> Vectors:
+    """Unit vectors of the rows of a sparse matrix, reduced to some dimensions by an SVD, (N, D)."""
+    from sklearn.decomposition import TruncatedSVD
+
     dimensions = min(96, min(matrix.shape) - 1)
     if dimensions < 2:
         return _unit(np.asarray(matrix.todense(), np.float32))

@@ -214,7 +214,7 @@ def attempt(
     sequence = _test(result, grid_L, epsilon, delta, served_limit, reference)
     part = result.unseen
     alone = _test(part, grid_L, epsilon, delta, served_limit, reference) if part is not None else None
-    share_L = [calibration.share_served(t) for t in sequence.thresholds_L]
+    share_L = calibration.shares_served(sequence.thresholds_L)
     if sequence.kind == "not_worse_than_repeats":  # an audit of such a route takes two answers of the LLM
         costs = replace(costs, audit_share=2 * costs.audit_share)
     if alone is not None:

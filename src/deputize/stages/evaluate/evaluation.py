@@ -124,6 +124,13 @@ class Evaluation:
         n = int(self.counts_N.sum())
         return float(((self.confidence_N >= threshold) & self.counts_N).sum() / n) if n else 0.0
 
+    def shares_served(self, thresholds_L: NDArray[np.float64]) -> list[float]:
+        """`share_served` at many thresholds."""
+        counted = np.sort(-self.confidence_N[self.counts_N])
+        if not counted.size:
+            return [0.0] * len(thresholds_L)
+        return list((np.searchsorted(counted, -thresholds_L, side="right") / counted.size).tolist())
+
     def coverage_at(self, epsilon: float) -> float:
         """Share of the calls meant for code that hindsight could serve at a loss of epsilon over all calls."""
         return coverage_at(self.confidence_N, self.loss_N, epsilon, self.counts_N)[0]

@@ -92,3 +92,36 @@ def test_similarity_of_wordings() -> None:
     assert cosine(["Name the colour"], ["name the colour"]) > 0.999
     assert cosine(["Name the colour"], ["Summarise this letter"]) == 0.0
     assert cosine([], ["x y"]) == 0.0
+
+
+def test_of_one_job_whose_lists_vary_a_line_of_the_user_parts_nothing() -> None:
+    line = "Note that the functions below are written in Python."
+    with_line, without = fragment((line,), ["called"] * 20), fragment((), ["called"] * 20, 20)
+    groups: dict[tuple[LineSet, LineSet], list[PromptCall]] = {
+        ((), (line,)): with_line.members,
+        ((), ()): without.members,
+    }
+    assert [f.n for f in merge(groups)] == [20, 20]
+    assert [f.n for f in merge(groups, is_one_job=True)] == [40]
+
+
+def test_few_calls_with_one_long_line_are_a_task_and_others_are_kept_together() -> None:
+    odd = [
+        ("Rewrite the code so that a reviewer finds nothing to say.", 5),
+        ("Name three colours.", 3),
+        ("Sing.", 2),
+    ]
+    groups: dict[tuple[LineSet, LineSet], list[PromptCall]] = {}
+    big = "Sum up what the surveyor wrote about the house in the valley."
+    groups[(), (big,)] = fragment((big,), PROSE).members
+    first = 40
+    for line, n in odd:
+        groups[(), (line,)] = fragment((line,), YES_NO[:n], first).members
+        first += n
+    assert sorted(f.n for f in merge(groups)) == [5, 5, 40]
+
+
+def test_without_answers_an_optional_line_parts_nothing() -> None:
+    """The semantic split finds the jobs."""
+    assert joinable(fragment(("Next one:",), [""] * 20), fragment((), [""] * 20, 20))
+    assert not joinable(fragment(("Sum it up.",), [""] * 20), fragment(("Translate.",), [""] * 20, 20))

@@ -63,6 +63,18 @@ def test_a_task_of_few_calls_is_found_next_to_one_of_many() -> None:
     assert {"Sort this letter.", "Name the colour."} <= found.lines
 
 
+def test_a_long_line_recurs_in_fewer_openings_than_a_short_one() -> None:
+    long = "Say whether the report below was written by a surveyor or by a lawyer."
+    texts = [f"{'ab' * (i + 1)} is what they wrote" for i in range(60)]
+    texts[:5] = [f"{long}\nIn short.\n{text}" for text in texts[:5]]
+    assert find_recurring_lines(calls(texts)).lines == {long}
+
+
+def test_lines_in_another_order_are_one_group() -> None:
+    found = calls(["One line here.\nAnd another.", "And another.\nOne line here."] * 10)
+    assert len(group_by_lines(found, find_recurring_lines(found))) == 1
+
+
 def test_a_line_of_too_few_data_subjects_does_not_recur() -> None:
     texts = [f"Sort.\n{'I am Bob from Ulm' if i < 20 else 'hello'}\nx{'y' * i} z" for i in range(40)]
     owners = ["bob" if i < 20 else f"s{i}" for i in range(40)]

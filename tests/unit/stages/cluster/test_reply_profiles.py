@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.stages.cluster.reply_profiles import profile, read_reply, same_kind
+from deputize.stages.cluster.reply_profiles import is_silent, profile, read_reply, same_kind
 
 
 def said(text: Any) -> dict[str, Any]:
@@ -77,3 +77,13 @@ def test_tools_are_one_kind_when_the_same_ones_are_called() -> None:
     a, b, c = (profile([read_reply(calling(n)) for n in names] * 5) for names in (("x", "y"), ("x",), ("z",)))
     assert same_kind(a, b)
     assert not same_kind(a, c)
+
+
+def test_an_object_between_tags_is_read_as_one() -> None:
+    assert read_reply(said('[CONTENT]\n{"a": 1, "b": [2]}\n[/CONTENT]')).shape == "json:a,b"
+    assert read_reply(said("[CONTENT]\nno object\n[/CONTENT]")).shape == "tag:content"
+
+
+def test_replies_that_are_nearly_all_empty_are_silent() -> None:
+    assert is_silent(of(*[""] * 19, "yes"))
+    assert not is_silent(of(*[""] * 8, "yes", "no"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,12 @@ def test_a_word_is_another_kind_of_reply_than_text() -> None:
         for text in ("yes", "a short reply of six words", '{"a": 1}')
     ]
     assert shapes == ["word", "text", "json:a"]
+
+
+def test_jobs_without_answers_are_split_by_their_instructions() -> None:
+    members, truth = calls(200, ("weather", "money"))
+    mute = [replace(call, reply=read_reply({"role": "assistant", "content": ""})) for call in members]
+    parts, classifier = split_by_meaning(Fragment.of(mute, ((), ())), models_dir=None, seed=0)
+    assert classifier is not None and len(parts) >= 2
+    pure = [Counter(truth[call.index] for call in part).most_common(1)[0][1] for part in parts]
+    assert sum(pure) >= 0.95 * len(members)

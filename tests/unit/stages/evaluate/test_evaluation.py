@@ -117,3 +117,22 @@ def test_two_unreadable_answers_of_the_llm_are_no_disagreement_of_its_own() -> N
     found = compared([served], ["Sorry, what?"], repeated=("I cannot say.",))
     assert found.right_N.tolist() == [False] and found.repeat_loss_N.tolist() == [0.0]
     assert compared([served], ["Sorry, what?"], repeated=("a",)).repeat_loss_N.tolist() == [1.0]
+
+
+def test_shares_served_at_many_thresholds_are_those_at_each() -> None:
+    r = np.random.default_rng(1)
+    n = 60
+    some = Evaluation(
+        groups=[f"g{i}" for i in range(n)],
+        episodes=[f"e{i}" for i in range(n)],
+        confidence_N=np.where(r.random(n) < 0.2, NEVER, r.integers(1, 9, n) / 9),
+        right_N=np.ones(n, dtype=bool),
+        right_action_N=np.ones(n, dtype=bool),
+        counts_N=r.random(n) < 0.7,
+        llm_usd_N=np.zeros(n),
+        repeat_loss_N=np.full(n, np.nan),
+        seconds=0.0,
+    )
+    grid = np.array([2.0, 1.0, 8 / 9, 0.5, 1 / 9, -1.0])
+    assert some.shares_served(grid) == [some.share_served(t) for t in grid]
+    assert some.take(np.zeros(0, dtype=np.int64)).shares_served(grid) == [0.0] * 6
