@@ -80,6 +80,9 @@ class Convert(BaseModel):
     (without a language model: method tools)."""
     lookup_tables: tuple[str, ...] = ()
     """CSV files, relative to the home, that tools look values up in; the first line names the columns."""
+    hard_examples: bool = False
+    """Also train each method with examples counting double that a linear model of other groups gets wrong. It is a method of its own ("linear:hard"), and
+    chosen only where it serves more of validation."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] | None = None

@@ -60,11 +60,14 @@ class LoadsAhead:
             wanted: True for a specialist that this thread answers for.
         """
         self._cache, self._routes, self._wanted = cache, routes, wanted
+        self._now = ""
         self._tried: set[tuple[str, FileStamp | None]] = set()
         """Loaded once, or found to be unusable, or to have no room: whoever asks for them again waits for it, and is told why."""
 
     def next(self) -> str:
-        """A specialist to be loaded; "" where all are."""
+        """A specialist to be loaded, or that is being loaded; "" where all are."""
+        if self._now:
+            return self._now
         for name in self._routes.names():
             if self._cache.is_known(name) or not self._wanted(name):
                 continue
@@ -83,6 +86,7 @@ class LoadsAhead:
     def load(self, name: str) -> None:
         """Loads a specialist and warms it up; one that cannot be is named in the log."""
         stamp = self._cache.stamp(name)
+        self._now = name
         try:
             specialist = self._cache.get(name)
             if isinstance(specialist, WarmsUp):
@@ -94,3 +98,4 @@ class LoadsAhead:
             log.exception("%s cannot be loaded", name)
         finally:
             self._tried.add((name, stamp))
+            self._now = ""

@@ -32,6 +32,9 @@ def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> 
     place: dict[str, float] = {method: at for at, method in enumerate(plan)}
 
     def place_of(method: str) -> float:
+        base, mark, _ = method.partition(":")
+        if mark:  # a method with something more: after that method
+            return place_of(base) + 0.25
         return place.get(method, place.get(method.rpartition("+")[2], len(plan) + 0.5) - 0.5)
 
     return sorted(specialists, key=lambda s: (place_of(s.method), s.cost, s.method.count("+"), s.model))

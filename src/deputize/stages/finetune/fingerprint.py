@@ -35,8 +35,8 @@ def fingerprint(
     """SHA-256, in hex, of the task, its examples, the method, the base model and the settings that matter."""
     parts: list[Any] = [RECIPE_VERSION, method, config.seed, base_sha256, epochs, config.min_origins]
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
-    parts += [linear_settings] if method in ("linear", "tools") else []
-    parts += [tables] if method.endswith("tools") else []
+    parts += [linear_settings] if method.partition(":")[0] in ("linear", "tools") else []
+    parts += [tables] if "tools" in method.split(":") else []
     parts += [msgspec.json.encode(nameless).decode(), msgspec.json.encode(schema).decode()]
     repeats = [examples.repeats] if method == "cache" else []
     for split in (examples.train, examples.validation, *repeats):

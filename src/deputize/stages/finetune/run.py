@@ -32,8 +32,15 @@ from deputize.specialists.tuned_model import base_digest
 from deputize.specialists.value_forms import with_forms
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
-from deputize.stages.finetune.methods.base import CrossFits, TrainingContext, TrainingJob, TrainsTogether
+from deputize.stages.finetune.methods.base import (
+    CrossFits,
+    Method,
+    TrainingContext,
+    TrainingJob,
+    TrainsTogether,
+)
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod, can_cross_fit
+from deputize.stages.finetune.methods.hard_examples_method import NOT_WEIGHED, on_hard_examples
 from deputize.stages.finetune.methods.helped_method import HelpedMethod
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.finetune.on_workers import OnWorkers, TrainedJobs
@@ -138,7 +145,7 @@ def jobs_of(
     n_tokens = sum(len(x.text) + 60 for x in examples.train) // 3
     epochs = epochs_for(len(examples.train))
     jobs = []
-    for method in find_methods(plan):
+    for method in _methods(plan, context.config):
         base = method.base_model(context)
         sha256 = base_digest(base, context.models_dir) if base else ""
         mine = examples if isinstance(method, CrossFits) else examples.with_reserve()
@@ -148,6 +155,14 @@ def jobs_of(
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
         jobs.append(TrainingJob(mine, schema, method, folder, n_tokens, epochs, mark, linear_settings))
     return jobs
+
+
+def _methods(plan: Sequence[str], config: Convert) -> list[Method]:
+    """The methods of a plan, each followed by itself on hard examples where the settings ask for that."""
+    found = find_methods(plan)
+    able = [m for m in found if not isinstance(m, TrainsTogether) and m.name not in NOT_WEIGHED]
+    more = [on_hard_examples(m) for m in able] if config.hard_examples else []
+    return sorted([*found, *more], key=lambda m: (m.cost, m.name))
 
 
 def _train_all(

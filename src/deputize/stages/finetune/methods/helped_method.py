@@ -11,9 +11,8 @@ from typing import Literal
 
 from deputize.core.artifacts import MethodPlan, Specialist, TaskProbe
 from deputize.core.records import Task
-from deputize.core.subjects import Subjects
 from deputize.specialists.decoder import MEMBER_FOLDER, DecoderPredictor, load_decoder
-from deputize.specialists.pointer_predictor import SlotPlace, fit_tools, tools_in_words
+from deputize.specialists.pointer_predictor import SlotPlace, tools_in_words
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.sampled_answers import SampledPredictor
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
@@ -21,6 +20,7 @@ from deputize.specialists.tooled_answers import TooledPredictor
 from deputize.specialists.value_tools import ValueTool
 from deputize.specialists.verified_answers import VerifiedPredictor
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.tools import tools_for
 
 VALIDATION_SHARE = 0.1
 """Of the time left, for predicting validation."""
@@ -90,15 +90,7 @@ class HelpedMethod:
         """The tools that explain values of train; none where that is not the help."""
         if self._help != "tools":
             return {}
-        examples = job.examples.train
-        return fit_tools(
-            job.schema,
-            [x.text for x in examples],
-            [x.answer for x in examples],
-            groups=[x.group for x in examples],
-            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
-            tables=context.tables,
-        )
+        return tools_for(job, context)
 
     def _predictor(
         self, decoder: DecoderPredictor, tools: dict[SlotPlace, ValueTool]

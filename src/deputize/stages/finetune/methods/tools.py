@@ -11,9 +11,18 @@ from functools import partial
 from deputize.core.artifacts import MethodPlan, TaskProbe
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
+from deputize.specialists.base import TextPredictor
 from deputize.specialists.linear_model import CAREFUL, LinearSettings
-from deputize.specialists.pointer_predictor import fit_pointer_predictor, fit_tools, tools_in_words
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.specialists.pointer_predictor import (
+    PointerPredictor,
+    SlotPlace,
+    fit_pointer_predictor,
+    fit_tools,
+    tools_in_words,
+)
+from deputize.specialists.value_tools import ValueTool
+from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.cross_fitting import cross_fit
 from deputize.stages.finetune.methods.linear import fit_without_leak, token_counter
 
 
@@ -37,14 +46,7 @@ class ToolsMethod:
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
         """None where no value is explained by a tool: then the linear method says all there is to say."""
         began, config, examples = context.clock(), context.config, job.examples.train
-        tools = fit_tools(
-            job.schema,
-            [x.text for x in examples],
-            [x.answer for x in examples],
-            groups=[x.group for x in examples],
-            subjects=Subjects([x.subject for x in examples], config.min_origins),
-            tables=context.tables,
-        )
+        tools = tools_for(job, context)
         if not tools:
             return None
         chosen = LinearSettings(*job.linear_settings) if job.linear_settings is not None else None
@@ -72,5 +74,40 @@ class ToolsMethod:
             count_tokens=token_counter(context.base_model, context.models_dir),
         )
 
+    def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
+        """Of five fits, tools and pointers both learned again."""
+        return cross_fit(job, self.refit, context, trained)
+
+    def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
+        """The same fit on a part of train; None where its tools do not show there."""
+        examples, whole = job.examples.train, trained.predictor
+        assert isinstance(whole, PointerPredictor)
+        tools = tools_for(job, context)
+        if tools.keys() != whole.tools.keys():
+            return None
+        return fit_pointer_predictor(
+            job.schema,
+            [x.text for x in examples],
+            [x.answer for x in examples],
+            groups=[x.group for x in examples],
+            weights=[x.weight for x in examples],
+            variant=whole.model.variant if whole.model is not None else None,
+            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
+            tools=tools,
+        )
+
 
 TOOLS = ToolsMethod()
+
+
+def tools_for(job: TrainingJob, context: TrainingContext) -> dict[SlotPlace, ValueTool]:
+    """The tools that explain values of a job's examples."""
+    examples = job.examples.train
+    return fit_tools(
+        job.schema,
+        [x.text for x in examples],
+        [x.answer for x in examples],
+        groups=[x.group for x in examples],
+        subjects=Subjects([x.subject for x in examples], context.config.min_origins),
+        tables=context.tables,
+    )
