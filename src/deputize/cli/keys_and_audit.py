@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 
@@ -162,6 +163,28 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
     terminal.result(
         done,
         lambda: terminal.say(f"{done.n_data_keys} data keys are wrapped with the new key {done.kek_id}."),
+    )
+
+
+@keys.command("adopt")
+@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@pass_terminal
+def adopt(terminal: Terminal, /, folder: Path) -> None:
+    """Take the keys in FOLDER, after a home with the same keys has changed them (keys rotate, erase): a copy of its folder keys.
+
+    What only this home holds (runs, conversations, a store of its own) is wrapped again with them, and the old keys go. Afterwards
+    delete FOLDER.
+    """
+    from deputize.maintenance.key_adoption import adopt_keys
+
+    done = adopt_keys(terminal.home, terminal.actor, folder)
+    for warning in done.warnings:
+        terminal.note(warning)
+    terminal.result(
+        done,
+        lambda: terminal.say(
+            f"{done.n_data_keys} keys are wrapped with the new key {done.kek_id}. Delete {folder}."
+        ),
     )
 
 

@@ -83,6 +83,7 @@ RIGHTS: dict[str, Right | None] = {
     "keys revoke": Right.MANAGE_KEYS,
     "keys require": Right.MANAGE_KEYS,
     "keys rotate": Right.ROTATE_KEYS,
+    "keys adopt": Right.ROTATE_KEYS,
     "config show": Right.SEE_STATUS,
     "config check": Right.SEE_STATUS,
     "config accept": Right.MANAGE_KEYS,

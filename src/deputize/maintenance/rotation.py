@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
 import msgspec
 
 from deputize.core.errors import StoreError
-from deputize.files import locked_at_once, reason
+from deputize.files import locked_at_once
 from deputize.home import Home
 from deputize.pipeline.run_sharing import share_runs_again
 from deputize.store.keys.base import KeyProvider
-from deputize.store.keys.local_kek import FileKek
+from deputize.store.keys.local_kek import FileKek, destroy_key_file
 from deputize.store.keys.run_keys import rewrap_run_keys
 
 
@@ -60,11 +59,11 @@ def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
         provider = FileKek.create(home.keys_path / fresh_file(), relative_to=home.keys_path)
     home.audit.append("keys.rotate", actor=actor, subject=keyring.id, detail={"from": old.key_id})
     generation = keyring.begin_rotation(provider)
-    n_data_keys = home.store.rewrap() + rewrap_run_keys(home.path, keyring) + _rewrap_conversations(home)
+    n_data_keys = wrap_again(home)
     keyring.end_rotation()
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():
-        warnings = _destroy(old.path)
+        warnings = destroy_key_file(old.path)
     if said := share_runs_again(
         home
     ):  # what lies there of runs is under the old wrapping key, which is no more
@@ -74,22 +73,14 @@ def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
     )
 
 
+def wrap_again(home: Home) -> int:
+    """Wraps every key of a home with the active wrapping key: of its store, runs and conversations; returns how many."""
+    return home.store.rewrap() + rewrap_run_keys(home.path, home.keyring) + _rewrap_conversations(home)
+
+
 def _rewrap_conversations(home: Home) -> int:
     conversations = home.existing_conversations()
     if conversations is None:
         return 0
     with contextlib.closing(conversations):
         return conversations.rewrap()
-
-
-def _destroy(path: Path) -> tuple[str, ...]:
-    """Overwrites a key file and removes it; a warning where that does not work (it has no use any more either way)."""
-    try:
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-    except OSError as error:
-        return (f"The old key file {path} could not be removed ({reason(error)}); remove it by hand.",)
-    return ()

@@ -60,6 +60,7 @@ ELSEWHERE = {
     "route promote": "test_routes",
     "route recertify": "test_certified_is_served",
     "keys revoke": "below",
+    "keys adopt": "test_key_adoption",
     "raw approve": "test_rights",
     "subject export": "test_subject",
     "route verify": "test_route_views",

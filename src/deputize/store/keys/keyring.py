@@ -29,6 +29,7 @@ from deputize.store.keys.ciphers import KEY_BYTES, decrypt, derived, encrypt, lo
 from deputize.store.keys.registry import default_provider, provider_from
 
 _SEAL_MAGIC = b"DPS1"
+RING_FILE = "ring.json"
 
 
 class WrappingKey(Record, frozen=True):
@@ -141,6 +142,22 @@ class KeyRing(Sealer):
         if not (home / "keys" / "ring.json").exists():
             raise StoreError(f"There are no keys in {home / 'keys'}.")
         return cls.open(home, environ=environ)
+
+    @classmethod
+    def open_in(cls, folder: Path, *, environ: Mapping[str, str] | None = None) -> KeyRing:
+        """The ring in a folder of keys, wherever it lies. Raises StoreError where there is none, else as `open`."""
+        environ = os.environ if environ is None else environ
+        file = _read(folder / RING_FILE)
+        return cls(folder / RING_FILE, file, provider_from(file.provider, folder, environ), environ)
+
+    def knows_also(self, other: KeyRing) -> None:
+        """Opens as well what the wrapping keys of another state of this ring have wrapped; nothing is written."""
+        self._wrapping = {**other._wrapping, **self._wrapping}
+
+    @property
+    def path(self) -> Path:
+        """The ring file."""
+        return self._path
 
     @property
     def id(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from deputize.core.errors import BadInput, StoreError
-from deputize.files import make_folder, write_new
+from deputize.files import make_folder, reason, write_new
 from deputize.store.keys.ciphers import KEY_BYTES, decrypt, encrypt
 
 ENV_KEK = "DEPUTIZE_KEK"
@@ -116,3 +116,16 @@ def file_from_spec(spec: dict[str, Any], folder: Path, environ: Mapping[str, str
 def env_from_spec(spec: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> EnvKek:
     """As keys.registry asks for it."""
     return EnvKek(environ, spec.get("variable", ENV_KEK))
+
+
+def destroy_key_file(path: Path) -> tuple[str, ...]:
+    """Overwrites a key file and removes it; a warning where that does not work (it has no use any more either way)."""
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except OSError as error:
+        return (f"The old key file {path} could not be removed ({reason(error)}); remove it by hand.",)
+    return ()
