@@ -70,6 +70,7 @@ def erase(
     from deputize.cli.report import mark_erased
     from deputize.maintenance import erasure
     from deputize.maintenance.find_calls import Wanted
+    from deputize.store.recording.journal_backlog import backlog_of
 
     home, whose = terminal.home, tenant_of(terminal, tenant)
     wanted = Wanted(origin=origin, episodes=episodes, conversation=conversation, texts=texts)
@@ -80,6 +81,11 @@ def erase(
         _count_only(terminal, wanted, whose)
         return
     done = erasure.erase(home, terminal.actor, wanted, tenant=whose)
+    if (episodes or conversation or texts) and backlog_of(home.journals).n_files:
+        # of an origin the store remembers that it is erased; of anything else there is nothing to remember
+        terminal.note(
+            "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more."
+        )
     forgotten = erasure.forget_unless_busy(home, terminal.note) or {}
     mark_erased(home.path, done.trained_on)
     folders = [one.path for one in done.trained_on]

@@ -388,7 +388,10 @@ class Gateway:
 
     async def _feedback(self, asked: _Asked, body: bytes) -> HttpReply:
         await self._authenticator.take_turn(asked.caller)
-        feedback = read_feedback(body)
+        if len(body) <= _BIG_BODY_BYTES:
+            feedback = read_feedback(body)
+        else:
+            feedback = await asyncio.get_running_loop().run_in_executor(None, read_feedback, body)
         caller = asked.caller
         tenant = "" if caller.key is not None and caller.key.tenant == EVERY_TENANT else caller.tenant
         if sentence := await unknown_subject(self._recorder, feedback, tenant):

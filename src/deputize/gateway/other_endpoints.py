@@ -22,6 +22,7 @@ from deputize.gateway.auth import Authenticator, Caller
 from deputize.gateway.call_telemetry import CallTelemetry
 from deputize.gateway.context import Context, without_end_user
 from deputize.gateway.conversations import OWN_PREFIX, Conversations
+from deputize.gateway.form_model import form_model
 from deputize.gateway.forwarding import forward_answer_headers, forward_request_headers
 from deputize.gateway.live_masking import LiveMasker, MaskedRequest
 from deputize.gateway.protocols import CallRecorder
@@ -42,7 +43,6 @@ _ASKS_A_MODEL = re.compile(
 )
 """Paths of requests that leave nothing at the server: what is asked and answered is all there is."""
 _RESPONSE = re.compile(r"/v1/responses/([^/]+)")
-_FORM_MODEL = re.compile(rb'name="model"\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{0,200})')
 _COPY_BYTES = 4 * 1024 * 1024
 """Of an answer, kept for its record."""
 _PROMPTS = ("prompt", "input", "query", "text", "document")
@@ -60,6 +60,13 @@ class OtherRequest(msgspec.Struct):
     """The decoded body, where it is JSON."""
     context: Context
     caller: Caller
+    model: str = ""
+    """The model that it names, in JSON or in a form; "" where it names none."""
+
+    def __post_init__(self) -> None:
+        self.model = (
+            str(self.fields.get("model") or "") if self.fields else form_model(self.headers, self.body)
+        )
 
     @property
     def bare(self) -> str:
@@ -70,27 +77,6 @@ class OtherRequest(msgspec.Struct):
     def asks_a_model(self) -> bool:
         """True where it is a call to a model, to be counted and recorded as one."""
         return self.method == "POST" and bool(_ASKS_A_MODEL.fullmatch(self.bare))
-
-    @property
-    def model(self) -> str:
-        """The model that it names, in JSON or in a form; "" where it names none."""
-        if self.fields:
-            return str(self.fields.get("model") or "")
-        return form_model(self.headers, self.body)
-
-
-def form_model(headers: Mapping[str, str], body: bytes) -> str:
-    """The model that a form names; "" where it names none.
-
-    Raises:
-        BadInput: it names several.
-    """
-    if not headers.get("content-type", "").startswith("multipart/form-data"):
-        return ""
-    found = _FORM_MODEL.findall(body)
-    if len(found) > 1:
-        raise BadInput("The request gives 'model' more than once.")
-    return found[0].decode("utf-8", "replace") if found else ""
 
 
 class OtherEndpoints:

@@ -21,13 +21,17 @@ from deputize.gateway.context import RECORDING, record_wish
 from deputize.gateway.protocols import CallRecorder
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.stages.collect.containers.log_objects import LogObject
-from deputize.stages.collect.containers.otlp_protobuf import traces_of_protobuf
+from deputize.stages.collect.containers.otlp_protobuf import (
+    MAX_MESSAGES,
+    has_too_many_messages,
+    traces_of_protobuf,
+)
 from deputize.stages.collect.importers.otel import OtelImporter
 from deputize.stages.collect.log_reader import LogReader
 from deputize.wire.chat_request import decode_object
 
 PROTOBUF = "application/x-protobuf"
-_BIG_BODY_BYTES = 64 * 1024
+_BIG_BODY_BYTES = 16 * 1024
 _MOST_NAMED = 3
 
 
@@ -94,6 +98,10 @@ class TraceReceiver:
 
 def _decoded(declared: str, body: bytes) -> dict[str, Any]:
     if declared == PROTOBUF:
+        if has_too_many_messages(body):
+            raise BadInput(
+                f"The export holds more than {MAX_MESSAGES} attributes and other parts; send fewer spans at a time."
+            )
         return traces_of_protobuf(body)
     if declared not in ("application/json", ""):
         raise UnsupportedMediaType(f"Traces are taken as application/json or {PROTOBUF}.")

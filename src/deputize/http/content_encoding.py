@@ -14,6 +14,7 @@ MAX_UNPACKED_BYTES = 64 * 1024 * 1024
 _FREE_BYTES = 1024 * 1024
 _MAX_WINDOW_BYTES = 8 * 1024 * 1024
 """Of a zstd frame: what every decoder should take, and no more."""
+_ZSTD_STEP_BYTES = 64
 _READS = ("gzip", "deflate", "zstd")
 _MAX_RATIO = 100
 """Bytes that one byte may unpack to, beyond the first megabyte; text seldom gets to 20."""
@@ -57,18 +58,23 @@ def _zstd(max_bytes: int) -> Callable[[bytes], bytes]:
     stream = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj(
         read_across_frames=True
     )
-    n_out = 0
+    n_in = n_out = 0
 
     def decompress(piece: bytes) -> bytes:
-        nonlocal n_out
-        try:
-            out = stream.decompress(piece)
-        except zstandard.ZstdError:
-            return b""
-        n_out += len(out)
-        if n_out > max_bytes:
-            raise UpstreamError("The upstream's compressed answer unpacks to more than an answer may be.")
-        return out
+        nonlocal n_in, n_out
+        out: list[bytes] = []
+        # this decoder takes no limit, and four bytes may unpack to 128 KB: so it gets little at a time
+        for start in range(0, len(piece), _ZSTD_STEP_BYTES):
+            part = piece[start : start + _ZSTD_STEP_BYTES]
+            try:
+                out.append(stream.decompress(part))
+            except zstandard.ZstdError:
+                return b""
+            n_in += len(part)
+            n_out += len(out[-1])
+            if n_out > min(max_bytes, max(_FREE_BYTES, n_in * _MAX_RATIO)):
+                raise UpstreamError("The upstream's compressed answer unpacks to more than an answer may be.")
+        return b"".join(out)
 
     return decompress
 

@@ -32,6 +32,7 @@ from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing, Sealer
 from deputize.store.keys.run_keys import KEY_FILE, finish_forgetting, rewrite, run_key
+from deputize.store.recording.journal import Segment
 from deputize.store.sqlite import SqliteStore
 from deputize.testing import call
 
@@ -485,3 +486,18 @@ def test_links_in_place_of_logs_lead_an_erasure_nowhere(house: House, tmp_path: 
     (house.home / "engine.log").symlink_to(elsewhere / "mine.trace")
     assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
     assert (elsewhere / "mine.trace").read_text() == "precious"
+
+
+def test_while_a_gateway_records_a_search_says_what_it_may_have_missed(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = ["--home", str(house.home), "erase"]
+    assert run([*at, "--find", "nobody at all"]) == 0 and "is recording" not in capsys.readouterr().err
+    with Home(house.home) as home:
+        segment = Segment.create(home.journals[0] / "x.journal", bytes(32))
+        try:
+            assert run([*at, "--find", "nobody at all"]) == 0
+            assert "calls of the last seconds may not have been in the store" in capsys.readouterr().err
+            assert run([*at, "--origin", "nobody"]) == 0 and "is recording" not in capsys.readouterr().err
+        finally:
+            segment.shred()

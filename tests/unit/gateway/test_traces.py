@@ -107,6 +107,12 @@ async def test_protobuf_says_the_same() -> None:
         traces_of_protobuf(b"\xff\xff")
 
 
+async def test_an_export_of_many_small_parts_is_refused_before_it_is_decoded() -> None:
+    receiver = TraceReceiver(ListRecorder(), lambda raw, tenant: "")
+    with pytest.raises(BadInput, match="fewer spans at a time"):
+        await receiver.receive({"content-type": PROTOBUF}, b"\x0a\x00" * 500_001, "t")
+
+
 def test_without_the_package_the_line_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 

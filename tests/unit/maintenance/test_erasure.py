@@ -82,6 +82,17 @@ def test_erasing_by_the_raw_id_or_the_pseudonym(house: House) -> None:
     assert b"ann.weber" not in (house.home.path / "audit.log").read_bytes()
 
 
+def test_a_kept_conversation_that_cannot_be_read_goes_with_its_person(house: House) -> None:
+    kept = house.home.conversations()
+    kept.put("default", house.ring.pseudonym("ann.weber"), "resp_1", b"of another version")
+    kept.put("default", house.ring.pseudonym("bob"), "resp_2", b"of another version")
+    kept.close()
+    assert erase(house.home, OFFICER, Wanted(origin="ann.weber")).n_conversations == 1
+    kept = house.home.conversations()
+    assert len(list(kept.all("default"))) == 1
+    kept.close()
+
+
 def test_only_who_may_erases(house: House) -> None:
     for actor in (Actor(name="x", role="admin"), Actor(name="x", role="erasure_officer", tenant="t2")):
         with pytest.raises(AccessDenied):

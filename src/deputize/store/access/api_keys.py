@@ -7,6 +7,7 @@ import hmac
 import os
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -174,6 +175,11 @@ class ApiKeys:
             )
         if not tenant:
             raise BadInput('A key needs a tenant, or "*" for all.')
+        if not tenant.isprintable() or tenant != unicodedata.normalize("NFKC", tenant).strip():
+            raise BadInput(
+                f"The tenant {tenant!a} would look like another one in every list: no invisible or other form of a character, no"
+                " blank at its ends."
+            )
         for name, limit in (("requests_per_minute", requests_per_minute), ("usd_per_month", usd_per_month)):
             if limit is not None and not 0 < limit < float("inf"):
                 raise BadInput(f"{name} must be a positive number, not {limit}.")

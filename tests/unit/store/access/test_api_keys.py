@@ -100,6 +100,9 @@ def test_senseless_keys_are_refused(keys: ApiKeys) -> None:
         keys.create("ingest", usd_per_month=0)
     with pytest.raises(BadInput, match="tenant"):
         keys.create("ingest", tenant="")
+    for other in ("shop\u200b", "sh\u202eop", "shop ", "\uff53hop", "shop\n", "sho\u0070\u0308\u0323"):
+        with pytest.raises(BadInput, match="would look like another one"):
+            keys.create("ingest", tenant=other)
     assert keys.list() == ()
 
 

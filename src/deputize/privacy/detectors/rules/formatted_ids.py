@@ -22,6 +22,7 @@ FORMATTED_ID_RULES: tuple[Rule, ...] = (
     Rule("PHONE_NUMBER", re.compile(r"(?<![\w./-])(?:\+\d{2} ?\(?0?\)? ?[1-9]\d{1,4}|\(?0\d{2,4}\)?) ?/ ?\d{3,9}(?:[ -]\d{1,5}){0,2}(?![\w/])"), 0.75, "#"),
     Rule("US_SSN", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), 0.9, "#"),
     Rule("US_SSN", keyed(r"ssn|social security(?: number| no\.?)?|itin", r"\d{3}[- ]?\d{2}[- ]?\d{4}(?!\d)", r":=|[:=#]|=>|\bis\b|\bwas\b|(?=\d)"), 0.95, "#"),
+    Rule("EMAIL_ADDRESS", re.compile(r"\"[^\"\\\n<>]{1,64}\"@[\w-]+(?:\.[\w-]+)+|(?<![\w.+-])[\w.%+'-]{1,64}@\[[0-9a-fA-FIPv.:]{3,45}\]"), 0.95, "\"@|@["),
     Rule("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])[\w.+-]+%40[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,24}"), 0.95, "%40"),
     Rule("US_SSN", keyed(r"ssn|social security(?: number| no\.?)?", r"[\dlIOoSBZ]{3}-[\dlIOoSBZ]{2}-[\dlIOoSBZ]{4}(?!\w)", r":=|[:=#]|=>|\bis\b|(?=[\dlIOSBZ])"), 0.8, "#", lambda v: len(digits_of(v)) >= 5),
     Rule("CREDIT_CARD", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])"), 0.9, "#", is_luhn),

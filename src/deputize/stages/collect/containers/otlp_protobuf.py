@@ -109,6 +109,70 @@ def _exactly(stream: BinaryIO, n_bytes: int) -> bytes:
     return b"".join(parts)
 
 
+_ATTRIBUTES = "attribute"
+_PARTS: dict[str, dict[int, str]] = {
+    "export": {1: "resource spans"},
+    "resource spans": {1: "resource", 2: "scope spans"},
+    "resource": {1: _ATTRIBUTES, 3: "entity"},
+    "entity": {3: "name", 4: "name"},
+    "name": {},
+    "scope spans": {1: "scope", 2: "span"},
+    "scope": {3: _ATTRIBUTES},
+    "span": {9: _ATTRIBUTES, 11: "event", 13: "link", 15: "status"},
+    "event": {3: _ATTRIBUTES},
+    "link": {4: _ATTRIBUTES},
+    "status": {},
+    _ATTRIBUTES: {2: "value"},
+    "value": {5: "list", 6: "map"},
+    "list": {1: "value"},
+    "map": {1: _ATTRIBUTES},
+}
+"""Message -> its fields that are messages again, by their numbers (opentelemetry/proto/trace/v1, resource/v1, common/v1)."""
+MAX_MESSAGES = 500_000
+_FIELDS_PER_MESSAGE = 4
+
+
+def has_too_many_messages(body: bytes, most: int = MAX_MESSAGES) -> bool:
+    """True where an export holds more messages than may be decoded: each takes hundreds of bytes once it is, and two on the wire.
+
+    Walks over the bytes without decoding what is in them; what is damaged is left to the decoder.
+    """
+    waiting = [(0, len(body), _PARTS["export"])]
+    n = n_fields = 0
+    while waiting:
+        at, end, parts = waiting.pop()
+        while at < end:
+            n_fields += 1
+            if n > most or n_fields > most * _FIELDS_PER_MESSAGE:
+                return True
+            tag, at = _varint(body, at, end)
+            kind = tag & 7
+            if kind == 2:
+                length, at = _varint(body, at, end)
+                part = parts.get(tag >> 3)
+                if part is not None:
+                    n += 1
+                    waiting.append((at, min(end, at + length), _PARTS[part]))
+                at += length
+            elif kind == 0:
+                _, at = _varint(body, at, end)
+            else:
+                at += {1: 8, 5: 4}.get(kind, end)
+    return n > most
+
+
+def _varint(body: bytes, at: int, end: int) -> tuple[int, int]:
+    """(value, place after it); ends with the part it is in."""
+    value = shift = 0
+    while at < end:
+        byte = body[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80 or shift > 63:
+            break
+    return value, at
+
+
 def traces_of_protobuf(body: bytes) -> dict[str, Any]:
     """An export in protobuf as OTLP's JSON has it.
 

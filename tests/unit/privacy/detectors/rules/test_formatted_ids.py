@@ -20,6 +20,8 @@ def found(text: str) -> set[tuple[str, str]]:
     [
         ("EMAIL_ADDRESS", "mail ann.lee@corp.com now", "ann.lee@corp.com"),
         ("EMAIL_ADDRESS", "to=ann.lee%40corp.com", "ann.lee%40corp.com"),
+        ("EMAIL_ADDRESS", 'mail "ann lee"@corp.co.uk now', '"ann lee"@corp.co.uk'),
+        ("EMAIL_ADDRESS", "mail ann.lee@[192.168.2.17]", "ann.lee@[192.168.2.17]"),
         ("US_SSN", "SSN 123-45-6789", "123-45-6789"),
         ("CREDIT_CARD", "card 4111 1111 1111 1111", "4111 1111 1111 1111"),
         ("IBAN_CODE", "to DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),

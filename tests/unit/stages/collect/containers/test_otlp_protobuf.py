@@ -23,7 +23,7 @@ from deputize.core.records import Call
 from deputize.stages.collect.containers.decompress import UnreadableFile
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files
 from deputize.stages.collect.containers.log_objects import read_objects
-from deputize.stages.collect.containers.otlp_protobuf import is_otlp_name, otlp_exports
+from deputize.stages.collect.containers.otlp_protobuf import has_too_many_messages, is_otlp_name, otlp_exports
 from deputize.stages.collect.importers.otel import OtelImporter
 from deputize.stages.collect.log_reader import LogReader
 
@@ -195,3 +195,41 @@ def test_without_the_package_the_line_that_installs_it_is_named(
     assert isinstance(file, LogFile)
     with pytest.raises(MissingExtra, match=r"deputize\[otel\]"):
         list(read_objects(file))
+
+
+def test_messages_are_counted_before_they_are_decoded() -> None:
+    body = ParseDict(export(1, n_spans=3), ExportTraceServiceRequest()).SerializeToString()
+    n = _n_messages(ParseDict(export(1, n_spans=3), ExportTraceServiceRequest()))
+    assert not has_too_many_messages(body, n) and has_too_many_messages(body, n - 1)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * 2000,
+        b"\x0a\xa0\x1f" + b"\x0a\x00" * 2000,
+        b"\x0a\xa6\x1f\x0a\xa3\x1f" + b"\x0a\x00" * 2000,
+        b"\x7a\x00" * 5000,
+        b"\x08\x01" * 5000,
+    ],
+)
+def test_many_small_messages_are_not_decoded(body: bytes) -> None:
+    assert has_too_many_messages(body, 1000) and not has_too_many_messages(body[:500], 1000)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff" * 50, b"\x0a", b"\x0a\xff\xff\xff\xff\x0f", b"\x0b\x0c", b"\x09\x00"]
+)
+def test_what_is_damaged_is_left_to_the_decoder(body: bytes) -> None:
+    assert not has_too_many_messages(body)
+
+
+def _n_messages(message: Any) -> int:
+    """Messages inside of one, by protobuf's own reading."""
+    inner = [
+        one
+        for field, value in message.ListFields()
+        if field.message_type is not None
+        for one in (value if hasattr(value, "append") or hasattr(value, "add") else [value])
+    ]
+    return len(inner) + sum(map(_n_messages, inner))
