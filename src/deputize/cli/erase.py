@@ -70,7 +70,6 @@ def erase(
     from deputize.cli.report import mark_erased
     from deputize.maintenance import erasure
     from deputize.maintenance.find_calls import Wanted
-    from deputize.store.recording.journal_backlog import backlog_of
 
     home, whose = terminal.home, tenant_of(terminal, tenant)
     wanted = Wanted(origin=origin, episodes=episodes, conversation=conversation, texts=texts)
@@ -81,11 +80,6 @@ def erase(
         _count_only(terminal, wanted, whose)
         return
     done = erasure.erase(home, terminal.actor, wanted, tenant=whose)
-    if (episodes or conversation or texts) and backlog_of(home.journals).n_files:
-        # of an origin the store remembers that it is erased; of anything else there is nothing to remember
-        terminal.note(
-            "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more."
-        )
     forgotten = erasure.forget_unless_busy(home, terminal.note) or {}
     mark_erased(home.path, done.trained_on)
     folders = [one.path for one in done.trained_on]
@@ -95,7 +89,7 @@ def erase(
         if keep_routes
         else erasure.close_routes(home, terminal.actor, folders, "calls it was trained on were erased")
     )
-    for warning in _finish(terminal, keep_backups):
+    for warning in (*_missed(terminal, wanted), *_finish(terminal, keep_backups)):
         terminal.note(warning)
     offer = _offer(terminal, done.trained_on, routes, [r.id for r in closed])
     document = {
@@ -133,6 +127,19 @@ def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
         lambda: terminal.say(
             f"{n_calls} of {found.n_looked_at} calls of the tenant {tenant} would be erased."
         ),
+    )
+
+
+def _missed(terminal: Terminal, wanted: Wanted) -> tuple[str, ...]:
+    """Says that calls may have come in after the search. Of an origin the store remembers that it is erased; of anything else
+    there is nothing to remember."""
+    from deputize.store.recording.journal_backlog import backlog_of
+
+    by_more_than_origin = wanted.episodes or wanted.conversation or wanted.texts
+    if not (by_more_than_origin and backlog_of(terminal.home.journals).n_files):
+        return ()
+    return (
+        "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more.",
     )
 
 

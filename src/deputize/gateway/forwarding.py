@@ -12,7 +12,13 @@ _NOT_SENT_BACK_STARTS = ("x-deputize-", "access-control-", "strict-transport-sec
 """They would speak for the gateway's own origin."""
 _OUR_KEY = "dpk_"
 _OURS = "x-deputize-"
-_CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "cookie"})
+_CREDENTIALS = frozenset(
+    {
+        *("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"),
+        *("openai-organization", "openai-project", "x-goog-user-project"),
+    }
+)
+"""The last three say which account of a key's owner pays and keeps what is sent: with the gateway's key that is not a caller's to say."""
 
 
 def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:

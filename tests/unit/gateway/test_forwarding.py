@@ -48,6 +48,20 @@ def test_headers_of_limits_advice_and_the_request_s_id_are_picked_out() -> None:
     assert passed_headers([("request-id", "a"), ("x-request-id", "b")]) == [("x-request-id", "b")]
 
 
+def test_with_a_key_of_the_gateway_no_caller_chooses_whose_account_pays() -> None:
+    given = {
+        "x-goog-api-key": "k",
+        "openai-organization": "org-other",
+        "openai-project": "proj_other",
+        "x-goog-user-project": "other",
+    }
+    assert dict(forward_request_headers(given, keep_authorization=False)) == {"accept-encoding": "identity"}
+    assert dict(forward_request_headers(given, keep_authorization=True)) == {
+        **given,
+        "accept-encoding": "identity",
+    }
+
+
 def test_a_key_of_the_gateway_stays_here_wherever_it_stands() -> None:
     key = "dpk_000000000000_" + "a" * 43
     given = {

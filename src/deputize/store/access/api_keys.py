@@ -173,13 +173,7 @@ class ApiKeys:
             raise BadInput(
                 f"{unknown[0]!r} cannot be granted; {' and '.join(sorted(r.value for r in GRANTABLE))} can."
             )
-        if not tenant:
-            raise BadInput('A key needs a tenant, or "*" for all.')
-        if not tenant.isprintable() or tenant != unicodedata.normalize("NFKC", tenant).strip():
-            raise BadInput(
-                f"The tenant {tenant!a} would look like another one in every list: no invisible or other form of a character, no"
-                " blank at its ends."
-            )
+        _check_tenant(tenant)
         for name, limit in (("requests_per_minute", requests_per_minute), ("usd_per_month", usd_per_month)):
             if limit is not None and not 0 < limit < float("inf"):
                 raise BadInput(f"{name} must be a positive number, not {limit}.")
@@ -474,6 +468,17 @@ def _made(key: ApiKey) -> _Entry:
 def _issuer_chain(maker: Actor | None) -> tuple[str, ...]:
     maker = maker or owner()
     return (*maker.issuer_chain, maker.name)
+
+
+def _check_tenant(tenant: str) -> None:
+    """Raises BadInput for the name of a tenant that is none, or that nobody can tell from another one."""
+    if not tenant:
+        raise BadInput('A key needs a tenant, or "*" for all.')
+    if not tenant.isprintable() or tenant != unicodedata.normalize("NFKC", tenant).strip():
+        raise BadInput(
+            f"The tenant {tenant!a} would look like another one in every list: no invisible or other form of a character, no"
+            " blank at its ends."
+        )
 
 
 def _float(value: float | None) -> float | None:
