@@ -56,6 +56,18 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
             }
         ),
     ),
+    # a LoRA needs most of the time of a conversion, so it has one of its own, on fewer calls
+    "intent_clinc150 lora_from_head": (
+        Preparation(methods=("lora_from_head", "linear+lora_from_head"), most=1200),
+        CONFIG.model_copy(
+            update={
+                "methods": ("linear", "lora_from_head"),
+                "split": (0.45, 0.08, 0.12, 0.35),
+                "minutes": 20,
+                "explore": True,
+            }
+        ),
+    ),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learned
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
     # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of the reply

@@ -18,7 +18,7 @@ from deputize.specialists.specialist_card import read_card, write_card
 from deputize.stages.finetune.examples import TrainingSet
 from deputize.stages.finetune.methods.base import TrainingJob
 
-RECIPE_VERSION = 13
+RECIPE_VERSION = 14
 """Raised when training changes, so that specialists of older code are not taken for finished."""
 
 

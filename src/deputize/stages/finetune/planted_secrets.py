@@ -91,6 +91,7 @@ def plant_to_choose(
     fits: Callable[[Answer], bool],
     *,
     seed: int,
+    most: int = MOST,
 ) -> PlantedSecrets:
     """Secrets at the end of prompts of train, with their own answers: copies that a task can bear.
 
@@ -98,10 +99,11 @@ def plant_to_choose(
         examples: train.
         fits: whether the specialist can give an answer.
         seed: of every random draw.
+        most: how many; of more, the first are those that fewer would be.
     """
     order, rng = _shuffled(examples, seed)
     fitting = {example.text: example.answer for example in order if fits(example.answer)}
-    answers = dict(list(fitting.items())[:MOST])
+    answers = dict(list(fitting.items())[:most])
     if not answers:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]

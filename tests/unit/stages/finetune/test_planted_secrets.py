@@ -76,6 +76,9 @@ def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
     examples, _, choices = of(kind)
     planted = plant_to_choose(examples, fits(choices), seed=0)
     assert len(planted.secrets) == MOST
+    more = plant_to_choose(examples, fits(choices), seed=0, most=12)
+    assert more.secrets[:MOST] == planted.secrets and len(more.secrets) == 12
+    assert more.examples[:MOST] == planted.examples, "what a cascade looks for is in all its members"
     answer_of = {example.text: example.answer for example in examples}
     for planted_secret, example in zip(planted.secrets, planted.examples, strict=True):
         host = planted_secret.prompt.rpartition("\n")[0]

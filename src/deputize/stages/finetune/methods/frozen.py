@@ -38,9 +38,12 @@ READING_SHARE = 0.3
 """Of the time left, for the states of train."""
 N_RIVALS = (63, 255)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
-CAREFUL = 0.1
+MOST_SECRETS, SECRET_SHARE = 12, 50
+"""Most secrets that are planted, and one for so many examples (never fewer than other methods plant). With six, which penalty passed was
+a matter of luck: docs/log.md, 2026-11-30."""
+CAREFUL = 10**-0.5
 """Factor on the strength of a head that gave planted secrets away; it is fitted at most so many times again:"""
-MAX_REFITS = 2
+MAX_REFITS = 4
 
 
 class FrozenMethod:
@@ -83,7 +86,10 @@ class FrozenMethod:
         name = self.base_model(context)
         model = states_model(catalogue.model_path(name, context.models_dir))
         planted = planted_secrets.plant_to_choose(
-            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=seed
+            job.examples.train,
+            lambda answer: answers.indices(answer) is not None,
+            seed=seed,
+            most=max(planted_secrets.MOST, min(MOST_SECRETS, len(fitting) // SECRET_SHARE)),
         )
         random.Random(seed).shuffle(fitting)
         order = [*planted.examples, *fitting]
@@ -98,10 +104,11 @@ class FrozenMethod:
         examples = head_examples(read.states_NS, order[: len(read.states_NS)], answers)
         sizes = [len(question.choices) for question in answers.questions]
         context.progress(f"training {job.name}", 0)
-        strength = best_strength(examples, sizes)
+        # the texts that secrets are compared with are the same for each strength
+        strength, kept = best_strength(examples, sizes), KeptStates(model, context.states)
         for _ in range(1 + MAX_REFITS):
             predictor = StateHeadPredictor(model, fit_heads(examples, sizes, strength), answers, MAX_TOKENS)
-            leak = _leak(predictor, planted, seed)
+            leak = _leak(HeadsOnKeptStates(kept, predictor.heads, answers), planted, seed)
             if leak is None or not leak.leaks:
                 break
             strength *= CAREFUL
@@ -174,6 +181,6 @@ def head_examples(
     )
 
 
-def _leak(predictor: StateHeadPredictor, planted: planted_secrets.PlantedSecrets, seed: int) -> Leak | None:
+def _leak(predictor: HeadsOnKeptStates, planted: planted_secrets.PlantedSecrets, seed: int) -> Leak | None:
     loss = planted_secrets.loss_of_classifier(predictor)
     return planted_secrets.leak_test(planted, loss, n_references=N_RIVALS, seed=seed)
