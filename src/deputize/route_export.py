@@ -20,6 +20,7 @@ from deputize.specialists.export_forms.comparison import ExportComparison, compa
 from deputize.specialists.export_forms.registry import export_form
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import CARD, digest_of, read_card, settings_of
+from deputize.store.published.shared_exports import SharedExports
 
 HELD_OUT: tuple[Split, ...] = ("test", "calibration")
 """Splits that requests of the comparison are from, in this order."""
@@ -95,6 +96,15 @@ def export_route(
         comparison=compared,
         sentence=compared.sentence,
     )
+
+
+def shared_exports(home: Home) -> SharedExports:
+    """The exports that a home shares with others. Raises UsageError where it shares nothing."""
+    if home.published is None:
+        raise UsageError(
+            f"{home.config_path} names no object store that exports are shared in: write [objects] with url."
+        )
+    return SharedExports(home.keyring, home.audit, home.published)
 
 
 def _compared(

@@ -9,6 +9,7 @@ import click
 from deputize.cli.route_views import read_route_file
 from deputize.cli.routes import find_route, of_challenger
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.errors import UsageError
 
 
 @click.command("export")
@@ -35,6 +36,14 @@ from deputize.cli.terminal import Terminal, pass_terminal
     show_default=True,
     help="Held-out requests that the export and the route's specialist are both asked.",
 )
+@click.option(
+    "--share", is_flag=True, help="Also put it into the object store of [objects], sealed, for other homes."
+)
+@click.option(
+    "--fetch",
+    is_flag=True,
+    help="Make nothing: write what another home has shared of ROUTE in this form into DIR, every file checked.",
+)
 @of_challenger
 @pass_terminal
 def export(
@@ -45,6 +54,8 @@ def export(
     out: Path,
     precision: str,
     n_compared: int,
+    share: bool,
+    fetch: bool,
     challenger: bool,
 ) -> None:
     """Write the specialist of ROUTE into a folder that other engines load, with recipe, schema, certificate and model card.
@@ -52,10 +63,21 @@ def export(
     The export is loaded back and asked held-out requests beside the route's own specialist; how many answers are the same is said
     here and stands in the folder. No request or answer is written. Goes into the audit log.
     """
-    from deputize.route_export import export_route
+    from deputize.route_export import export_route, shared_exports
 
+    if share and fetch:
+        raise UsageError("Say --share or --fetch.")
+    shared = shared_exports(terminal.home) if share or fetch else None
     file = read_route_file(terminal)
     one = find_route(file, route_id, challenger=challenger)
+    name = f"{one.id}/{form}"
+    if fetch and shared is not None:
+        shared.fetch(name, out)
+        terminal.result(
+            {"export": name, "folder": str(out)},
+            lambda: terminal.say(f"{one.task_name} as {form} is in {out}; the card is README.md."),
+        )
+        return
     with terminal.progress() as progress:
         done = export_route(
             terminal.home,
@@ -68,6 +90,8 @@ def export(
             progress=progress,
         )
     compared = done.comparison
+    if shared is not None:
+        shared.share(name, one.specialist, out)
 
     def show() -> None:
         terminal.say(

@@ -40,6 +40,7 @@ from deputize.store.published.sealed_objects import (
 from deputize.store.published.sending import NotSent, SentFolders
 from deputize.store.published.version_pointer import (
     POINTERS,
+    PublishedExport,
     PublishedObject,
     PublishedState,
     VersionPointer,
@@ -371,6 +372,7 @@ class PublishedHome:
         routes: bytes | None = None,
         keys: bytes | None = None,
         runs: Mapping[str, dict[str, PublishedObject]] = MappingProxyType({}),
+        exports: Mapping[str, PublishedExport] = MappingProxyType({}),
     ) -> int:
         """Publishes the next version, inside `change`; what is not given stays as it is.
 
@@ -387,7 +389,13 @@ class PublishedHome:
             keys=self._state.keys if keys is None else keys,
             runs=dict(sorted({**self._state.runs, **runs}.items())[-KEPT_RUNS:]),
         )
-        state = msgspec.structs.replace(state, folders=self._folders(state))
+        folders = self._folders(state)
+        exported = {**self._state.exports, **exports}
+        state = msgspec.structs.replace(
+            state,
+            folders=folders,
+            exports={name: one for name, one in exported.items() if one.specialist in folders},
+        )
         pointer = VersionPointer(
             version=self._base.version + 1,
             previous=self._noted()[1] if self._base.version else "",

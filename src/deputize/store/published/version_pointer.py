@@ -29,6 +29,15 @@ class PublishedObject(Record, frozen=True):
     """Of what is sealed in it."""
 
 
+class PublishedExport(Record, frozen=True):
+    """A specialist in a form for other engines."""
+
+    specialist: str
+    """Folder of the specialist, relative to a home: an export goes when no route has that any more."""
+    files: dict[str, PublishedObject]
+    """By their paths in the folder of the export."""
+
+
 class PublishedState(Record, frozen=True):
     """Everything that homes share."""
 
@@ -41,11 +50,14 @@ class PublishedState(Record, frozen=True):
     runs: dict[str, dict[str, PublishedObject]] = msgspec.field(default_factory=dict)
     """Run -> its files, by their names in its folder."""
 
+    exports: dict[str, PublishedExport] = msgspec.field(default_factory=dict)
+    """By route and form, as in "route-1/peft"."""
+
     def objects(self) -> set[str]:
         """Names of all objects that it leads to."""
-        return {
-            found.name for files in (*self.folders.values(), *self.runs.values()) for found in files.values()
-        }
+        exported = (one.files for one in self.exports.values())
+        folders = (*self.folders.values(), *self.runs.values(), *exported)
+        return {found.name for files in folders for found in files.values()}
 
 
 class VersionPointer(Record, frozen=True):
