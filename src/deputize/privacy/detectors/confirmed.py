@@ -6,9 +6,15 @@ capitalised words around "de" or "of" for a name, which is a guess.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span, WrappingDetector
+
+GUESS_SCORE = 0.65
+"""Up to here a rule's person of plain words is a guess: capitalised words of which one is on a list of names ("Dow Jones"), or words before a
+title. Rules for handles, labels and introductions score higher, or find no plain words."""
+_PLAIN_WORDS = re.compile(r"[^\W\d_]+(?:[ .'’-]+[^\W\d_]+)+\.?|[^\W\d_a-zA-Z\u00c0-\u024f]+")
 
 Possible = Callable[[Sequence[str]], list[list[Span]]]
 """For each text, the places that are not ruled out."""
@@ -31,7 +37,10 @@ class ConfirmedDetector(WrappingDetector):
 
 
 class ConfirmedGuesses(WrappingDetector):
-    """A detector whose guesses that something is a person (scores up to UNSURE_SCORE) count only at possible places."""
+    """A detector whose guesses that something is a person count only at possible places.
+
+    A guess has a score up to UNSURE_SCORE, or up to GUESS_SCORE where it is two words or more, or of a script that is not Latin.
+    """
 
     def __init__(self, inner: Detector, possible: Possible) -> None:
         super().__init__(inner)
@@ -39,14 +48,17 @@ class ConfirmedGuesses(WrappingDetector):
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         out = self._inner.detect(texts)
-        guessed = [i for i, spans in enumerate(out) if any(map(_is_guess, spans))]
+        guessed = [i for i, spans in enumerate(out) if any(_is_guess(s, texts[i]) for s in spans)]
         for i, places in zip(guessed, self._possible([texts[i] for i in guessed]), strict=True):
-            out[i] = [s for s in out[i] if not _is_guess(s) or _overlaps(s, places)]
+            out[i] = [s for s in out[i] if not _is_guess(s, texts[i]) or _overlaps(s, places)]
         return out
 
 
-def _is_guess(span: Span) -> bool:
-    return span.type == "PERSON" and span.score <= UNSURE_SCORE
+def _is_guess(span: Span, text: str) -> bool:
+    return span.type == "PERSON" and (
+        span.score <= UNSURE_SCORE
+        or (span.score <= GUESS_SCORE and _PLAIN_WORDS.fullmatch(text, span.start, span.end) is not None)
+    )
 
 
 def _overlaps(span: Span, places: Sequence[Span]) -> bool:

@@ -65,3 +65,16 @@ def test_only_guesses_need_a_confirmation() -> None:
     found = ConfirmedGuesses(Rules(), possible).detect(["Mia Zoe x", "Los Ann x", ""])
     assert [[s.start for s in row] for row in found] == [[0, 4, 8], [4, 8], []]
     assert asked == ["Mia Zoe x", "Los Ann x"]
+
+
+def test_plain_words_of_a_middling_score_are_a_guess_and_handles_are_not() -> None:
+    texts = ["Dow Jones", "東京大学", "david_myers", "LindaNguyen", "Mia"]
+
+    class Rules:
+        name = "rules"
+
+        def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+            return [[Span("PERSON", 0, len(text), 0.6, "rules")] for text in texts]
+
+    found = ConfirmedGuesses(Rules(), lambda shown: [[] for _ in shown]).detect(texts)
+    assert [text for text, row in zip(texts, found, strict=True) if row] == texts[2:]

@@ -176,7 +176,7 @@ def _joined_words(words: tuple[str, ...]) -> str:
 _LATIN_NEEDS = beginnings(_INTRODUCTIONS)
 
 LANGUAGE_NAME_RULES: tuple[Rule, ...] = (
-    Rule("PERSON", re.compile(rf"[\"'<(]?(?<![\w-])(?i:by|who|user|author|owner|assignee|reviewer|reporter|contact|agent|rep|sender|requester|approver|person)[\"']?(?:\s?[:=]\s?|>)[\"']?(?P<v>{_NAME})(?=[\"'<,;)\s]|$)"), 0.6, ":|=|>", _is_no_phrase),
+    Rule("PERSON", re.compile(rf"[\"'<(]?(?<![\w-])(?i:by|who|user|author|owner|assignee|reviewer|reporter|contact|agent|rep|sender|requester|approver|person)[\"']?(?:\s?[:=]\s?|>)[\"']?(?P<v>{_NAME})(?=[\"'<,;)\s]|$)"), 0.7, ":|=|>", _is_no_phrase),
     Rule("PERSON", re.compile(rf"(?<=[a-z]_)(?:to|for|by|from|with|of)_(?P<v>[{UPPER}][{LOWER}]{{2,}}_[{UPPER}][{LOWER}]{{2,}})(?![{LOWER}])"), 0.7, "_"),
     Rule("PERSON", re.compile(r"(?<![A-Za-z])(?i:cv|resume|résumé|lebenslauf|curriculum|passport|pass|ausweis|scan|photo|foto|img|portrait|selfie|headshot|face|badge|contract|vertrag|payslip|certificate|diploma|letter|profile|license|licence|id)[_ -](?P<v>[^\W\d_]{3,20}[_-][^\W\d_]{3,20})(?=[\w-]*\.(?i:pdf|docx?|jpe?g|png|heic|tiff?|txt|odt|gif|webp)(?!\w))"), 0.7, ".pdf|.doc|.jp|.png|.heic|.tif|.txt|.odt|.gif|.webp", _is_no_phrase),
     Rule("PERSON", re.compile(rf"(?<!\w)(?:إلى|مع|من|عن|عند|لدى)[ ](?P<v>{_ARABIC_NAME})(?!\w)"), 0.6, "~@arabic", _is_addressed_arabic_name),

@@ -6,10 +6,10 @@ import hashlib
 import io
 import re
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 from deputize.core.errors import Tampered
 from deputize.core.records import Record, decode
 from deputize.privacy.detectors.base import Span
+from deputize.privacy.tagger.default.encoder_table import with_more_pieces
+from deputize.privacy.tagger.default.line_encoder import LineEncoder
 from deputize.privacy.tagger.default.numpy_network import LineScores, NumpyNetwork
+from deputize.privacy.tagger.default.pieces import PieceVectors
+from deputize.privacy.tagger.default.two_stages import TwoStages
 
-CARD, WEIGHTS = "tagger.json", "weights.npz"
+CARD, WEIGHTS, ENCODER = "tagger.json", "weights.npz", "encoder.npz"
 FOLDER = "deputize.privacy.tagger.default"
 ENTITY_TYPES: dict[str, str] = {
     "PERSON": "PERSON",
@@ -54,7 +58,12 @@ SCRIPTS = (
 """First code point of a block -> the script from there on; "" for scripts without a threshold of their own."""
 SMALL = "small letters"
 """A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few names."""
+TURKISH = "Turkish letters"
+"""A key of the thresholds of people for words of Latin letters in lines with a letter that Turkish alone has."""
+_TURKISH_LETTER = re.compile(r"[ğĞıİşŞ]")
+_KANA = re.compile(r"[\u3041-\u30fa]")
 _STARTS = [start for start, _ in SCRIPTS]
+_HAN = [number for number, (_, name) in enumerate(SCRIPTS, 1) if name == "Han"]
 POSSIBLE = 0.14
 """A probability below which a word is ruled out."""
 NEIGHBOUR = 0.4
@@ -98,6 +107,12 @@ class DefaultTaggerCard(Record):
     """Source -> its licence."""
     checksums: dict[str, str]
     languages: dict[str, LanguageFigures] = msgspec.field(default_factory=dict)
+    encoder_steps: list[int] = msgspec.field(default_factory=list)
+    """Steps of each part of the encoder's training, which repeat it."""
+    encoder_lines: int = 0
+    """Lines that it was trained on."""
+    asked_from: float = 0.03
+    """The probability by the network over words from which the encoder is asked: on validation lines 1 % of the names are below it."""
 
     def measured(self) -> str:
         """The measured recall, as the end of a sentence."""
@@ -124,11 +139,11 @@ class DefaultTagger:
     """Lines that others have wholly claimed need not be shown to it."""
 
     def __init__(
-        self, network: NumpyNetwork, card: DefaultTaggerCard, types: frozenset[str] = DIRECT_TYPES
+        self, network: TwoStages, card: DefaultTaggerCard, types: frozenset[str] = DIRECT_TYPES
     ) -> None:
         """
         Args:
-            network: its weights.
+            network: its two networks.
             card: its outputs and thresholds.
             types: entity types to report.
         """
@@ -137,6 +152,8 @@ class DefaultTagger:
         common = card.thresholds["PERSON"]
         known = card.person_thresholds
         self._small_factor = common / known.get(SMALL, common)
+        self._turkish_factor = common / known.get(TURKISH, common)
+        self._kana_factor = common / known.get("Kana", common)
         self._factors = [1.0, *(common / known.get(name, common) for _, name in SCRIPTS)]
         self._last: dict[str, LineScores] = {}
         self._outputs = [
@@ -153,6 +170,13 @@ class DefaultTagger:
         """The places in each text where the tagger does not rule out what it reports."""
         return self._found(texts, [(number, kind, POSSIBLE) for number, kind, _ in self._outputs])
 
+    def undecided(self, texts: Sequence[str]) -> list[list[Span]]:
+        """The places in each text that the tagger neither reports nor rules out."""
+        return [
+            [p for p in possible if not any(s.start < p.end and p.start < s.end for s in found)]
+            for possible, found in zip(self.possible(texts), self.detect(texts), strict=True)
+        ]
+
     def possible_people(self, texts: Sequence[str]) -> list[list[Span]]:
         """The places in each text where the tagger does not rule out the name of a person."""
         return self._found(texts, [(n, kind, POSSIBLE) for n, kind, _ in self._outputs if kind == "PERSON"])
@@ -168,7 +192,8 @@ class DefaultTagger:
         """The scores of lines; those of the lines before are kept, for `possible` is asked about what `detect` was shown."""
         fresh = [line for line in dict.fromkeys(lines) if line not in self._last]
         found = {**{line: self._last[line] for line in lines if line in self._last}}
-        found.update(zip(fresh, self._network.scores(fresh), strict=True))
+        numbers = [number for number, _, _ in self._outputs]
+        found.update(zip(fresh, self._network.scores(fresh, numbers), strict=True))
         self._last = {**self._last, **found} if len(self._last) + len(fresh) <= KEPT_LINES else found
         return [found[line] for line in lines]
 
@@ -188,8 +213,13 @@ class DefaultTagger:
     def _raised(self, line: str, words: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
         """For each word the factor that makes the threshold of its script, or of small letters, the common one."""
         small, factors = self._small_factor, self._factors
+        if _TURKISH_LETTER.search(line):
+            factors = [self._turkish_factor, *factors[1:]]
+        if _KANA.search(line):
+            # a name in Chinese characters in a line with Kana is a Japanese one
+            factors = [min(f, self._kana_factor) if i in _HAN else f for i, f in enumerate(factors)]
         starts = [line[start] for start, _ in words]
-        found = [small if c.islower() else factors[bisect(_STARTS, ord(c))] for c in starts]
+        found = [min(small, factors[0]) if c.islower() else factors[bisect(_STARTS, ord(c))] for c in starts]
         return np.array(found, dtype=np.float32)
 
 
@@ -230,15 +260,21 @@ def runs(
 
 
 @lru_cache(maxsize=1)
-def _loaded() -> tuple[NumpyNetwork, DefaultTaggerCard]:
-    folder = files(FOLDER)
-    card = decode((folder / CARD).read_bytes(), DefaultTaggerCard)
-    packed = (folder / WEIGHTS).read_bytes()
-    if hashlib.sha256(packed).hexdigest() != card.checksums.get(WEIGHTS):
+def _loaded() -> tuple[TwoStages, DefaultTaggerCard]:
+    card = decode((files(FOLDER) / CARD).read_bytes(), DefaultTaggerCard)
+    arrays = with_more_pieces(_arrays(WEIGHTS, card) | _arrays(ENCODER, card))
+    pieces = PieceVectors(arrays)
+    network = NumpyNetwork(arrays, card.dilations, pieces)
+    return TwoStages(network, LineEncoder(arrays, pieces), card.asked_from), card
+
+
+def _arrays(name: str, card: DefaultTaggerCard) -> dict[str, NDArray[Any]]:
+    """The arrays of a file of the package. Raises Tampered where it is not that of the card."""
+    packed = (files(FOLDER) / name).read_bytes()
+    if hashlib.sha256(packed).hexdigest() != card.checksums.get(name):
         raise Tampered("the weights of the default tagger do not match its card: install the package again")
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        weights: Mapping[str, NDArray[np.float32]] = dict(arrays)
-    return NumpyNetwork(weights, card.dilations), card
+        return dict(arrays)
 
 
 def load_default_tagger(types: frozenset[str] = DIRECT_TYPES) -> DefaultTagger:

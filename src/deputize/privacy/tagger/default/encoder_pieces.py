@@ -131,11 +131,17 @@ def piece_vectors(encoder: EncoderFile, numbers: Sequence[int]) -> NDArray[np.fl
     return found
 
 
+def principal_axes(centred: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, H): the principal axes of vectors whose mean is 0, in columns, the most important first."""
+    _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
+    found: NDArray[np.float32] = axes[:, ::-1].astype(np.float32)
+    return found
+
+
 def reduced(vectors: NDArray[np.float32], kept: int) -> NDArray[np.float32]:
     """Vectors projected on their principal axes; the mean length of a row is 1."""
     centred = vectors - vectors.mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T.astype(np.float64) @ centred)
-    out = centred @ axes[:, ::-1][:, :kept].astype(np.float32)
+    out = centred @ principal_axes(centred)[:, :kept]
     found: NDArray[np.float32] = out / np.linalg.norm(out, axis=1).mean()
     return found
 
@@ -159,12 +165,22 @@ def packed_pieces(
     pieces: Sequence[str], scores: NDArray[np.float32], vectors: NDArray[np.float32]
 ) -> dict[str, NDArray[Any]]:
     """Pieces and their vectors as PieceVectors reads them."""
-    scale = (np.abs(vectors).max(axis=1, keepdims=True) / 127).astype(np.float16)
-    safe = np.where(scale > 0, scale.astype(np.float32), 1)
-    nothing = np.zeros((1, vectors.shape[1]), dtype=np.int8)
+    values, scale = in_int8(vectors)
     return {
-        TEXT: np.frombuffer("\n".join(pieces).encode(), dtype=np.uint8),
+        TEXT: packed_text(pieces),
         SCORES: scores.astype(np.float16),
-        VECTORS: np.concatenate([nothing, np.clip(np.rint(vectors / safe), -127, 127).astype(np.int8)]),
+        VECTORS: np.concatenate([np.zeros((1, vectors.shape[1]), dtype=np.int8), values]),
         SCALE: np.concatenate([np.zeros((1, 1), dtype=np.float16), scale]),
     }
+
+
+def packed_text(pieces: Sequence[str]) -> NDArray[np.uint8]:
+    """Pieces in UTF-8, one a line."""
+    return np.frombuffer("\n".join(pieces).encode(), dtype=np.uint8)
+
+
+def in_int8(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
+    """(whole numbers up to 127, one scale a row)."""
+    scale = (np.abs(vectors).max(axis=1, keepdims=True) / 127).astype(np.float16)
+    safe = np.where(scale > 0, scale.astype(np.float32), 1)
+    return np.clip(np.rint(vectors / safe), -127, 127).astype(np.int8), scale

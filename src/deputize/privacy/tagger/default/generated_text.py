@@ -152,12 +152,14 @@ class TextGenerator:
         foreign: NamePool,
         seed: int,
         more: NameLists | None = None,
+        embedded_share: float = 0.0,
     ) -> None:
         self.language = language
         self._frames = frames
         self._plain = plain
         self._foreign = foreign
         self._names = NamePool(frames["faker"], seed, more=more)
+        self._embedded_share = embedded_share
         self._places = list(more.places) if more else []
         self._join = str(frames.get("join", " "))
         self._script = str(frames["foreign"])
@@ -169,7 +171,7 @@ class TextGenerator:
             id = f"generated-{self.language}-{number}"
             if self._plain.lines and self._rng.random() < 0.3:
                 yield Sample(id=id, text=self._rng.choice(self._plain.lines), source="generated")
-            elif self._plain.lines and self._rng.random() < EMBEDDED_SHARE.get(self.language, 0.0):
+            elif self._plain.lines and self._rng.random() < self._embedded_share:
                 yield self._embedded(id)
             else:
                 yield self._filled(id)
@@ -350,13 +352,22 @@ class TextGenerator:
 
 
 def generators(
-    plain: Mapping[str, PlainWords], seed: int, names: Mapping[str, NameLists] | None = None
+    plain: Mapping[str, PlainWords],
+    seed: int,
+    names: Mapping[str, NameLists] | None = None,
+    embedded: Mapping[str, float] = EMBEDDED_SHARE,
 ) -> dict[str, TextGenerator]:
     """A generator for each language of frames.json."""
     foreign, known = NamePool(_FOREIGN_FROM, seed, 6000), names or {}
     return {
         language: TextGenerator(
-            language, frames, plain.get(language, PlainWords()), foreign, seed + number, known.get(language)
+            language,
+            frames,
+            plain.get(language, PlainWords()),
+            foreign,
+            seed + number,
+            known.get(language),
+            embedded.get(language, 0.0),
         )
         for number, (language, frames) in enumerate(read_frames().items())
     }

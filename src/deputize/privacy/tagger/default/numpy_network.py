@@ -26,21 +26,27 @@ LineScores = tuple[list[tuple[int, int]], Floats]
 class NumpyNetwork:
     """Tables of vectors and of pretrained pieces, a mean over the line, and residual gated convolutions over words."""
 
-    def __init__(self, weights: Mapping[str, NDArray[Any]], dilations: Sequence[int]) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, NDArray[Any]],
+        dilations: Sequence[int],
+        pieces: PieceVectors | None = None,
+    ) -> None:
         """
         Args:
             weights: as save_arrays wrote them: tables in int8 with a scale for each row, and the pieces.
             dilations: of the convolutions.
+            pieces: the table of pieces where it is there already.
         """
         self._tables = [weights[f"tables.{i}.weight"] for i in range(4)]
         self._scales = [weights[f"tables.{i}.weight.scale"].astype(np.float32) for i in range(4)]
         rest = {
             name: a.astype(np.float32)
             for name, a in weights.items()
-            if not name.startswith(("tables.", "pieces."))
+            if not name.startswith(("tables.", "pieces.", "table.", "encoder."))
         }
         self._w = rest
-        self._pieces = PieceVectors(weights)
+        self._pieces = pieces or PieceVectors(weights)
         self._dilations = tuple(dilations)
         self._width = len(rest["project.bias"])
         self._convs = [np.ascontiguousarray(rest[f"convs.{i}.weight"].T) for i in range(len(self._dilations))]

@@ -39,14 +39,16 @@ class PieceVectors:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """
         Args:
-            arrays: TEXT: the pieces in UTF-8, one a line; SCORES: their log-probabilities; VECTORS: int8, one row more than
-                there are pieces (row 0 is nothing); SCALE: one number a row.
+            arrays: TEXT: the pieces in UTF-8, one a line; SCORES: their log-probabilities; VECTORS: int8, a row for each of the first
+                pieces after row 0, which is nothing (pieces after those are for the encoder only); SCALE: one number a row.
         """
         pieces = arrays[TEXT].tobytes().decode("utf-8").split("\n")
         self._row_of = {piece: row for row, piece in enumerate(pieces, 1)}
-        self._scores = array("f", [float(arrays[SCORES].min()) - UNKNOWN_PENALTY, *arrays[SCORES].tolist()])
-        self._longest = max(map(len, pieces))
         self._vectors = arrays[VECTORS]
+        self._rows = len(self._vectors)
+        worst = float(arrays[SCORES][: self._rows - 1].min())
+        self._scores = array("f", [worst - UNKNOWN_PENALTY, *arrays[SCORES].tolist()])
+        self._longest = max(map(len, pieces))
         self._scale = arrays[SCALE].astype(np.float32)
         self.width = 3 * int(self._vectors.shape[1])
 
@@ -66,7 +68,7 @@ class PieceVectors:
         """The rows of a word from its key (words.feature_key)."""
         if is_single(key):
             return self._of_single(key)
-        found = [row for row in self._split(_text_of(key[:MAX_WORD])) if row] or [0]
+        found = [row for row, _ in self.split(_text_of(key[:MAX_WORD])) if 0 < row < self._rows] or [0]
         return PieceRows(found[0], found[-1], tuple(found))
 
     def _of_single(self, key: str) -> PieceRows:
@@ -76,29 +78,32 @@ class PieceVectors:
         return PieceRows(before or char, after or char, tuple(row for row in (char, both) if row) or (0,))
 
     def _row(self, piece: str) -> int:
-        return self._row_of.get(piece, 0)
+        row = self._row_of.get(piece, 0)
+        return row if row < self._rows else 0
 
     def _of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         out: NDArray[np.float32] = self._vectors[rows].astype(np.float32) * self._scale[rows]
         return out
 
-    def _split(self, text: str) -> list[int]:
-        """The rows of the likeliest pieces of a text; 0 for a character that is none."""
-        size = len(text)
+    def split(self, text: str, longest: int = MAX_WORD) -> list[tuple[int, int]]:
+        """(row, characters) of each of the likeliest pieces of a text; row 0 for a character that is none."""
+        size, longest = len(text), min(longest, self._longest)
         best = [0.0] + [-np.inf] * size
         came: list[tuple[int, int]] = [(0, 0)] * (size + 1)
+        row_of, scores = self._row_of, self._scores
         for start in range(size):
-            for end in range(start + 1, min(size, start + self._longest) + 1):
-                row = self._row_of.get(text[start:end], 0)
+            for end in range(start + 1, min(size, start + longest) + 1):
+                row = row_of.get(text[start:end], 0)
                 if not row and end > start + 1:
                     continue
-                score = best[start] + self._scores[row]
+                score = best[start] + scores[row]
                 if score > best[end]:
                     best[end], came[end] = score, (start, row)
         out, at = [], size
         while at > 0:
-            at, row = came[at]
-            out.append(row)
+            start, row = came[at]
+            out.append((row, at - start))
+            at = start
         return out[::-1]
 
 

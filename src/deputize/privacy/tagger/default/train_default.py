@@ -25,7 +25,13 @@ from deputize.privacy.tagger.default.corpus import (
     read_corpus,
     read_utterances,
 )
-from deputize.privacy.tagger.default.default_tagger import CARD, SMALL, WEIGHTS, DefaultTaggerCard
+from deputize.privacy.tagger.default.default_tagger import (
+    CARD,
+    SMALL,
+    TURKISH,
+    WEIGHTS,
+    DefaultTaggerCard,
+)
 from deputize.privacy.tagger.default.encoder_pieces import encoder_pieces
 from deputize.privacy.tagger.default.generated_text import TextGenerator, generators, with_other_names
 from deputize.privacy.tagger.default.name_lists import read_name_lists
@@ -72,14 +78,15 @@ N_UTTERANCES = 4000
 WEIGHT_RENAMED = 0.7
 """Times that a line with other names is seen in a pass; other lines once."""
 PERSON_THRESHOLDS: dict[str, float] = {
-    "Arabic": 0.7,
-    "Devanagari": 0.4,
-    "Han": 0.5,
-    "Kana": 0.5,
+    "Arabic": 0.6,
+    "Devanagari": 0.35,
+    "Han": 0.6,
+    "Kana": 0.8,
+    TURKISH: 0.6,
     SMALL: 0.6,
 }
 """Of scripts in which only made-up lines, or few, were trained on: there more words are taken for names."""
-THRESHOLDS: dict[str, float] = {"PERSON": 0.25, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
+THRESHOLDS: dict[str, float] = {"PERSON": 0.35, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
 CHECKPOINT, AVERAGE, CHECKPOINT_S = "checkpoint.pt", "average.pt", 240
 PIECES = "pieces.npz"
 

@@ -62,6 +62,11 @@ def feature_key(line: str, start: int, end: int) -> str:
     return line[start:end]
 
 
+def is_single_character(char: str) -> bool:
+    """True for a character of a script without blanks that is a word of its own."""
+    return _IS_SINGLE.match(char) is not None
+
+
 def is_single(key: str) -> bool:
     """True for the key of one character of a script without blanks."""
     return len(key) == 3 and _IS_SINGLE.match(key, 1) is not None

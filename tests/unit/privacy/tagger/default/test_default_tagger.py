@@ -17,6 +17,7 @@ from deputize.privacy.tagger.default.default_tagger import (
     CARD,
     FOLDER,
     SMALL,
+    TURKISH,
     DefaultTagger,
     load_default_tagger,
     runs,
@@ -60,7 +61,7 @@ def test_lines_without_people(line: str) -> None:
 class SureNetwork:
     """Takes every word for everything."""
 
-    def scores(self, lines: Sequence[str]) -> list[LineScores]:
+    def scores(self, lines: Sequence[str], outputs: Sequence[int]) -> list[LineScores]:
         split = [words_of(line) for line in lines]
         return [(words, np.ones((len(words), 8), dtype=np.float32)) for words in split]
 
@@ -97,6 +98,27 @@ def test_possible_places_hold_what_is_found() -> None:
     assert all(any(p.start <= s.start and s.end <= p.end for p in possible) for s in found)
 
 
+class UnevenNetwork:
+    """Gives each word the probability of a table."""
+
+    def scores(self, lines: Sequence[str], outputs: Sequence[int]) -> list[LineScores]:
+        chances = {"Torres": 0.9, "Mia": 0.2}
+        split = [words_of(line) for line in lines]
+        return [
+            (words, np.array([[chances.get(line[a:b], 0.0)] * 8 for a, b in words], dtype=np.float32))
+            for line, words in zip(lines, split, strict=True)
+        ]
+
+
+def test_undecided_places_are_possible_and_not_found() -> None:
+    card = load_default_tagger().card
+    tagger = DefaultTagger(UnevenNetwork(), card, frozenset({"PERSON"}))  # type: ignore[arg-type]
+    line = "Torres went with Mia"
+    (found,), (undecided,) = tagger.detect([line]), tagger.undecided([line])
+    assert [line[s.start : s.end] for s in found] == ["Torres"]
+    assert [line[s.start : s.end] for s in undecided] == ["Mia"]
+
+
 def test_a_word_joins_a_likely_neighbour_only() -> None:
     line = "J. Smith and x Y-Z"
     words = [(0, 1), (1, 2), (3, 8), (9, 12), (13, 14), (15, 16), (16, 17), (17, 18)]
@@ -127,12 +149,17 @@ def test_torch_and_faker_are_not_needed() -> None:
 
 def test_a_script_has_a_threshold_of_its_own() -> None:
     tagger = load_default_tagger()
-    assert set(tagger.card.person_thresholds) <= {name for _, name in default_tagger.SCRIPTS} | {SMALL}
-    line = "A 王 ア م é"
-    factors = tagger._raised(line, words_of(line)).tolist()
+    known = {name for _, name in default_tagger.SCRIPTS} | {SMALL, TURKISH}
     common, own = tagger.card.thresholds["PERSON"], tagger.card.person_thresholds
-    wanted = [common / own.get(script, common) for script in ("", "Han", "Kana", "Arabic", SMALL)]
-    assert factors == pytest.approx(wanted) and wanted[1] < 1 and wanted[3] < 1 and wanted[4] < 0.5
+    assert set(own) <= known
+    for line, scripts in (
+        ("A 王 م é", ["", "Han", "Arabic", SMALL]),
+        ("A 王 ア", ["", "Kana", "Kana"]),
+        ("Ş A b م", [TURKISH, TURKISH, SMALL, "Arabic"]),
+    ):
+        factors = tagger._raised(line, words_of(line)).tolist()
+        assert factors == pytest.approx([common / own.get(script, common) for script in scripts], abs=1e-6)
+    assert own["Kana"] > own["Han"] > common
 
 
 def test_the_card_says_what_was_measured() -> None:

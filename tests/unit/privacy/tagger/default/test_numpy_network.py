@@ -12,7 +12,7 @@ from deputize.privacy.tagger.default.numpy_network import NumpyNetwork
 
 @pytest.fixture(scope="module")
 def network() -> NumpyNetwork:
-    return load_default_tagger()._network
+    return load_default_tagger()._network._network
 
 
 def test_empty_lines_and_batches_change_nothing(

@@ -12,7 +12,7 @@ import pytest
 from deputize.core.records import decode
 from deputize.privacy.tagger.default import train_default as module
 from deputize.privacy.tagger.default.corpus import part_of
-from deputize.privacy.tagger.default.default_tagger import CARD, WEIGHTS, DefaultTagger, DefaultTaggerCard
+from deputize.privacy.tagger.default.default_tagger import CARD, WEIGHTS, DefaultTaggerCard
 from deputize.privacy.tagger.default.encoder_pieces import packed_pieces
 from deputize.privacy.tagger.default.numpy_network import NumpyNetwork
 from deputize.privacy.tagger.default.train_default import (
@@ -71,8 +71,8 @@ def test_weights_and_card_make_a_detector(
     assert decode((out / CARD).read_bytes(), DefaultTaggerCard) == card
     assert card.sources == {"CC0": "CC0"} and card.n_generated == 20 and card.n_train > 40
     with np.load(out / WEIGHTS) as arrays:
-        tagger = DefaultTagger(NumpyNetwork(dict(arrays), card.dilations), card)
-    assert tagger.detect(["ask Mia Torres"]) is not None
+        ((words, chances),) = NumpyNetwork(dict(arrays), card.dilations).scores(["ask Mia Torres"])
+    assert chances.shape == (len(words), len(card.types)) == (3, 8)
     again = train_default(
         corpus, tmp_path, out, seconds=0.1, seed=1, start=out / "checkpoint.pt", progress=lambda *_: None
     )

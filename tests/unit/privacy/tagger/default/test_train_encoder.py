@@ -1,0 +1,55 @@
+"""Training of the encoder from files to weights that LineEncoder reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.privacy.tagger.default.test_line_encoder import WIDE, table_arrays
+
+from deputize.core.errors import BadInput
+from deputize.core.records import decode
+from deputize.privacy.tagger.default import train_encoder as module
+from deputize.privacy.tagger.default.default_tagger import (
+    CARD,
+    ENCODER,
+    DefaultTaggerCard,
+    load_default_tagger,
+)
+from deputize.privacy.tagger.default.encoder_training import EncoderSettings, untrained
+from deputize.privacy.tagger.default.line_encoder import LineEncoder
+from deputize.privacy.tagger.default.pieces import PieceVectors
+from deputize.privacy.tagger.default.train_encoder import CODES, train_encoder, write_encoder
+
+torch = pytest.importorskip("torch")
+
+
+def test_weights_are_written_and_the_card_is_told(tmp_path: Path) -> None:
+    settings = EncoderSettings(inner=(32,), frozen=0)
+    arrays = table_arrays()
+    table = {name: a for name, a in arrays.items() if name.startswith("table.")}
+    np.savez(tmp_path / CODES, allow_pickle=False, **table)
+    card = write_encoder(
+        untrained(WIDE, settings), settings, tmp_path, load_default_tagger().card, steps=[3, 4], n_lines=9
+    )
+    assert decode((tmp_path / CARD).read_bytes(), DefaultTaggerCard) == card
+    assert (card.encoder_steps, card.encoder_lines) == ([3, 4], 9) and len(card.checksums[ENCODER]) == 64
+    with np.load(tmp_path / ENCODER) as written:
+        both = {**arrays, **written}
+    (found,) = LineEncoder(both, PieceVectors(both)).probabilities(["Mia"], [[(0, 3)]], [np.array([True])])
+    assert found.shape == (1, 8) and (found > 0).all()
+
+
+def test_without_the_first_network_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / CARD).write_text(json.dumps({"types": 3}))
+    with pytest.raises(BadInput, match="first"):
+        train_encoder(tmp_path, tmp_path, tmp_path, steps=[1, 1], seconds=0, seed=0, progress=lambda *_: None)
+
+
+def test_fewer_made_up_names_stand_in_plain_lines() -> None:
+    from deputize.privacy.tagger.default import generated_text, train_default
+
+    assert all(share < generated_text.EMBEDDED_SHARE[name] for name, share in module.EMBEDDED_SHARE.items())
+    assert all(n < train_default.GENERATED_LINES[name] for name, n in module.GENERATED_LINES.items())
