@@ -27,6 +27,11 @@ TOKENS_OF_A_PASS = 64
 TOKENS_AHEAD = 4096
 """Of prompts read in one pass."""
 
+TOKENS_KEPT = 32_768
+"""Of all rows together whose keys and values are in memory, each row counted as long as the longest; further answers wait. One is always written."""
+ROW_AHEAD = 128
+"""Tokens of a row beyond its prompt."""
+
 
 class WrittenAnswer(NamedTuple):
     """An answer to be written."""
@@ -49,10 +54,12 @@ class JointWriting:
         """Passes through the model, without those over prompts."""
         self._rows = rows
         self._answers: list[WrittenAnswer] = []
+        self._later: list[WrittenAnswer] = []
+        """Those for which there is no room yet, oldest first."""
 
     def __len__(self) -> int:
-        """Answers that are being written."""
-        return len(self._answers)
+        """Answers that are being written, or wait for room."""
+        return len(self._answers) + len(self._later)
 
     @property
     def n_read(self) -> int:
@@ -71,16 +78,31 @@ class JointWriting:
             if one.row.slot is None:  # nothing varies
                 one.told(one.row.prediction())
         if self._rows.takes_more:
-            ahead = _first_of_each(new)
-            for part in (ahead, [one for one in new if one not in ahead]):
-                for chunk in _chunks(part):
-                    self._read(chunk)
+            self._later += new
+            self._admit()
         elif new:
             self._read(new)
+
+    def _admit(self) -> None:
+        """Reads the prompts of waiting answers, as many as there is room for."""
+        longest, new = max((len(one.row.prompt) for one in self._answers), default=0), list[WrittenAnswer]()
+        while self._later:
+            longest = max(longest, len(self._later[0].row.prompt))
+            n_rows = len(self._answers) + len(new) + 1
+            if n_rows > 1 and n_rows * (longest + ROW_AHEAD) > TOKENS_KEPT:
+                break
+            new.append(self._later.pop(0))
+        ahead = _first_of_each(new)
+        for part in (ahead, [one for one in new if one not in ahead]):
+            for chunk in _chunks(part):
+                self._read(chunk)
 
     def step(self) -> None:
         """One pass: reads what is pending and what is tried, and decides the next tokens of each answer."""
         self._drop(lambda one: one.row.slot is None or not one.waits())
+        if self._later:
+            self._later = [one for one in self._later if one.waits()]
+            self._admit()
         if not self._answers:
             return
         rows = [one.row for one in self._answers]
@@ -97,7 +119,7 @@ class JointWriting:
 
     def finish(self) -> None:
         """Writes all answers to their end."""
-        while self._answers:
+        while len(self):
             self.step()
 
     def _read(self, new: Sequence[WrittenAnswer]) -> None:

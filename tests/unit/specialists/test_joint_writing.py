@@ -10,6 +10,7 @@ from tests import tiny_tasks
 
 from deputize.core.contracts import answer_of
 from deputize.core.prompt import prune
+from deputize.specialists import joint_writing
 from deputize.specialists.answer_row import AnswerRow
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.decoder import DecoderPredictor
@@ -124,3 +125,28 @@ def test_prompts_that_begin_alike_are_read_once(base: LanguageModel) -> None:
     answers = [predictor(base, "values").predict([text])[0].answer for text in asked]
     assert [p.answer for p in apart.predict(asked)] == answers
     assert one.n_read < 0.6 * n_prompt + 60 * 5
+
+
+def test_more_answers_than_there_is_room_for_wait_and_none_is_another(
+    base: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, asked = predictor(base, "values"), texts("values", 7)
+    alone = one.predict(asked)
+    longest = max(map(len, base.prompt_ids(asked, 256)))
+    monkeypatch.setattr(joint_writing, "TOKENS_KEPT", 2 * (longest + joint_writing.ROW_AHEAD))
+    writing, found, waits = one.begin(), dict[int, RawPrediction](), [True] * 7
+    writing.add(
+        [
+            one.to_write(text, lambda told, n=n: found.__setitem__(n, told), lambda n=n: waits[n])  # type: ignore[misc]
+            for n, text in enumerate(asked)
+        ]
+    )
+    waits[6] = False
+    most = 0
+    while len(writing):
+        most = max(most, len(writing._answers))
+        writing.step()
+    assert most == 2 and sorted(found) == list(range(6)), "nobody waits for the last"
+    assert [found[n].answer for n in range(6)] == [told.answer for told in alone[:6]]
+    monkeypatch.setattr(joint_writing, "TOKENS_KEPT", 1)
+    assert one.predict(asked[:2])[1].answer == alone[1].answer, "one at a time is always written"
