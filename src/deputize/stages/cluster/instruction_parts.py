@@ -41,6 +41,8 @@ SIGNED = 0.5
 """What words that instructions begin with add to a family's worth, which else is how alike its pieces are."""
 SAME_MEANING, SAME_WORDS = 0.5, 0.3
 """Mean cosine between two families from which they are one task: by a sentence embedder, and by words alone."""
+VALUE = 0.5
+"""What values of labels lose of their worth: the label may be "Task", and may be "Customer"."""
 _COMPARED = 600
 """Prompts that every piece is compared with."""
 _READ = 24
@@ -199,7 +201,7 @@ def _find_families(pieces: _Pieces, seed: int) -> _Families:
         n = n_F.sum()
         alike = (float(total @ total) - n) / (n * (n - 1)) if n > 1 else 0.0
         signed = np.mean([bool(instruction_signs(pieces.texts[p])) for p in members[:200].tolist()])
-        worth_F[f] = alike * (1 - pieces.is_value[members].mean()) + SIGNED * signed
+        worth_F[f] = alike * (1 - VALUE * pieces.is_value[members].mean()) + SIGNED * signed
     return _Families(np.asarray(of_piece, np.int64), has_NF, worth_F)
 
 

@@ -23,6 +23,8 @@ OPTIONAL_TEXT, OPTIONAL_STRICT = 0.5, 0.7
 """Share of the fixed characters that may be there in one fragment and not in the other, by kind of answer."""
 REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.5, 0.35, 0.1
 """The cosine of their pairs of words that two wordings must have, the less the replies say already the more."""
+SAME_SYSTEM = 0.8
+"""Share of the fixed characters of two system prompts that calls without replies have in common if they are one agent's."""
 MIXTURE_CHARS = 40
 """A longer fixed part of the user's message is taken for an instruction, whatever the replies look like."""
 SMALL_TASK = 5
@@ -209,7 +211,11 @@ def _belongs(fragment: Fragment, task: Fragment) -> bool:
 
 
 def joinable(a: Fragment, b: Fragment) -> bool:
-    """Check whether two fragments are one task."""
+    """Check whether two fragments are one task, or a mixture that the semantic split parts."""
+    if is_silent(a.profile) and is_silent(b.profile):
+        # nothing but the user's message says what is done, in whatever lines; the instructions are told apart later
+        mine, theirs = a.fixed(a.system), b.fixed(b.system)
+        return _chars(mine & theirs) >= SAME_SYSTEM * max(_chars(mine), _chars(theirs))
     if _same_mixture(a, b):
         return True
     if not same_kind(a.profile, b.profile):
@@ -247,15 +253,13 @@ def _have_one_system_prompt(a: Fragment, b: Fragment) -> bool:
 
 
 def _same_mixture(a: Fragment, b: Fragment) -> bool:
-    """Check whether both have one prompt and get a similar mixture of many kinds of reply, or none.
+    """Check whether both have one prompt and get a similar mixture of many kinds of reply.
 
     A line that only some of these calls have ("One more:") says nothing; the semantic split finds the jobs later.
     """
     mine, theirs = a.fixed(a.user), b.fixed(b.user)
     if a.fixed(a.system) != b.fixed(b.system) or (mine and theirs) or _chars(mine | theirs) > MIXTURE_CHARS:
         return False
-    if is_silent(a.profile) and is_silent(b.profile):
-        return True
     if not (_is_mixture(a) and _is_mixture(b)):
         return False
     x, y = a.profile.shapes, b.profile.shapes

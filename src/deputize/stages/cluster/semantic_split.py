@@ -37,6 +37,8 @@ def is_heterogeneous(fragment: Fragment) -> bool:
     p = fragment.profile
     if fragment.n < MIN_CALLS_TO_SPLIT:
         return False
+    if is_silent(p):
+        return True
     if p.kind() == "tool":
         # tool calls and text to a person are one mixed site; structured or closed replies next to them are not
         other = sum(

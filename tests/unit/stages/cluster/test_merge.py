@@ -121,7 +121,9 @@ def test_few_calls_with_one_long_line_are_a_task_and_others_are_kept_together() 
     assert sorted(f.n for f in merge(groups)) == [5, 5, 40]
 
 
-def test_without_answers_an_optional_line_parts_nothing() -> None:
-    """The semantic split finds the jobs."""
-    assert joinable(fragment(("Next one:",), [""] * 20), fragment((), [""] * 20, 20))
-    assert not joinable(fragment(("Sum it up.",), [""] * 20), fragment(("Translate.",), [""] * 20, 20))
+def test_without_answers_the_system_prompt_alone_parts_calls() -> None:
+    """The semantic split finds the jobs of one agent."""
+    desk, bank = ("You help the people of a large town with their letters.",), ("You work for a small bank.",)
+    one, other = fragment(("Sum it up.",), [""] * 20, 0, desk), fragment(("Translate.",), [""] * 20, 20, desk)
+    assert joinable(one, other)
+    assert not joinable(one, fragment(("Sum it up.",), [""] * 20, 20, bank))
