@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -137,6 +137,19 @@ async def host_process(home: Path, models: Path) -> AsyncIterator[tuple[asyncio.
         await process.wait()
 
 
+async def _until_ready(address: str, within_s: float = 120.0) -> None:
+    """Until a host has loaded the specialists of its routes."""
+    async with asyncio.timeout(within_s), aiohttp.ClientSession() as client:
+        while True:
+            try:
+                async with client.get(f"{address}/readyz") as reply:
+                    if reply.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+
+
 async def _until_served(asker: Asker, request: Request, within_s: float = 90.0) -> None:
     async with asyncio.timeout(within_s):
         while await asker.ask(request) != "slm":
@@ -158,8 +171,11 @@ async def test_hosts_that_are_killed_and_stopped_lose_no_call(
     async with (
         host_process(homes[0], tiny[0]) as (first, address),
         host_process(homes[1], tiny[0]) as (second, other),
-        gateway_of(home, upstream, address, other) as asker,
+        AsyncExitStack() as stack,
     ):
+        for one_address in (address, other):
+            await _until_ready(one_address)
+        asker = await stack.enter_async_context(gateway_of(home, upstream, address, other))
         await _until_served(asker, request)
         first.kill()
         await first.wait()
