@@ -23,12 +23,23 @@ MODELFILE = "Modelfile"
 
 
 class OllamaForm:
-    """Ollama takes no grammar of this kind, so answers are written freely and read line by line."""
+    """Ollama takes no grammar of this kind, so answers are written freely, to the first line break.
+
+    Only where that is enough: of a closed set a specialist has learned which choice to prefer to the others, not to all that could be written,
+    and nothing tells it that its last line was the last one.
+    """
 
     name, precisions = "ollama", GGUF.precisions
 
     def refusal(self, stored: StoredSpecialist) -> str:
-        return GGUF.refusal(stored)
+        schema = stored.settings.schema
+        closed = schema.action_field is not None or any(slot.role == "decision" for slot in schema.slots)
+        if not (why := GGUF.refusal(stored)) and (closed or not is_one_line(schema)):
+            return (
+                "its answers are several lines or chosen from a closed set, and Ollama takes no grammar that keeps a model to them: without "
+                "one it writes other answers (take gguf with llama.cpp)"
+            )
+        return why
 
     def require(self) -> None:
         GGUF.require()
@@ -42,8 +53,7 @@ class OllamaForm:
         (folder / MODELFILE).write_text(text, "utf-8")
         return (
             f"`ollama create NAME -f {MODELFILE}`, then `ollama run NAME` or Ollama's API with the pruned prompt. No grammar "
-            "keeps the answers in their schema here, and a specialist is trained to prefer the right choice to the other choices, not to everything "
-            "else that could be written: see the comparison before using it."
+            "keeps the answer in its form here: see the comparison before using it."
         )
 
     def load(self, stored: StoredSpecialist, folder: Path) -> LoadedExport:

@@ -14,7 +14,7 @@ from deputize.specialists.export_forms.registry import export_form
 @pytest.mark.parametrize(
     ("kind", "asked", "able"),
     [
-        ("decoder", "onnx", "peft, merged, gguf, ollama."),
+        ("decoder", "onnx", "peft, merged, gguf."),
         ("head", "gguf", "peft, merged, onnx."),
         ("linear", "peft", "onnx, npz."),
     ],
