@@ -111,8 +111,9 @@ def train_encoder(
         [(line.sample, line.covers, line.weight) for line in lines], LineSplitter(PieceVectors(arrays))
     )
     table = EncoderTable(arrays)
-    model, done = build_encoder(read_encoder(archives), settings[0]), []
-    for number, part in enumerate(settings):
+    parts = [part._replace(seed=part.seed + seed) for part in settings]
+    model, done = build_encoder(read_encoder(archives), parts[0]), []
+    for number, part in enumerate(parts):
         batches = PieceBatches(encoded, table, part)
         model = narrowed(model, batches, part) if number else model
         early: dict[str, Any] = {}
@@ -130,7 +131,7 @@ def train_encoder(
         if early:
             model.load_state_dict({n: (early[n] + t) / 2 for n, t in model.state_dict().items()})
         torch.save(model.state_dict(), out / CHECKPOINT)
-    return write_encoder(model, settings[1], out, card, steps=done, n_lines=len(lines))
+    return write_encoder(model, parts[1], out, card, steps=done, n_lines=len(lines))
 
 
 def write_encoder(
