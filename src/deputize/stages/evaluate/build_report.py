@@ -201,7 +201,7 @@ def _ood_detector_note(task: str, detector: OutOfDistributionDetectorPower | Non
     changed = ", ".join(f"{kind} {share:.0%}" for kind, share in detector.flagged_when_changed.items())
     return (
         f"{task}: of requests unlike those trained on, the detector leaves these shares to the LLM (simulated on "
-        f"validation): {changed}; of calls as they are {detector.flagged_as_they_are:.1%}."
+        f"calls of the log): {changed}; of calls as they are {detector.flagged_as_they_are:.1%}."
     )
 
 

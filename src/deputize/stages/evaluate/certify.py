@@ -477,6 +477,6 @@ def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: f
 def no_agreement(methods: Sequence[EvaluatedMethod], n_validation: int) -> str:
     """The refusal of a task of which no method answered a single validation call as the LLM did."""
     return (
-        f"{' and '.join(m.name for m in methods)}: not one of {n_validation} validation calls was answered as the "
+        f"{' and '.join(m.name for m in methods)}: not one of {n_validation} calls to choose by was answered as the "
         "LLM did, so no calibration call was spent on it; more time (minutes) or more examples may change that"
     )

@@ -319,7 +319,7 @@ def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert
         coverage = cheap.validation_coverage
         if coverage is None or coverage < 1 - LEAST_GAIN or _leaks(cheap):
             continue
-        note = f"not trained: {cheap.method} could serve {coverage:.0%} of validation, so it has too little to add"
+        note = f"not trained: {cheap.method} could serve {coverage:.0%} of the calls it was tried on, so it has too little to add"
         return Candidate(model=job.method.name, note=note)
     return None
 

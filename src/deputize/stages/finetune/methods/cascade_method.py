@@ -168,14 +168,14 @@ class CascadeMethod:
         if len(members) > 2:
             if len(some) < MIN_FIT:
                 self.why_not = (
-                    f"not made: {len(some)} validation calls, {MIN_FIT} are needed to tell what it adds"
+                    f"not made: {len(some)} calls to choose by, {MIN_FIT} are needed to tell what it adds"
                 )
                 return None
             groups = [x.group for x in some]
             before = servable(answers, scores[:-1], truth, groups, contract, epsilon)
             after = servable(answers, scores, truth, groups, contract, epsilon)
             if after < before + LEAST_GAIN:
-                self.why_not = f"not made: it could serve {after:.1%} of validation, {before:.1%} without its last member"
+                self.why_not = f"not made: it could serve {after:.1%} of the calls it was tried on, {before:.1%} without its last member"
                 return None
         return fit_cascade(answers, scores, truth, contract, epsilon)
 

@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 import pytest
 from tests import tiny_tasks
+from tests.other_processes import OtherProcesses
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import CROSS_FITTED, Convert
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
+from deputize.runner.base import Runner
 from deputize.specialists.base import ClosedPredictor, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration
 from deputize.specialists.predictor import load
@@ -51,10 +53,18 @@ def job_of(kind: str, method: str, home: Path, n: int = 200) -> tuple[TrainingJo
 
 
 def trained(
-    home: Path, tiny: Tiny, kinds: tuple[str, ...], methods: tuple[str, ...], n: int = 400
+    home: Path,
+    tiny: Tiny,
+    kinds: tuple[str, ...],
+    methods: tuple[str, ...],
+    n: int = 400,
+    *,
+    more: dict[str, list[str]] | None = None,
+    runner: Runner | None = None,
 ) -> tuple[Finetuned, Curated]:
     curated, discovered = with_reserve(kinds, n)
-    selected = Selected(candidates={}, plan={k: list(methods) for k in kinds}, base_model=tiny[1])
+    plan = {k: [*methods, *(more or {}).get(k, [])] for k in kinds}
+    selected = Selected(candidates={}, plan=plan, base_model=tiny[1])
     found = finetune(
         curated,
         discovered,
@@ -65,6 +75,7 @@ def trained(
         models_dir=tiny[0],
         deadline=Deadline.after(300.0),
         progress=silent,
+        runner=runner,
     )
     return found, curated
 
@@ -121,9 +132,13 @@ def test_the_answers_are_in_order_and_what_a_refit_says(kind: str, tmp_path: Pat
     part = replace(job, examples=replace(job.examples, train=rest))
     again = job.method.refit(part, context, whole)  # type: ignore[attr-defined]
     held = np.flatnonzero(fold_N == 2)
-    said = again.predict([rows[i].text for i in held])
+    said_to = [rows[i].text for i in held]
+    said = again.predict(said_to)
     assert [answers.predictions[i] for i in held] == said
     if kind == "label":
+        few = [x for x in rest if x.answer == "yes"]
+        only = job.method.refit(replace(job, examples=replace(job.examples, train=few)), context, whole)  # type: ignore[attr-defined]
+        assert only is None or {p.answer for p in only.predict(said_to)} == {"yes"}, "it knows its part alone"
         assert isinstance(again, ClosedPredictor) and answers.scores is not None
         assert np.allclose(
             answers.scores.log_ps[0][held], again.scores([rows[i].text for i in held]).log_ps[0]
@@ -183,6 +198,17 @@ def test_the_reserve_is_read_by_methods_that_tune_a_base_model_alone(tiny: Tiny,
         before.other_task_prompts,
     )
     assert examples.with_reserve().validation == [] and len(before.with_reserve().validation) == 20
+
+
+def test_a_reserve_that_a_method_has_read_is_not_calibrated_on_wherever_it_was_trained(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    runner = OtherProcesses()
+    found, _ = trained(
+        tmp_path, tiny, ("label", "action"), ("linear",), 60, more={"label": ["tools"]}, runner=runner
+    )
+    assert runner.n_started == 1 and found.cross_fitted.keys() >= {"label-linear", "action-linear"}
+    assert found.unread_reserve == ["action"]
 
 
 @pytest.mark.slow
