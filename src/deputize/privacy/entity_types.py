@@ -20,6 +20,9 @@ INDIRECT: frozenset[str] = frozenset([
 ])  # fmt: skip
 """Types that narrow down who it is and that tasks often need; replaced from level "strict" on."""
 
+HEALTH: frozenset[str] = frozenset({"HEALTH_CONDITION", "MEDICATION"})
+"""Indirect types that are replaced at every level in a prompt template that names a person."""
+
 UNMEASURED = "UNMEASURED"
 """A word that may identify a person, in a language without a measured recall; masked where few people use it."""
 

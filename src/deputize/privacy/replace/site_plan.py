@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from deputize.core.prompt_segments import segments
 from deputize.core.records import Call
-from deputize.privacy.entity_types import SECRET
+from deputize.privacy.entity_types import HEALTH, SECRET
 from deputize.privacy.replace.allowlist import SiteVocabulary, site_vocabulary, template_lines
 from deputize.privacy.replace.finding_filter import FindingFilter
 from deputize.privacy.replace.replacement_policy import ReplacementPolicy
@@ -94,8 +94,14 @@ def _template_values(
     vocabulary: SiteVocabulary, scanned: ScannedLog, findings: FindingFilter
 ) -> frozenset[tuple[str, str]]:
     lines = vocabulary.lines | vocabulary.schema_lines
-    found = (f for n in lines for f in scanned.line_index.findings(n))
-    return frozenset((f.type, f.value) for f in found if findings.is_replaced_in_template(f, vocabulary))
+    found = [f for n in lines for f in scanned.line_index.findings(n)]
+    replaced = {(f.type, f.value) for f in found if findings.is_replaced_in_template(f, vocabulary)}
+    if any(kind == "PERSON" for kind, _ in replaced):
+        # a prompt about somebody: an illness in it is that person's, and no longer what an application says of itself
+        replaced |= {
+            (f.type, f.value) for f in found if f.type in HEALTH and not findings.is_confirmed(f.value)
+        }
+    return frozenset(replaced)
 
 
 def _warnings(n_secrets: int, n_personal: int, n_fixed_dates: int, n_fixed_numbers: int) -> list[str]:

@@ -62,3 +62,14 @@ def test_numbers_stay_where_they_are_computed() -> None:
     assert not plan("Be kind.", lambda i: f"{3 * (2000 + i)}")[0].keeps_numbers, (
         "no other level replaces numbers"
     )
+
+
+def test_an_illness_in_a_template_stays_unless_the_template_names_a_person() -> None:
+    illness = "Patient with diabetes type 1, takes insulin 10 units."
+    assert plan(illness, str)[0].template_replacer is None, "an application may speak of illnesses"
+    site = plan(f"You are the assistant of Mrs. Mireille Vantongeren.\n{illness}", str)[0]
+    assert site.template_replacer is not None
+    kinds = {kind for kind, _ in site.template_values}
+    assert kinds == {"PERSON", "HEALTH_CONDITION", "MEDICATION"}
+    left = site.template_replacer(illness).casefold()
+    assert "diabetes" not in left and "insulin" not in left
