@@ -18,6 +18,7 @@ from itertools import islice
 from typing import NamedTuple
 
 import msgspec
+from threadpoolctl import threadpool_limits
 
 from deputize.core.artifacts import LINKED, Curated, EpisodeLinks, SiteInference, Withheld
 from deputize.core.config import Convert
@@ -216,8 +217,14 @@ def _scan(
     progress: Progress,
     runner: Runner | None,
 ) -> LogIndex:
-    """The first pass, with further workers for a large log."""
-    with detectors.worker_pool(policy, runner) or contextlib.nullcontext() as pool:
+    """The first pass, with further workers for a large log.
+
+    Matrices are multiplied by one thread: those of the tagger are small, and the other cores belong to the workers.
+    """
+    with (
+        threadpool_limits(1, user_api="blas"),
+        detectors.worker_pool(policy, runner) or contextlib.nullcontext() as pool,
+    ):
         line_index = LineIndex(detectors.ensemble(policy), WORD if policy.masks_unknown_words else None, pool)
         return read_log(calls, inference, line_index, progress)
 

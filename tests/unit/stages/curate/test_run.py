@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
 from deputize.core.contracts import agree, answer_of, text_of
 from deputize.core.records import Call, Example, Message, Outcome, decode, encode
-from deputize.privacy.detectors.base import Detector
+from deputize.privacy.detectors.base import Detector, Span
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
 from deputize.privacy.standard_detectors import DetectorSet
@@ -260,6 +261,32 @@ def test_groups_are_whole_and_failed_ones_only_out_of_training(curated: Curated)
         assert e.drop_reason == ("" if e.trainable else "failed episode")
     assert all(len(sides) == 1 for sides in side_of.values()) and len(side_of) == 60
     assert curated.dropped["failed episode"] > 0 and curated.n_code_calls == 120
+
+
+class BlasThreads:
+    """A detector that finds nothing and notes how many threads multiply matrices."""
+
+    name = "threads"
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+        self.seen |= blas_threads()
+        return [[] for _ in texts]
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+def test_one_thread_multiplies_matrices_while_a_log_is_scanned() -> None:
+    calls, noted = log(4), BlasThreads()
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        run(calls, infer_sites(calls), Convert(), key=KEY, detectors=DetectorSet([*RULES, noted]))
+        assert blas_threads() == before
+    assert noted.seen == {1}
 
 
 def test_equal_runs_are_equal_and_other_keys_differ() -> None:

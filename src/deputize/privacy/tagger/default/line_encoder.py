@@ -5,7 +5,7 @@ Shapes: N lines of a batch, T pieces of the longest with its two ends, H width, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +23,8 @@ MAX_PIECES, OVERLAP = 126, 32
 """Pieces that are read together, and pieces that neighbouring stretches of a long line share."""
 CONTEXT = 8
 """Pieces on each side of a word that is asked about which are read with it."""
-BATCH_PIECES = 1024
+BATCH_PIECES, ENOUGH_PIECES = 1024, 384
+"""Pieces of a batch at most, and those from which one ends where the stretches get longer: padding costs more than a further batch."""
 CHUNK = 512
 """Pieces whose inner vectors are worked out together: they stay in the processor's cache."""
 _EPSILON = 1e-5
@@ -75,22 +76,13 @@ class LineEncoder:
         found = [np.zeros((len(one.rows), self._n_types), dtype=np.float32) for one in split]
         # where stretches of a line overlap, a piece is read off where it is farther from an edge
         depth = [np.full(len(one.rows), -1) for one in split]
-        at = 0
-        while at < len(stretches):
-            upto = at + 1
-            while (
-                upto < len(stretches)
-                and (stretches[upto].end - stretches[upto].start + 2) * (upto - at + 1) <= BATCH_PIECES
-            ):
-                upto += 1
-            batch = stretches[at:upto]
+        for batch in _batches(stretches):
             for s, of_stretch in zip(batch, self._read(split, batch), strict=True):
                 size = s.end - s.start
                 inside = np.minimum(np.arange(size), np.arange(size)[::-1])
                 deeper = inside > depth[s.line][s.start : s.end]
                 found[s.line][s.start : s.end][deeper] = of_stretch[1 : 1 + size][deeper]
                 depth[s.line][s.start : s.end][deeper] = inside[deeper]
-            at = upto
         return [
             _of_words(one, of_one, len(of_line))
             for one, of_one, of_line in zip(split, found, words, strict=True)
@@ -160,6 +152,20 @@ def cuts(wanted: NDArray[np.bool_]) -> list[tuple[int, int]]:
         first, end = max(0, int(part[0]) - CONTEXT), min(len(wanted), int(part[-1]) + CONTEXT + 1)
         out += [(first + w.start, first + w.end) for w in windows(end - first, MAX_PIECES, OVERLAP)]
     return out
+
+
+def _batches(stretches: Sequence[_PieceRange]) -> Iterator[Sequence[_PieceRange]]:
+    """Stretches that are read together; they come in order of their length."""
+    at = 0
+    for upto in range(1, len(stretches) + 1):
+        if upto < len(stretches):
+            before, size = (s.end - s.start + 2 for s in stretches[upto - 1 : upto + 1])
+            if size * (upto - at + 1) <= BATCH_PIECES and (
+                size == before or size * (upto - at) < ENOUGH_PIECES
+            ):
+                continue
+        yield stretches[at:upto]
+        at = upto
 
 
 def _of_pieces(split: LinePieces, asked: NDArray[np.bool_]) -> NDArray[np.bool_]:

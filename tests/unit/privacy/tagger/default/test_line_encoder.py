@@ -19,7 +19,7 @@ from deputize.privacy.tagger.default.encoder_table import (
     EncoderTable,
     with_more_pieces,
 )
-from deputize.privacy.tagger.default.line_encoder import CONTEXT, MAX_PIECES, LineEncoder, cuts
+from deputize.privacy.tagger.default.line_encoder import BATCH_PIECES, CONTEXT, MAX_PIECES, LineEncoder, cuts
 from deputize.privacy.tagger.default.line_pieces import LineSplitter
 from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.words import words_of
@@ -134,3 +134,23 @@ def test_words_far_from_all_that_are_asked_about_are_nothing(
     (found,) = trained[0].probabilities([line], [words_of(line)], [of_line])
     near = np.abs(np.arange(60) - 20) <= CONTEXT
     assert found[near].all() and not found[~near].any()
+
+
+def test_long_stretches_do_not_pad_short_ones(
+    trained: tuple[LineEncoder, object, dict[str, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = trained[0]
+    sizes: list[list[int]] = []
+    read = encoder._run
+
+    def seen(rows: np.ndarray, forms: np.ndarray, of_stretches: np.ndarray) -> np.ndarray:
+        sizes.append(of_stretches.tolist())
+        return read(rows, forms, of_stretches)
+
+    monkeypatch.setattr(encoder, "_run", seen)
+    lines = ["the"] * 2000 + ["the order"] * 150 + ["the " * 60]
+    words = [words_of(line) for line in lines]
+    encoder.probabilities(lines, words, asked(words))
+    assert sum(map(len, sizes)) == len(lines)
+    assert all((max(of_batch) + 2) * len(of_batch) <= BATCH_PIECES for of_batch in sizes)
+    assert [sorted(set(of_batch)) for of_batch in sizes[-2:]] == [[2], [60]]
