@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 from msgspec.structs import replace
 from tests.integration.gateway.specialists import CERTIFICATE, publish, route_for
 
@@ -113,3 +115,16 @@ def publish_pinned(
         certificate=replace(CERTIFICATE, threshold=0.0, engine=engine),
     )
     return publish(home, replace(file, routes=[route]))
+
+
+async def until_ready(address: str, within_s: float = 120.0) -> None:
+    """Until a host has loaded the specialists of its routes."""
+    async with asyncio.timeout(within_s), aiohttp.ClientSession() as client:
+        while True:
+            try:
+                async with client.get(f"{address}/readyz") as reply:
+                    if reply.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tests import tiny_specialist, tiny_tasks
 from tests.a_users_engine import InProcessEngine
 from tests.contracts.conftest import Install
-from tests.scripted_hosts import publish_pinned
+from tests.scripted_hosts import publish_pinned, until_ready
 
 from deputize.core.config import EngineSettings, ServingSettings
 from deputize.core.errors import BadInput, UsageError
@@ -73,6 +73,7 @@ async def test_hosts_keep_the_contract_and_answer_bit_for_bit_as_in_this_process
     publish_pinned(folder, name)
     secret, versions = Home(folder).keyring.derive(PURPOSE), versions_of(Home(folder).routes())
     async with running_host(Home(folder)) as address:
+        await until_ready(address)
         settings = ServingSettings(hosts=(address,), check_timeout_s=10.0)
         await check_engine(lambda: HostsEngine(settings, secret, lambda: versions), name, requests)
         engine = HostsEngine(settings, secret, lambda: versions)

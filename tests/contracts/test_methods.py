@@ -72,8 +72,9 @@ def check(
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1], teacher=teacher)
 
 
-OF_SOME_TASKS = ("cache", "listed", "multitask", "on_policy_distillation")
-"""For requests that come again, for those that list their own tools, for several tasks, and with a server: their own tests check them on such."""
+OF_SOME_TASKS = ("cache", "tools", "listed", "multitask", "on_policy_distillation")
+"""For requests that come again, values to compute or look up, requests that list their own tools, several tasks, and with a server: their own
+tests check them on such."""
 OF_ANY_TASK = [
     m.name for m in OURS if m.name not in OF_SOME_TASKS and (m.name != "qlora" or HAS_BITSANDBYTES)
 ]
@@ -112,7 +113,7 @@ def test_a_users_method_is_reached_by_its_name_and_keeps_the_contract(
 ) -> None:
     with pytest.raises(
         UsageError,
-        match=r"'majority'. Known: auto, cache, linear, listed, frozen, encoder, frozen_base, lora, .*, full\.",
+        match=r"'majority'. Known: auto, cache, linear, tools, listed, frozen, encoder, frozen_base, lora, .*, full\.",
     ):
         find_method("majority")
     install(POINTS)

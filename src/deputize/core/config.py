@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 AUDIT_SHARE = 0.02
 """The share of served calls that the gateway audits where its settings say nothing."""
-CROSS_FITTED = frozenset({"auto", "cache", "linear", "listed", "frozen", "frozen_base"})
+CROSS_FITTED = frozenset({"auto", "cache", "linear", "tools", "listed", "frozen", "frozen_base"})
 """Methods that choices can be made of by cross-fitting on train, and the name that stands for some of them."""
 
 

@@ -169,7 +169,7 @@ class PointerPredictor:
         places = [SlotPlace(action, index) for action, index, *_ in about]
         linear = folder / LINEAR_FILE
         model = LinearModel.load(linear) if linear.is_file() else None
-        return cls(schema, model, dict(zip(places, pointers, strict=True)), load_tools(folder))
+        return cls(schema, model, dict(zip(places, pointers, strict=True)), read_tools(folder))
 
 
 def fit_pointer_predictor(
@@ -318,7 +318,7 @@ def save_tools(tools: Mapping[SlotPlace, ValueTool], folder: Path) -> None:
         np.savez_compressed(out, allow_pickle=False, **arrays)
 
 
-def load_tools(folder: Path) -> dict[SlotPlace, ValueTool]:
+def read_tools(folder: Path) -> dict[SlotPlace, ValueTool]:
     """The tools of a folder; none where it has none."""
     if not (folder / TOOLS_FILE).is_file():
         return {}

@@ -45,7 +45,7 @@ OURS: dict[str, str] = {
     "decoder": "deputize.specialists.decoder:load_decoder",
     "self_consistency": "deputize.specialists.sampled_answers:load_self_consistency",
     "verifier": "deputize.specialists.verified_answers:load_verifier",
-    "tools": "deputize.specialists.tooled_answers:load_tooled",
+    "tools": "deputize.specialists.tooled_answers:load_tools",
 }
 """Kind -> module and name of its loader; modules are imported when they are asked for."""
 

@@ -12,7 +12,7 @@ from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.decoder import DecoderPredictor, load_member_decoder
-from deputize.specialists.pointer_predictor import SlotPlace, load_tools, save_tools, steps
+from deputize.specialists.pointer_predictor import SlotPlace, read_tools, save_tools, steps
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.tokenized_text import TokenizedText
 from deputize.specialists.value_tools import ValueTool
@@ -88,6 +88,6 @@ def with_tools(
     return found._replace(answer=builder.answer(), raw_confidence=raw)
 
 
-def load_tooled(stored: StoredSpecialist) -> TooledPredictor:
+def load_tools(stored: StoredSpecialist) -> TooledPredictor:
     """The predictor of a stored specialist of kind "tools". Raises as `load_member_decoder`."""
-    return TooledPredictor(load_member_decoder(stored), load_tools(stored.folder))
+    return TooledPredictor(load_member_decoder(stored), read_tools(stored.folder))

@@ -17,7 +17,7 @@ import pytest
 from tests import tiny_tasks
 from tests.integration.gateway.test_gateway_routes import LABELS, REQUEST
 from tests.integration.gateway.upstream import LoopbackUpstream, completion
-from tests.scripted_hosts import publish_pinned, says, scripted_host
+from tests.scripted_hosts import publish_pinned, says, scripted_host, until_ready
 
 from deputize.core.records import Prediction, Request
 from deputize.gateway.addresses import free_port
@@ -137,19 +137,6 @@ async def host_process(home: Path, models: Path) -> AsyncIterator[tuple[asyncio.
         await process.wait()
 
 
-async def _until_ready(address: str, within_s: float = 120.0) -> None:
-    """Until a host has loaded the specialists of its routes."""
-    async with asyncio.timeout(within_s), aiohttp.ClientSession() as client:
-        while True:
-            try:
-                async with client.get(f"{address}/readyz") as reply:
-                    if reply.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
-
-
 async def _until_served(asker: Asker, request: Request, within_s: float = 90.0) -> None:
     async with asyncio.timeout(within_s):
         while await asker.ask(request) != "slm":
@@ -174,7 +161,7 @@ async def test_hosts_that_are_killed_and_stopped_lose_no_call(
         AsyncExitStack() as stack,
     ):
         for one_address in (address, other):
-            await _until_ready(one_address)
+            await until_ready(one_address)
         asker = await stack.enter_async_context(gateway_of(home, upstream, address, other))
         await _until_served(asker, request)
         first.kill()

@@ -50,7 +50,7 @@ def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) 
     assert settings(Home(tmp_path), {**NOTHING, "methods": ("dora",)}).methods == ("dora",)
     with pytest.raises(
         UsageError,
-        match=r"'lorra'\. Known: auto, cache, linear, listed, frozen, encoder, frozen_base, lora, ",
+        match=r"'lorra'\. Known: auto, cache, linear, tools, listed, frozen, encoder, frozen_base, lora, ",
     ):
         settings(Home(tmp_path), {**NOTHING, "methods": ("linear", "lorra")})
 

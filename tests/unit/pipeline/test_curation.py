@@ -128,7 +128,7 @@ def test_a_paraphraser_that_lacks_something_is_said() -> None:
         paraphrasing_model(Privacy(paraphraser={"model": "m", "base": "x"}))
 
 
-def test_a_run_without_a_detector_of_names_says_so_at_once(
+def test_a_run_without_a_detector_of_places_says_so_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("deputize.privacy.standard_detectors.model_path", lambda: None)
@@ -137,6 +137,6 @@ def test_a_run_without_a_detector_of_names_says_so_at_once(
         home.store.append(
             [call(f"c{n}", reply="ab"[n % 2], episode=f"e{n}", audience="code") for n in range(8)]
         )
-        run = open_run(home, Convert(), lambda what, done, total=None: said.append(what))
+        run = open_run(home, Convert(privacy="strict"), lambda what, done, total=None: said.append(what))
         curate(run, artifact_of(home, run.state.run_id, "curate", Curated))
     assert any(line.startswith("NO LANGUAGE MODEL") and "pip install" in line for line in said)

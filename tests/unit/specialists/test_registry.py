@@ -15,6 +15,7 @@ from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
 from deputize.specialists.sampled_answers import SampledPredictor
 from deputize.specialists.state_heads import StateHeadPredictor
+from deputize.specialists.tooled_answers import TooledPredictor
 from deputize.specialists.verified_answers import VerifiedPredictor
 
 PREDICTORS = (
@@ -28,6 +29,7 @@ PREDICTORS = (
     DecoderPredictor,
     SampledPredictor,
     VerifiedPredictor,
+    TooledPredictor,
 )
 
 

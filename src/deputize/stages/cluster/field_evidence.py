@@ -81,12 +81,14 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
 def _held_out(
     pairs: Sequence[tuple[Example, object]],
 ) -> tuple[list[tuple[Example, object]], list[tuple[Example, object]]]:
-    """(validation, the others); where there is no validation, the calls of each fifth group in its place."""
+    """(validation, the others); where there is no validation, the calls of each fifth group in its place, if those are enough."""
     held = [(e, v) for e, v in pairs if e.split == "validation"]
     if held:
         return held, [(e, v) for e, v in pairs if e.split != "validation"]
     part = set(sorted({e.group for e, _ in pairs})[::_HELD_OUT_PART])
-    return [(e, v) for e, v in pairs if e.group in part], [(e, v) for e, v in pairs if e.group not in part]
+    held = [(e, v) for e, v in pairs if e.group in part]
+    rest = [(e, v) for e, v in pairs if e.group not in part]
+    return (held, rest) if len(held) >= MIN_VALIDATION and rest else ([], list(pairs))
 
 
 def stands_in_request(example: Example, value: object) -> bool:

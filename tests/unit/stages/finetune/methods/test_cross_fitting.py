@@ -205,7 +205,7 @@ def test_a_reserve_that_a_method_has_read_is_not_calibrated_on_wherever_it_was_t
 ) -> None:
     runner = OtherProcesses()
     found, _ = trained(
-        tmp_path, tiny, ("label", "action"), ("linear",), 60, more={"label": ["tools"]}, runner=runner
+        tmp_path, tiny, ("label", "action"), ("linear",), 60, more={"label": ["lora"]}, runner=runner
     )
     assert runner.n_started == 1 and found.cross_fitted.keys() >= {"label-linear", "action-linear"}
     assert found.unread_reserve == ["action"]

@@ -46,6 +46,6 @@ def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
 def test_an_unknown_one_is_named_with_those_there_are() -> None:
     with pytest.raises(
         UsageError,
-        match=r"'lorra'\. Known: auto, cache, linear, listed, frozen, encoder, frozen_base, lora, ",
+        match=r"'lorra'\. Known: auto, cache, linear, tools, listed, frozen, encoder, frozen_base, lora, ",
     ):
         find_methods(["linear", "lorra"])
