@@ -20,7 +20,7 @@ from deputize.privacy.tagger.default.encoder_pieces import EncoderFile
 from deputize.privacy.tagger.default.encoder_table import EncoderTable
 from deputize.privacy.tagger.default.line_encoder import MAX_PIECES, N_HEADS, PREFIX, SCALE_SUFFIX
 from deputize.privacy.tagger.default.line_pieces import N_FORMS, LineSplitter
-from deputize.privacy.tagger.default.training import TYPES
+from deputize.privacy.tagger.default.training import TYPES, targets_of
 from deputize.privacy.tagger.default.words import words_of
 from deputize.privacy.tagger.labelled_text import Sample
 from deputize.specialists.torch_runtime import torch_module
@@ -88,17 +88,10 @@ def encode_pieces(
         for line in sample.text.split("\n"):
             words = words_of(line)
             split = splitter.split(line, words)
-            spans = np.array([(words[a][0] + at, words[b - 1][1] + at) for a, b in split.words]).reshape(
-                -1, 2
-            )
-            of_line = np.zeros((len(spans), len(TYPES)), dtype=np.int8)
-            for label in sample.spans:
-                if label.type in TYPES:
-                    inside = (spans[:, 0] < label.end) & (spans[:, 1] > label.start)
-                    of_line[inside, TYPES.index(label.type)] = 1
+            spans = [(words[a][0], words[b - 1][1]) for a, b in split.words]
             rows += split.rows
             forms += split.forms
-            targets.append(of_line)
+            targets.append(targets_of(sample, spans, at))
             for first in range(0, len(spans), MAX_PIECES):
                 covered.append(known)
                 weights.append(weight)

@@ -116,7 +116,7 @@ def encode_lines(lines: Iterable[tuple[Sample, frozenset[str]]], index: FeatureI
                 part = words[first : first + MAX_WORDS]
                 keys += [index.number(feature_key(line, *word)) for word in part]
                 boundaries += boundaries_of(line, part)
-                targets.append(_targets(sample, part, at))
+                targets.append(targets_of(sample, part, at))
                 covered.append(known)
                 starts.append(len(keys))
             at += len(line) + 1
@@ -129,7 +129,8 @@ def encode_lines(lines: Iterable[tuple[Sample, frozenset[str]]], index: FeatureI
     )
 
 
-def _targets(sample: Sample, words: Sequence[tuple[int, int]], at: int) -> NDArray[np.int8]:
+def targets_of(sample: Sample, words: Sequence[tuple[int, int]], at: int) -> NDArray[np.int8]:
+    """1 for each word (start and end in its line) and type that a label of the sample covers; the line begins at `at`."""
     out = np.zeros((len(words), len(TYPES)), dtype=np.int8)
     starts = np.array([w[0] for w in words]) + at
     ends = np.array([w[1] for w in words]) + at

@@ -91,17 +91,9 @@ class LinearMethod:
 
     def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
         """The same fit on a part of train."""
-        examples, whole = job.examples.train, trained.predictor
+        whole = trained.predictor
         assert isinstance(whole, LinearPredictor | PointerPredictor)
-        return fit_linear_predictor(
-            job.schema,
-            [x.text for x in examples],
-            [x.answer for x in examples],
-            groups=[x.group for x in examples],
-            weights=[x.weight for x in examples],
-            variant=whole.model.variant if whole.model is not None else None,
-            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
-        )
+        return refit_on_train(fit_linear_predictor, whole, job, context)
 
 
 LINEAR = LinearMethod()
@@ -135,15 +127,7 @@ def fit_without_leak(
     train = [*examples, *planted.examples]
     found = None
     for variant in variants:
-        predictor = fit(
-            schema,
-            [x.text for x in train],
-            [x.answer for x in train],
-            groups=[x.group for x in train],
-            weights=[x.weight for x in train],
-            variant=variant,
-            subjects=Subjects([x.subject for x in train], min_origins),
-        )
+        predictor = fit_on(train, fit, schema, variant, min_origins)
         if predictor is None:
             return None
         leak = planted_secrets.leak_test(
@@ -156,6 +140,33 @@ def fit_without_leak(
         if leak is None or not leak.leaks:
             break
     return found
+
+
+def refit_on_train(
+    fit: FitLinear, whole: LinearPredictor | PointerPredictor, job: TrainingJob, context: TrainingContext
+) -> LinearPredictor | PointerPredictor | None:
+    """A predictor of a job's train with the settings of one that was fitted before."""
+    variant = whole.model.variant if whole.model is not None else None
+    return fit_on(job.examples.train, fit, job.schema, variant, context.config.min_origins)
+
+
+def fit_on(
+    examples: Sequence[TrainingExample],
+    fit: FitLinear,
+    schema: AnswerSchema,
+    variant: LinearSettings | None,
+    min_origins: int,
+) -> LinearPredictor | PointerPredictor | None:
+    """The predictor that `fit` makes of examples; None where there is nothing a linear model could choose from."""
+    return fit(
+        schema,
+        [x.text for x in examples],
+        [x.answer for x in examples],
+        groups=[x.group for x in examples],
+        weights=[x.weight for x in examples],
+        variant=variant,
+        subjects=Subjects([x.subject for x in examples], min_origins),
+    )
 
 
 def token_counter(base_model: str, models_dir: Path) -> Callable[[str], int] | None:

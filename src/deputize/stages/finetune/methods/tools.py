@@ -23,7 +23,7 @@ from deputize.specialists.pointer_predictor import (
 from deputize.specialists.value_tools import ValueTool
 from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.cross_fitting import cross_fit
-from deputize.stages.finetune.methods.linear import fit_without_leak, token_counter
+from deputize.stages.finetune.methods.linear import fit_without_leak, refit_on_train, token_counter
 
 
 class ToolsMethod:
@@ -80,21 +80,12 @@ class ToolsMethod:
 
     def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
         """The same fit on a part of train; None where its tools do not show there."""
-        examples, whole = job.examples.train, trained.predictor
+        whole = trained.predictor
         assert isinstance(whole, PointerPredictor)
         tools = tools_for(job, context)
         if tools.keys() != whole.tools.keys():
             return None
-        return fit_pointer_predictor(
-            job.schema,
-            [x.text for x in examples],
-            [x.answer for x in examples],
-            groups=[x.group for x in examples],
-            weights=[x.weight for x in examples],
-            variant=whole.model.variant if whole.model is not None else None,
-            subjects=Subjects([x.subject for x in examples], context.config.min_origins),
-            tools=tools,
-        )
+        return refit_on_train(partial(fit_pointer_predictor, tools=tools), whole, job, context)
 
 
 TOOLS = ToolsMethod()
