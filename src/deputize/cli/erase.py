@@ -206,7 +206,7 @@ def _show(
         )
     else:
         terminal.say(
-            "Copies of the store made before now open with the keys/ of then only: destroy its copies, make a new backup."
+            "Copies of the store made before now open only with a copy of keys/ from before: destroy that one, and make a new backup."
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from deputize.cli.settings_in_force import ALL_TABLES
+from deputize.core.config import demand
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.home import Home
 
@@ -51,7 +52,7 @@ def _wrong_settings(kind: type[BaseModel], table: str, values: Any) -> Iterator[
                 known = _settings_at(kind, [str(part) for part in place[:-1]])
                 yield f"{where}: there is no setting {name!r}.{_proposal(name, known)}"
             else:
-                yield f"{where} {name}: {one['msg']} (given: {one['input']!r})."
+                yield f"{where} {name}: {demand(one['type'], one['msg'])} (given: {one['input']!r})."
 
 
 def _settings_at(kind: type[BaseModel], path: list[str]) -> list[str]:

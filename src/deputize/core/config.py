@@ -373,7 +373,21 @@ def http_address(url: str) -> str:
 def sentence(error: ValidationError) -> str:
     """A pydantic error as one sentence per wrong setting."""
     rows = (
-        f"{'.'.join(map(str, e['loc'])) or 'value'}: {e['msg']} (given: {e['input']!r})"
+        f"{'.'.join(map(str, e['loc'])) or 'value'}: {demand(e['type'], e['msg'])} (given: {e['input']!r})"
         for e in error.errors()
     )
     return "; ".join(rows)
+
+
+def demand(kind: str, message: str) -> str:
+    """The demand on a setting that an error of pydantic's is about, in the words of config.toml.
+
+    Args:
+        kind: the error's type.
+        message: its message.
+    """
+    if kind == "extra_forbidden":
+        return "there is no setting of this name; `deputize config check` proposes one"
+    if kind in ("tuple_type", "list_type"):
+        return 'must be a list, such as ["a", "b"]'
+    return message.removeprefix("Value error, ").replace("Input should be", "must be")

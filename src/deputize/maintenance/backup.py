@@ -181,9 +181,11 @@ def restore(backup: Path, home: Path, *, progress: Progress = silent) -> BackupM
 
     Raises:
         UsageError: the folder has files.
-        BadInput: the file cannot be read, or is no backup.
+        BadInput: the file is not there, cannot be read, or is no backup.
         Tampered: a file in it is not the one that was backed up, or one is missing.
     """
+    if not backup.exists():
+        raise BadInput(f"{backup} does not exist.")
     if home.exists() and any(home.iterdir()):
         raise UsageError(f"{home} is not empty. Restore into a new folder (--home), or move this one away.")
     make_folder(home.parent)

@@ -140,7 +140,9 @@ def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", 
 
 
 def _require_weights(folder: Path) -> None:
-    """Raises BadInput for a folder without a model."""
+    """Raises BadInput for a folder that is not there, or has no model."""
+    if not folder.exists():
+        raise BadInput(f"{folder} does not exist.")
     config = folder / ("gliner_config.json" if (folder / "gliner_config.json").is_file() else "config.json")
     if not config.is_file() or not [path for path in weight_files(folder) if path.parent == folder]:
         raise BadInput(

@@ -19,3 +19,10 @@ def test_arguments_choices_and_defaults_are_spelled_out() -> None:
     assert any(line.startswith("- `--out DIR` ") for line in section[:12])
     assert "- `--port INTEGER RANGE` Port; 0: any free one. (default 8790)" in lines
     assert not any(line.startswith(("- `--home", "- `--json")) for line in lines)
+
+
+def test_settings_of_a_run_are_explained_once_and_no_line_is_long() -> None:
+    page = markdown()
+    assert page.count("`--epsilon FLOAT`") == 1 and page.count("[of `convert`](#deputize-convert-paths)") == 6
+    assert max(map(len, page.splitlines())) <= 120
+    assert '```text\neval "$(deputize completion bash)"    in ~/.bashrc\n' in page, "a block keeps its lines"

@@ -23,8 +23,8 @@ from deputize.cli.settings_check import mistakes
             "[[gateway.upstreams]]\nbase_url = 'http://x'\nprotocl = 'openai'",
             "[gateway.upstreams]: there is no setting 'protocl'. Did you mean protocol?",
         ),
-        ("[convert]\nminutes = -1", "[convert] minutes: Input should be greater than 0 (given: -1)."),
-        ("[audience]\ndesk = 'nobody'", "[convert.audience] desk: Input should be 'code' or 'human'"),
+        ("[convert]\nminutes = -1", "[convert] minutes: must be greater than 0 (given: -1)."),
+        ("[audience]\ndesk = 'nobody'", "[convert.audience] desk: must be 'code' or 'human'"),
     ],
 )
 def test_each_mistake_has_its_place_and_a_proposal(text: str, said: str, tmp_path: Path) -> None:

