@@ -20,10 +20,10 @@ from click.shell_completion import CompletionItem
 
 from deputize.cli.commands import COMMANDS, GROUPS, overview, write_help
 from deputize.cli.completion import answer_shell
-from deputize.cli.plain_text import plain
 from deputize.cli.rights import guarded
 from deputize.cli.terminal import Terminal
 from deputize.core.errors import DeputizeError, MissingExtra
+from deputize.core.terminal_text import plain
 
 STOPPED = "Stopped; run the same command again to go on."
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deputize.cli.plain_text import plain
+from deputize.core.terminal_text import plain
 
 
 class LineProgress:

@@ -10,16 +10,11 @@ from typing import Any
 import click
 import msgspec
 
-from deputize.cli.plain_text import plain
 from deputize.core.progress import Progress
+from deputize.core.terminal_text import plain, plain_json
 from deputize.home import Home
 from deputize.locations import home_path
 from deputize.store.access.roles import Actor, owner
-
-_ESCAPED = {
-    code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-}
-"""Signs that JSON may hold as they are, and that steer a terminal."""
 
 
 class Terminal:
@@ -50,7 +45,7 @@ class Terminal:
         """The outcome: `document` as JSON where --json was given, else `show` writes it for a reader."""
         if self.json:
             written = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode()
-            click.echo(written.translate(_ESCAPED))
+            click.echo(plain_json(written))
         else:
             show()
 

@@ -5,6 +5,7 @@ Lines for calls are written by a thread: a slow terminal, or a full pipe, holds 
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import sys
@@ -15,9 +16,8 @@ from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
-import msgspec
-
 from deputize.core.records import Call
+from deputize.core.terminal_text import plain_json, plain_line
 from deputize.gateway.settings import GatewaySettings
 
 ACCESS = "deputize.access"
@@ -41,7 +41,7 @@ class JsonLines(logging.Formatter):
         value |= fields if fields is not None else {"message": record.getMessage()}
         if record.exc_info and record.exc_info[0] is not None:
             value["error"] = record.exc_info[0].__name__  # its message may hold a caller's text
-        return msgspec.json.encode(value).decode()
+        return plain_json(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 class TextLines(logging.Formatter):
@@ -54,7 +54,7 @@ class TextLines(logging.Formatter):
         fields = getattr(record, "fields", None)
         if fields is not None:
             record.message = " ".join(f"{name}={value}" for name, value in fields.items())
-        return super().formatMessage(record)
+        return plain_line(super().formatMessage(record))
 
 
 class CallLines(TextLines):
@@ -68,7 +68,8 @@ class CallLines(TextLines):
         ms = f"{fields['ms']:,.0f} ms" if "ms" in fields else ""
         which = fields.get("route") if who == "specialist" else fields.get("model")
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
-        return f"{at} {who:<10} {ms:>10} {fields['status']}  {fields.get('reason', ''):<16} {which or ''}".rstrip()
+        line = f"{at} {who:<10} {ms:>10} {fields['status']}  {fields.get('reason', ''):<16} {which or ''}"
+        return plain_line(line.rstrip())
 
 
 _FORMATS = {"json": JsonLines, "text": TextLines, "short": CallLines}

@@ -55,6 +55,10 @@ class TextPiece(NamedTuple):
             delta = {"tool_calls": [{"index": inner[0], inner[1]: {self.field: text}}]}
         elif name == "function_call":
             delta = {"function_call": {"arguments": text}}
+        elif name == "audio":
+            delta = {"audio": {"transcript": text}}
+        elif name == "reasoning_details":
+            delta = {name: [{"type": inner[1], "index": inner[0], self.field: text}]}
         else:
             delta = {name: text}
         return {"index": index, "delta": delta, "finish_reason": None}
@@ -102,6 +106,14 @@ def _of_choice(event: dict[str, Any], n: int, choice: dict[str, Any]) -> Iterato
     for part in content if isinstance(content, list) else ():
         if isinstance(part, dict) and isinstance(part.get("text"), str):
             yield piece(part, "text", "content")
+    audio = delta.get("audio")
+    if isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        yield piece(audio, "transcript", "audio")
+    details = delta.get("reasoning_details")
+    for at, part in enumerate(details if isinstance(details, list) else ()):
+        for field in ("text", "summary") if isinstance(part, dict) else ():
+            if isinstance(part.get(field), str):
+                yield piece(part, field, "reasoning_details", part.get("index", at), part.get("type"), field)
     called = delta.get("function_call")
     if isinstance(called, dict) and isinstance(called.get("arguments"), str):
         yield piece(called, "arguments", "function_call", in_json=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from deputize.core.records import Call, Decision, Usage
 from deputize.gateway.gateway_log import (
@@ -67,6 +68,21 @@ def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
     access, warning = lines(capsys, access_log=True)
     assert "INFO deputize.access id=dpz-1 protocol=chat status=200 model=gpt-4o" in access
     assert "WARNING deputize.gateway call dpz-2: down" in warning
+
+
+@pytest.mark.parametrize("log_format", ["json", "text", "short"])
+def test_a_name_that_a_caller_chose_adds_no_line_and_steers_no_terminal(
+    log_format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "m\n12:00:00 LLM 200\x1b[2J\x9b\u202e\u2028z\r"
+    set_up_log(GatewaySettings(log_format=log_format, access_log=True))
+    log_call(structs.replace(CALL, model=name, decision=None))
+    logging.getLogger("deputize.gateway").warning("call %s: %s", "dpz-2", name)
+    written = capsys.readouterr().err
+    assert written.count("\n") == 2 and written.count("12:00:00 LLM 200") == 2
+    assert not {"\x1b", "\x9b", "\u202e", "\u2028", "\r"} & set(written)
+    if log_format == "json":
+        assert json.loads(written.splitlines()[0])["model"] == name
 
 
 def test_access_lines_are_written_where_they_are_wanted(capsys: pytest.CaptureFixture[str]) -> None:

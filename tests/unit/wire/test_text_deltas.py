@@ -24,6 +24,9 @@ EVENTS = {
     "function": chat({"function_call": {"arguments": "ab"}}),
     "tool": chat(call("ab", 3)),
     "freeform": chat({"tool_calls": [{"index": 0, "custom": {"input": "ab"}}]}),
+    "audio": chat({"audio": {"id": "a", "transcript": "ab"}}),
+    "reasoning": chat({"reasoning_details": [{"type": "reasoning.text", "index": 1, "text": "ab"}]}),
+    "summary": chat({"reasoning_details": [{"type": "reasoning.summary", "index": 0, "summary": "ab"}]}),
     "completions": {"choices": [{"index": 0, "text": "ab"}]},
     "messages": {"type": "content_block_delta", "index": 2, "delta": {"type": "text_delta", "text": "ab"}},
     "input": {

@@ -16,6 +16,7 @@ from deputize.privacy.detectors.gazetteer import is_only_name
 from deputize.privacy.languages import all_function_words, function_words
 from deputize.privacy.masking.placeholders import MIN_NUMBER_DIGITS, USED_NUMBER, Placeholders
 from deputize.privacy.masking.request_fields import Changes, rewritten_data, rewritten_fields
+from deputize.privacy.replace.number_forms import leads_of
 from deputize.privacy.replace.replacer import (
     CASELESS,
     NUMBERS,
@@ -102,7 +103,8 @@ def texts_of(fields: dict[str, Any], *, passes_attachments: bool) -> list[str]:
             texts[f"{name}: {json.dumps(number).removesuffix('.0')}"] = None
         return number
 
-    rewritten_fields(fields, Changes(take, take_label, take_number, passes_attachments))
+    # ids are new in each call: nothing is looked for in them, what was found elsewhere is replaced in them
+    rewritten_fields(fields, Changes(take, take_label, take_number, str, passes_attachments))
     return list(texts)
 
 
@@ -124,7 +126,7 @@ def mask_fields(
     masker = _Masker(texts, findings)
     if masker.is_empty:
         return fields, masker.placeholders
-    masked = rewritten_fields(fields, Changes(masker.text, masker.text, masker.number, passes_attachments))
+    masked = rewritten_fields(fields, masker.changes(passes_attachments))
     return masked, masker.placeholders
 
 
@@ -185,7 +187,7 @@ class _Masker:
         digits = digits_of(value)
         if kind in NUMBERS and len(digits) >= MIN_NUMBER_DIGITS and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
-            self._numbers.setdefault(core, (kind, set()))[1].add(digits[: -len(core)])
+            self._numbers.setdefault(core, (kind, set()))[1].update(leads_of(kind, digits[: -len(core)]))
 
     def _add_word(self, word: str, kind: str, value: str) -> None:
         """A word of a name as a value of its own; in any case where it is hardly anything but a name."""
@@ -205,6 +207,10 @@ class _Masker:
         n_lower = self._n_words[word.casefold()]
         return n_lower > 0 and n_lower >= self._n_words[word]
 
+    def changes(self, passes_attachments: bool) -> Changes:
+        """How a body, or an object in one, is rewritten."""
+        return Changes(self.text, self.text, self.number, self.text, passes_attachments)
+
     # --- replacing -----------------------------------------------------------------------------------------------
 
     def text(self, text: str, name: str = "", as_json: bool = False) -> str:
@@ -218,7 +224,7 @@ class _Masker:
         if as_json or text.lstrip()[:1] in ("{", "["):
             parsed = parse_json(text)
             if parsed is not None:
-                made = rewritten_data(parsed, "", Changes(self.text, self.text, self.number, False))
+                made = rewritten_data(parsed, "", self.changes(False))
                 return text if made == parsed else _dumped_like(made, text)
         return _filled(text, self._long_places(text), self._fill, self._lines)
 

@@ -12,15 +12,13 @@ from typing import Any, NamedTuple
 
 from deputize.core.errors import BadInput
 
+_IDS = frozenset({"id", "call_id", "tool_call_id", "tool_use_id", "item_id"})
+"""Fields with ids, which an application may make of what it knows of somebody."""
 _STRUCTURAL = frozenset(
     [
+        *_IDS,
         "role",
         "type",
-        "id",
-        "call_id",
-        "tool_call_id",
-        "tool_use_id",
-        "item_id",
         "model",
         "status",
         "detail",
@@ -39,6 +37,8 @@ _STRUCTURAL = frozenset(
 _WORD = re.compile(r"(?=[^A-Za-z]*[A-Za-z])[\w.:/+=,;-]+", re.ASCII)
 _OPAQUE = frozenset({"signature", "encrypted_content"})
 """Fields that only their provider reads."""
+_ENCODED = re.compile(r"[A-Za-z0-9+/=_.:|-]+", re.ASCII)
+"""What stands there: no text."""
 _SAID = frozenset(
     [
         "content",
@@ -126,6 +126,8 @@ class Changes(NamedTuple):
     one."""
     number: Callable[[Any, str], Any]
     """(number in an object of the application, its field) -> what stands in its place."""
+    id: Callable[[str], str]
+    """An id in one word -> the new one."""
     passes_attachments: bool
 
 
@@ -175,7 +177,7 @@ def rewritten_fields(fields: dict[str, Any], changes: Changes) -> dict[str, Any]
 
 
 def _field(name: str, value: Any, changes: Changes) -> Any:
-    if name in _OPAQUE and isinstance(value, str):
+    if name in _OPAQUE and isinstance(value, str) and _ENCODED.fullmatch(value):
         return value
     if isinstance(value, str):
         return _text(name, value, changes) if value else value
@@ -194,7 +196,7 @@ def _text(name: str, value: str, changes: Changes) -> str:
     if name in _AS_JSON or name in _SAID:
         return changes.text(value, "", name in _AS_JSON)
     if name in _STRUCTURAL and _WORD.fullmatch(value):
-        return value
+        return changes.id(value) if name in _IDS else value
     return changes.label(value)
 
 

@@ -46,6 +46,21 @@ def other_amount(value: str, rng: Random) -> str:
     return re.sub(r"\d", digit, value)
 
 
+def leads_of(kind: str, lead: str) -> list[str]:
+    """Digits that may stand right before the last digits of a number, written in another way: of a telephone number with its
+    country code (one to three digits) also without it, with a 0 in its place, or with 00 before it.
+
+    Args:
+        kind: type of the value.
+        lead: its digits before the last ones.
+    """
+    if kind != "PHONE_NUMBER" or not lead:
+        return [lead]
+    code = lead.removeprefix("00")
+    without = [code[n:] for n in range(1, 4) if n <= len(code)] if not code.startswith("0") else [code[1:]]
+    return list(dict.fromkeys([lead, code, f"00{code}", *without, *(f"0{rest}" for rest in without)]))
+
+
 def other_phone(value: str, rng: Random) -> str:
     """Other digits in the same form; a country code before ten digits is kept."""
     digits = digits_of(value)

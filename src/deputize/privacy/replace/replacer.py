@@ -12,6 +12,7 @@ from itertools import pairwise
 from deputize.privacy.check_digits import digits_of
 from deputize.privacy.date_shift import find_dates, shift_dates
 from deputize.privacy.detectors.deobfuscate import as_meant
+from deputize.privacy.replace.number_forms import leads_of
 from deputize.privacy.replace.surrogates import Surrogates
 from deputize.privacy.scripts import MARKS, UNSPACED
 
@@ -177,10 +178,9 @@ class Replacer:
         if kind in NUMBERS and len(digits) >= 7 and not any(c.isalpha() for c in value):
             core = digits[-10:] if kind == "PHONE_NUMBER" else digits
             surrogate = digits_of(self._surrogates.of(kind, value))[-len(core) :]
-            leads = self._leads.setdefault(core, [])
-            leads.append(digits[: -len(core)])
-            if len(leads) == 1:
+            if core not in self._leads:
                 self._numbers.append((kind, core, surrogate))
+            self._leads.setdefault(core, []).extend(leads_of(kind, digits[: -len(core)]))
             return
         if kind == "PERSON":
             self._add_name(value, is_common_word)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -141,6 +142,33 @@ def test_tool_arguments_stay_json_with_numbers_and_ids_stay_as_they_are() -> Non
     assert isinstance(arguments["id"], int) and len(str(arguments["id"])) == 9 and arguments["n"] == 3
     assert json.loads(made["messages"][3]["content"])["pin"].startswith("PASSWORD_")
     assert call["id"] == made["messages"][3]["tool_call_id"] == "call_1"
+
+
+def test_an_id_that_is_made_of_a_value_is_replaced_wherever_it_stands() -> None:
+    call = {"id": "call_Anna-Miller", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    fields = {
+        "messages": [
+            {"role": "user", "id": "123456789x", "content": "I am Anna Miller."},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "done"},
+        ]
+    }
+    made, back = masked(fields, FOUND[:1])
+    asked, answered = made["messages"][1]["tool_calls"][0]["id"], made["messages"][2]["tool_call_id"]
+    assert asked == answered and "Miller" not in asked and re.fullmatch(r"[\w-]+", asked, re.ASCII)
+    assert back == fields
+    assert texts_of({"messages": [{"role": "user", "id": "Anna"}]}, passes_attachments=False) == []
+
+
+@pytest.mark.parametrize(
+    "form", ["015123456789", "0151 / 23 45 67 89", "151 23456789", "004915123456789", "4915123456789"]
+)
+def test_a_telephone_number_in_other_forms_is_the_same_number(form: str) -> None:
+    found = [Finding("PHONE_NUMBER", "+49 151 23456789", 1.0)]
+    made, back = masked({"prompt": f"+49 151 23456789, ticket {form}, order 7715123456789"}, found)
+    assert "23456789," not in made["prompt"] and "789, order" not in made["prompt"]
+    assert made["prompt"].endswith("7715123456789"), "another number"
+    assert back["prompt"].count(form)
 
 
 def test_a_name_keeps_its_number_in_all_forms_and_through_the_conversation() -> None:

@@ -10,7 +10,11 @@ from deputize.core.errors import BadInput
 from deputize.privacy.masking.request_fields import Changes, check_maskable, rewritten_fields
 
 UPPER = Changes(
-    lambda text, name, as_json: text.upper(), lambda text: text.title(), lambda number, name: -number, False
+    lambda text, name, as_json: text.upper(),
+    lambda text: text.title(),
+    lambda number, name: -number,
+    lambda text: f"{text}!",
+    False,
 )
 
 
@@ -48,7 +52,7 @@ def test_texts_change_and_structure_stays() -> None:
     assert list(made) == list(fields)
     assert made["model"] == "m" and made["new_field"] == {"deep": ["X"]}
     assert made["tools"][0]["function"] == {"name": "F", "parameters": {"Type": "OBJECT", "Id": -5}}
-    assert made["messages"] == [{"role": "user", "id": "m1", "content": [{"type": "text", "text": "HELLO"}]}]
+    assert made["messages"] == [{"role": "user", "id": "m1!", "content": [{"type": "text", "text": "HELLO"}]}]
     assert made["mcp_servers"] == fields["mcp_servers"]
 
 
@@ -68,6 +72,12 @@ def test_only_signed_reasoning_is_left() -> None:
     assert [part["thinking"] for part in made["messages"][0]["content"]] == ["a", "A"]
 
 
+def test_what_stands_where_only_the_provider_reads_is_text_where_it_is_not_encoded() -> None:
+    said = [{"encrypted_content": "I am Anna", "signature": "a b"}, {"encrypted_content": "gAAAB+/=_-.x"}]
+    made = rewritten_fields({"input": said}, UPPER)["input"]
+    assert made == [{"encrypted_content": "I Am Anna", "signature": "A B"}, said[1]]
+
+
 def test_a_summary_of_encrypted_reasoning_is_text() -> None:
     item = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "a"}], "encrypted_content": "x"}
     made = rewritten_fields({"input": [item]}, UPPER)["input"][0]
@@ -84,7 +94,7 @@ def test_only_a_word_is_a_word_of_the_protocol() -> None:
         "seed": 4111111111111111,
     }
     made = rewritten_fields(fields, UPPER)
-    assert made["messages"][0] == {"role": "tool", "tool_call_id": "call_1-a", "content": "X"}
+    assert made["messages"][0] == {"role": "tool", "tool_call_id": "call_1-a!", "content": "X"}
     assert made["messages"][1]["tool_call_id"] == "Call Of A@B.Example"
     assert made["labels"] == {"A@B.Example": 41, "card": -4111111111111111}
     assert made["seed"] == fields["seed"]

@@ -18,3 +18,14 @@ def test_forms_and_check_digits_are_kept() -> None:
     assert number_forms.other_ip_address("192.168.3.4", rng).startswith("192.168.")
     assert len(number_forms.other_amount("1,250.75", rng)) == 8
     assert number_forms.refill("٥٥-AB", rng)[2] == "-"
+
+
+def test_a_telephone_number_is_written_with_and_without_its_country_code() -> None:
+    assert {"491", "00491", "91", "1", "01"} <= set(number_forms.leads_of("PHONE_NUMBER", "491"))
+    assert set(number_forms.leads_of("PHONE_NUMBER", "00491")) == {
+        *number_forms.leads_of("PHONE_NUMBER", "491"),
+        "00491",
+    }
+    assert {"01", "1"} <= set(number_forms.leads_of("PHONE_NUMBER", "01"))
+    assert number_forms.leads_of("PHONE_NUMBER", "") == [""]
+    assert number_forms.leads_of("CREDIT_CARD", "4") == ["4"], "it has no other form"
