@@ -91,7 +91,7 @@ class RoutingDecider:
             if challenger is not None and _excluded(exchange, challenger, request) is not None:
                 challenger = None
         if route is not None:
-            outcome = await self._ask(exchange, route, request)
+            outcome = await self._ask(exchange, route, request, table)
         elif context.override == "llm":
             return RoutingResult(Decision(reason="override"))
         else:
@@ -131,8 +131,10 @@ class RoutingDecider:
         wanted = wanted and in_canary(f"shadow:{challenger.id}", context.id, share)
         return route, challenger if wanted else None
 
-    async def _ask(self, exchange: Exchange, route: Route, request: Request) -> RoutingResult:
-        """The outcome for a request that a route matches."""
+    async def _ask(
+        self, exchange: Exchange, route: Route, request: Request, table: RouteLookup | None
+    ) -> RoutingResult:
+        """The outcome for a request that a route of a table matches."""
         context = exchange.context
         planned = plan(
             route, override=context.override, canary_key=context.canary_key, now_s=self._wall_clock_s()
@@ -155,6 +157,15 @@ class RoutingDecider:
                 failure = planned.reason
                 if context.record == "full" and self._is_compared(route, context.id):
                     shadow = self._begin_shadow(route, request)
+        if prediction is not None and self._table() is not table:
+            # an answer may take seconds, and a route that was closed meanwhile serves nothing any more
+            route_now = self._in_force(route, request, context.tenant)
+            planned = plan(
+                route_now,
+                override=context.override,
+                canary_key=context.canary_key,
+                now_s=self._wall_clock_s(),
+            )
         decision = decide(planned, prediction, failure=failure)
         if self._specialists is not None and planned.may_serve:
             decision = structs.replace(decision, specialist_ms=(self._clock_s() - began) * 1e3)
@@ -163,6 +174,15 @@ class RoutingDecider:
                 decision, route, shadow=shadow, compared=route if shadow is not None else None
             )
         return self._outcome(exchange, decision, route, prediction)
+
+    def _in_force(self, route: Route, request: Request, tenant: str) -> Route | None:
+        """A request's route as it is now, in whatever state; None where it has gone, or has another specialist or certificate."""
+        table = self._table()
+        found = table.match(request, tenant) if table is not None else NO_MATCH
+        for now in (found.route, found.challenger):
+            if now is not None and _version(now) == _version(route):
+                return now
+        return None
 
     def _is_compared(self, route: Route, call_id: str) -> bool:
         """True for a call whose specialist in shadow is asked."""
@@ -237,6 +257,12 @@ class RoutingDecider:
             )
             raise OtherEngine(f"Route {route.id} was certified on another engine.")
         return found
+
+
+def _version(route: Route) -> tuple[str, str, str, str]:
+    """(id, specialist, its card, certificate) of a route: with another one of these it is another promise."""
+    certificate = route.certificate.id if route.certificate is not None else ""
+    return route.id, route.specialist, route.card_sha256, certificate
 
 
 def audited_share(route: Route, audit_share: float, life: RouteSettings) -> float:

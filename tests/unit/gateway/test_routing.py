@@ -483,3 +483,32 @@ async def test_a_request_that_lists_what_was_not_in_training_goes_to_the_llm() -
     assert await reason(seen_only, [changed]) == "listed"
     assert await reason(LIMITS, [other]) == "live", "a certificate about unseen tools too"
     assert await reason(seen_only, [other], override="slm") == "override"
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (OneRoute(), "live"),
+        (OneRoute(state="closed"), "closed"),
+        (OneRoute(state="rolled_back"), "rolled_back"),
+        (OneRoute(state="shadow"), "shadow"),
+        (OneRoute(threshold=0.95), "below_threshold"),
+        (OneRoute(specialist="its successor"), "no_route"),
+        (OneRoute(certificate=None), "no_route"),
+        (None, "no_route"),
+    ],
+)
+async def test_a_route_that_was_closed_while_its_specialist_was_asked_serves_nothing(
+    now: OneRoute | None, reason: str
+) -> None:
+    in_force: list[OneRoute | None] = [OneRoute()]
+
+    class Slow(Saying):
+        async def predict(self, specialist_path: str, request: Request, timeout_s: float) -> Prediction:
+            in_force[0] = now
+            return RAIN
+
+    routing = RoutingDecider(lambda: in_force[0], Slow(RAIN), Metrics(), timeout_s=1, clock_s=lambda: 0.0)
+    outcome = await routing.route(exchange())
+    assert outcome.decision.reason == reason
+    assert (outcome.answer is None) == (outcome.decision.served_by == "llm") == (reason != "live")

@@ -81,11 +81,27 @@ F = TypeVar("F", PredictRequest, PredictReply)
 
 
 def pack(message: Record) -> bytes:
-    """A message as one frame."""
-    data = msgspec.msgpack.encode(message)
+    """A message as one frame.
+
+    Raises:
+        BadInput: it is too long, or has what no frame can hold.
+    """
+    data = encoded(message)
     if len(data) > MAX_FRAME:
         raise BadInput(f"a request of {len(data) >> 20} MiB is more than a specialist is sent")
     return _LENGTH.pack(len(data)) + data
+
+
+def encoded(message: Record) -> bytes:
+    """A message in msgpack.
+
+    Raises:
+        BadInput: a request in it has an integer of more than 64 bits, which JSON allows, or is nested too deeply.
+    """
+    try:
+        return msgspec.msgpack.encode(message)
+    except (OverflowError, RecursionError) as error:
+        raise BadInput(f"a request that cannot be sent to a specialist: {error}") from error
 
 
 async def read(stream: asyncio.StreamReader, kind: type[F]) -> F | None:
@@ -103,7 +119,7 @@ async def read(stream: asyncio.StreamReader, kind: type[F]) -> F | None:
         return None
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadInput(f"a frame cannot be read: {error}") from error
 
 

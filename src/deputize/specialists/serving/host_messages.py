@@ -14,6 +14,7 @@ import msgspec
 
 from deputize.core.errors import NotAuthenticated, Tampered
 from deputize.core.records import Prediction, Record, Request
+from deputize.specialists.serving.frames import encoded
 from deputize.store.keys.ciphers import derived
 from deputize.store.keys.keyring import Sealer
 
@@ -65,10 +66,14 @@ class HostAnswer(Record):
 
 
 def seal_question(secret: bytes, question: HostQuestion) -> tuple[bytes, Sealer]:
-    """(body of a request, what opens its answer)."""
+    """(body of a request, what opens its answer).
+
+    Raises:
+        BadInput: the request has what no question can hold.
+    """
     id_ = os.urandom(_ID_BYTES)
     sealer = _sealer(secret, id_)
-    return id_ + sealer.seal(msgspec.msgpack.encode(question), b"question"), sealer
+    return id_ + sealer.seal(encoded(question), b"question"), sealer
 
 
 def open_question(secret: bytes, body: bytes, *, now_s: float) -> tuple[HostQuestion, Sealer]:
@@ -98,7 +103,7 @@ def open_question(secret: bytes, body: bytes, *, now_s: float) -> tuple[HostQues
 
 def seal_answer(sealer: Sealer, answer: HostAnswer) -> bytes:
     """The body of a response."""
-    return sealer.seal(msgspec.msgpack.encode(answer), b"answer")
+    return sealer.seal(encoded(answer), b"answer")
 
 
 def open_answer(sealer: Sealer, body: bytes) -> HostAnswer:
@@ -116,7 +121,7 @@ M = TypeVar("M", HostQuestion, HostAnswer)
 def _opened(sealer: Sealer, body: bytes, direction: bytes, kind: type[M]) -> M:
     try:
         return msgspec.msgpack.decode(sealer.unseal(body, direction), type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Tampered(f"A message between gateway and host is of another version: {error}") from error
 
 

@@ -29,7 +29,9 @@ from deputize.specialists.serving.remote_host import OnHostEvent, RemoteHost
 log = logging.getLogger("deputize.engine")
 
 MOST_TRIES = 2
-"""Hosts that are asked the same one after the other: a request that ends a worker must not end all of them."""
+"""Hosts that are asked the same, one after the other or at once: a request that ends a worker must not end all of them."""
+MOST_TOKENS = 1 << 31
+"""Of one call; more is no count."""
 LOOK_UP_S = 10.0
 """Between two look-ups of the hosts' names."""
 
@@ -164,7 +166,8 @@ class HostsEngine:
         asked: set[asyncio.Task[Prediction]] = {first}
         try:
             await asyncio.wait(asked, timeout=self._settings.hedge_ms / 1e3)
-            other = None if first.done() else self._free_host(question, tried)
+            may_ask = not first.done() and len(tried) < MOST_TRIES
+            other = self._free_host(question, tried) if may_ask else None
             if other is not None:
                 self._on_event("hedged", other.address)
                 tried.add(other.address)
@@ -212,6 +215,8 @@ class HostsEngine:
         found = answer.prediction
         if answer.trouble or found is None:
             raise EngineFailure(answer.error or f"{host.address} gave no answer")
+        if not is_plausible(found):
+            raise EngineFailure(f"{host.address} gave an answer whose confidence or counts cannot be right")
         if answer.card_sha256 != version.card_sha256:
             raise self._refused(host, specialist, f"the card {answer.card_sha256[:12] or 'of no version'}")
         if version.engines and found.engine not in (*version.engines, LOCAL):
@@ -255,6 +260,12 @@ class HostsEngine:
         for address in set(self._hosts) - found:
             del self._hosts[address]
             self._keepers.pop(address).cancel()
+
+
+def is_plausible(found: Prediction) -> bool:
+    """True where the numbers of a prediction can be those of one: counts are charged for, and a confidence is compared with thresholds."""
+    counts = (found.n_prompt_tokens, found.n_output_tokens)
+    return 0.0 <= found.confidence <= 1.0 and all(0 <= n < MOST_TOKENS for n in counts)
 
 
 async def addresses_of(address: str) -> set[str]:

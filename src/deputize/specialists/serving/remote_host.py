@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from deputize.core.errors import DeputizeError, UpstreamError
 from deputize.http.headers import Headers
-from deputize.http.transport import Transport
+from deputize.http.transport import Transport, UpstreamResponse
 from deputize.specialists.serving.host_messages import (
     PATH,
     HostAnswer,
@@ -25,6 +25,8 @@ RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Waits before a host that does not answer is looked at again; the last one repeats."""
 CONNECT_S = 1.0
 """After that a host cannot be reached; another one has the rest of the time."""
+MOST_ANSWER_BYTES = 8 << 20
+"""Of an answer, or of what a host says that it serves: texts of some thousand tokens, and names."""
 _HEADERS: Headers = [("content-type", "application/octet-stream")]
 
 OnHostEvent = Callable[[str, str], None]
@@ -90,8 +92,9 @@ class RemoteHost:
         """Its answer.
 
         Raises:
-            UpstreamError, UpstreamTimeout: it cannot be reached, refuses, or does not answer in time.
+            UpstreamError, UpstreamTimeout: it cannot be reached, refuses, does not answer in time, or sends more than any answer has.
             Tampered: what answers has not the keys of this home.
+            BadInput: the request has what no question can hold.
         """
         body, sealer = seal_question(self._secret, question)
         self.n_under_way += 1
@@ -106,7 +109,7 @@ class RemoteHost:
                 deadline_s=timeout_s,
             )
             try:
-                said, status = await response.read(), response.status
+                said, status = await _read(response, self.address), response.status
             finally:
                 response.close()
         finally:
@@ -154,6 +157,19 @@ class RemoteHost:
             log.info("the host %s answers for %d specialists", self.address, len(found.specialists))
             self._on_event("taken_back", self.address)
         return True
+
+
+async def _read(response: UpstreamResponse, address: str) -> bytes:
+    """The body; whoever took the port of a host must not fill this machine's memory before his seal is looked at."""
+    pieces, n_bytes = [], 0
+    async for piece in response.chunks():
+        n_bytes += len(piece)
+        if n_bytes > MOST_ANSWER_BYTES:
+            raise UpstreamError(
+                f"{address} sends more than {MOST_ANSWER_BYTES >> 20} MiB, which no answer has"
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _excerpt(said: bytes) -> str:

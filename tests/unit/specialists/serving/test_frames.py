@@ -73,3 +73,17 @@ def test_totals_go_on_after_a_worker_that_has_ended_and_what_is_now_does_not() -
     assert now.after(ended) == WorkerSignals(
         n_waiting=1, n_loaded=2, loads=5, evictions=1, busy_s=3.0, wait_s=0.75, n_taken=14
     )
+
+
+@pytest.mark.parametrize("number", [10**30, -(10**30), 2**64, -(2**63) - 1])
+def test_an_integer_that_no_frame_holds_is_an_error_of_this_request_alone(number: int) -> None:
+    asked = Request(messages=[{"role": "user", "content": "x", "n": number}])
+    with pytest.raises(BadInput, match="cannot be sent"):
+        pack(PredictRequest(id=1, specialist="a", request=asked))
+
+
+async def test_a_frame_that_is_nested_too_deeply_is_no_frame() -> None:
+    answer = b"\x91" * 20_000 + b"\xc0"
+    data = b"\x82\xa2id\x01\xaaprediction\x81\xa6answer" + answer
+    with pytest.raises(BadInput, match="cannot be read"):
+        await read(stream_of(len(data).to_bytes(4, "big") + data), PredictReply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deputize.core.errors import NotAuthenticated, Tampered
+from deputize.core.errors import BadInput, NotAuthenticated, Tampered
 from deputize.core.records import Prediction, Request
 from deputize.specialists.serving.host_messages import (
     MAX_AGE_S,
@@ -61,3 +61,17 @@ def test_an_answer_opens_only_where_its_question_was_asked() -> None:
         open_answer(opens_first, seal_answer(sealer, HostAnswer()))
     with pytest.raises(Tampered):
         open_answer(opens_first, first[16:])
+
+
+def test_a_request_that_no_question_holds_is_an_error_of_this_request_alone() -> None:
+    asked = Request(messages=[{"role": "user", "content": "x", "n": 10**30}])
+    with pytest.raises(BadInput, match="cannot be sent"):
+        seal_question(SECRET, HostQuestion(sent_at=100.0, specialist="a", request=asked))
+
+
+def test_an_answer_that_is_nested_too_deeply_is_none() -> None:
+    body, opens = seal_question(SECRET, QUESTION)
+    _, sealer = open_question(SECRET, body, now_s=100.0)
+    deep = b"\x81\xaaprediction\x81\xa6answer" + b"\x91" * 20_000 + b"\xc0"
+    with pytest.raises(Tampered):
+        open_answer(opens, sealer.seal(deep, b"answer"))

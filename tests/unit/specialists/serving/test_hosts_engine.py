@@ -13,7 +13,7 @@ from tests.scripted_hosts import Answer, ScriptedHost, says, scripted_host
 
 from deputize.core.config import ServingSettings
 from deputize.core.errors import UpstreamError, UpstreamTimeout
-from deputize.core.records import Request
+from deputize.core.records import Prediction, Request
 from deputize.specialists.serving.base import EngineFailure, OtherEngine, ServedVersion
 from deputize.specialists.serving.frames import PredictReply
 from deputize.specialists.serving.hosts_engine import HostsEngine, addresses_of
@@ -95,6 +95,40 @@ async def test_no_more_than_two_hosts_are_asked_the_same(tmp_path: Path) -> None
         with pytest.raises(UpstreamError):
             await engine.predict("a", REQUEST, 5.0)
         assert sum(host.worker.asked for host in hosts) == 2, "a poisonous request would end them all"
+
+
+async def test_no_third_host_is_asked_where_the_second_is_slow_and_hedging_is_on(tmp_path: Path) -> None:
+    n_asked = [0]
+
+    async def ends_later(specialist: str, request: Request) -> PredictReply:
+        n_asked[0] += 1
+        if n_asked[0] > 1:
+            await asyncio.sleep(0.2)
+        raise UpstreamError("the local engine went away")
+
+    async with hosts_that(tmp_path, *[ends_later] * 4, hedge_ms=20.0) as (engine, _, events):
+        with pytest.raises(UpstreamError):
+            await engine.predict("a", REQUEST, 5.0)
+    assert n_asked[0] == 2 and not events["hedged"], "a poisonous request would end the third one too"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Prediction(answer="x", confidence=7.0, engine="f32"),
+        Prediction(answer="x", confidence=float("nan"), engine="f32"),
+        Prediction(answer="x", confidence=float("inf"), engine="f32"),
+        Prediction(answer="x", confidence=0.9, engine="f32", n_prompt_tokens=-5),
+        Prediction(answer="x", confidence=0.9, engine="f32", n_output_tokens=2**62),
+    ],
+)
+async def test_numbers_that_no_prediction_has_are_no_answer(tmp_path: Path, wrong: Prediction) -> None:
+    async def says_wrong(specialist: str, request: Request) -> PredictReply:
+        return PredictReply(id=1, prediction=wrong, card_sha256="card-a")
+
+    async with hosts_that(tmp_path, says_wrong) as (engine, _, _):
+        with pytest.raises(EngineFailure, match="cannot be right"):
+            await engine.predict("a", REQUEST, 5.0)
 
 
 async def test_a_host_that_hangs_costs_no_more_than_the_time_that_is_left(tmp_path: Path) -> None:

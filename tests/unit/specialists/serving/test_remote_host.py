@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
@@ -75,4 +76,29 @@ async def test_what_somebody_without_the_keys_answers_is_no_answer(status: int) 
         await host.ask(HostQuestion(sent_at=0.0), 5.0)
     await transport.close()
     await server.drain(0.1)
+    listening.close()
+
+
+async def test_a_program_on_the_port_of_a_host_cannot_fill_the_memory() -> None:
+    n_sent = [0]
+
+    async def without_end() -> AsyncGenerator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            n_sent[0] += 1 << 20
+            yield b"x" * (1 << 20)
+
+    async def answers(method: str, path: str, headers: object, body: bytes) -> HttpReply:
+        return HttpReply(200, [("content-type", "application/octet-stream")], without_end())
+
+    server = HttpServer(answers, Limits(), lambda status, text: HttpReply(status, [], text.encode()))
+    listening, transport = listen("127.0.0.1", 0), Http1Transport()
+    await server.start(listening)
+    host = RemoteHost(f"http://127.0.0.1:{listening.getsockname()[1]}", SECRET, transport)
+    with pytest.raises(UpstreamError, match="more than 8 MiB"):
+        await host.ask(HostQuestion(sent_at=1.0), 30.0)
+    assert n_sent[0] < 64 << 20, "what the sockets hold, and no more"
+    assert host.n_under_way == 0
+    await transport.close()
+    await server.drain(0.2)
     listening.close()
