@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
+from deputize.specialists.answer_forms import Form, Guess, form_of, guessed
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
@@ -27,6 +28,10 @@ Draw = Callable[[Sequence[float]], int]
 
 RECENT = 32
 """Values written before that trials are guessed from: the answers of a task have words in common that no prompt holds."""
+FORMS = 8
+"""Values of a slot written before whose forms are kept."""
+WHOLE_TRIAL = 40
+"""Tokens read on trial where earlier values agree on the whole value: what is kept of them would have to be read anyway."""
 _SURE = 30.0
 """Margin in nats where nothing else was possible."""
 _LIKELIEST = 20
@@ -60,6 +65,8 @@ class AnswerRules:
         self.write_free_slots = write_free_slots
         self.recent: deque[list[int]] = deque(maxlen=RECENT)
         """Tokens of values written last; nothing but what is worth a trial is read off them."""
+        self.forms: dict[tuple[str | None, str], deque[Form]] = {}
+        """By action and slot, of values written last."""
         self._tries: dict[str, Trie] = {}
         self.guides = ValueGuides(base)
         """Of values that have a form."""
@@ -102,6 +109,8 @@ class AnswerRow:
         self._log_ps: list[float] = []
         self._margins: list[float] = []
         self._guide: ValueGuide | None = None
+        self._guess: Guess | None = None
+        """The value of this slot that the forms of earlier ones make."""
         self._next_slot()
 
     def prediction(self) -> RawPrediction:
@@ -112,11 +121,22 @@ class AnswerRow:
         )
 
     def trial(self, most: int) -> list[int]:
-        """Tokens that may follow, by the prompt and the values written before; none inside a decision."""
-        most = min(most, self._room)
-        if most < 1 or self.choices is not None or self.slot is None or not self.ids:
+        """Tokens that may follow, by the prompt and the values written before; none inside a decision.
+
+        Args:
+            most: tokens; more are tried where earlier values agree on the whole of this one.
+        """
+        if self.choices is not None or self.slot is None:
             return []
-        return self._until_break(draft(self.ids, self.prompt, self.rules.recent, most))
+        most, guess, written = min(most, self._room), self._guess, self.ids
+        if guess is not None and guess.tokens[: len(written)] == written:
+            follows = guess.tokens[len(written) :]
+            return follows[: min(WHOLE_TRIAL, self._room) if guess.is_agreed else most]
+        if most < 1 or not written:
+            return []
+        # where the guess was wrong somewhere, what it says after the last tokens is still likelier than what the prompt does
+        source = self.prompt if guess is None else [*self.prompt, *guess.tokens]
+        return self._until_break(draft(written, source, self.rules.recent, most))
 
     @property
     def _room(self) -> int:
@@ -193,14 +213,23 @@ class AnswerRow:
             self.choices = self.choices[token] if self.choices is not None else None
             is_too_long = len(self.ids) >= self.rules.max_slot_tokens and self.choices is None
         else:
-            if self.slot is not None and self.slot.role != "decision":
-                self.rules.recent.appendleft(self.ids)
+            self._remember()
             text = base.tokenizer.decode(self.ids, clean_up_tokenization_spaces=False)
             self.builder.put(text.removeprefix(" "))
             self._next_slot()
             is_too_long = False
         if self.slot is not None and (is_too_long or self._room == 0):
             self.cut, self.slot = True, None
+
+    def _remember(self) -> None:
+        if self.slot is not None and self.slot.role != "decision":
+            self.rules.recent.appendleft(self.ids)
+            forms = self.rules.forms.setdefault(self._slot_key, deque(maxlen=FORMS))
+            forms.appendleft(form_of(self.ids, self.prompt))
+
+    @property
+    def _slot_key(self) -> tuple[str | None, str]:
+        return self.builder.action, self.slot.name if self.slot is not None else ""
 
     def _next_slot(self) -> None:
         self.slot, self.ids = self.builder.slot(), []
@@ -210,3 +239,7 @@ class AnswerRow:
         self._guide = self.rules.guides.of(self.slot) if self.slot is not None else None
         decides = self.slot is not None and self.slot.role == "decision"
         self.choices = self.rules.trie(self.slot) if decides and self.slot is not None else None
+        self._guess = None
+        if self.slot is not None and not decides:
+            forms = self.rules.forms.get(self._slot_key, ())
+            self._guess = guessed(forms, self.prompt, self.rules.max_slot_tokens)

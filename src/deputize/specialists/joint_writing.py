@@ -21,7 +21,8 @@ from deputize.specialists.model_rows import LoadedAdapter, ModelRows
 from deputize.specialists.torch_runtime import torch_module
 
 MAX_TRIAL = 8
-"""Tokens copied from the prompt on trial in one pass; fewer in a batch on a CPU, where each costs its share."""
+"""Tokens read on trial in one pass, fewer in a batch on a CPU, where each costs its share; more where earlier values agree on the whole
+of a value."""
 TOKENS_OF_A_PASS = 64
 """On a CPU, as long as a pass over them costs little more than a pass over one."""
 TOKENS_AHEAD = 4096
@@ -107,7 +108,7 @@ class JointWriting:
             return
         rows = [one.row for one in self._answers]
         fed = [row.pending for row in rows]
-        trials = [row.trial(self._most(len(rows))) for row in rows]
+        trials = self._trials(rows)
         self.n_passes += 1
         with torch_module().inference_mode():
             amount = sum(map(len, fed)) + sum(map(len, trials))
@@ -124,12 +125,15 @@ class JointWriting:
 
     def _read(self, new: Sequence[WrittenAnswer]) -> None:
         with torch_module().inference_mode():
-            prompts = [one.row.prompt for one in new]
-            with self.base.threads["read"].work(sum(map(len, prompts))):
-                hidden_BH = self._rows.add(prompts, [one.adapter for one in new])
+            rows = [one.row for one in new]
+            prompts, before = [row.prompt for row in rows], len(self._answers)
+            trials = self._trials(rows) if self._rows.takes_more else [[] for _ in rows]
+            with self.base.threads["read"].work(sum(map(len, [*prompts, *trials]))):
+                hidden_NH = self._rows.add(prompts, [one.adapter for one in new], trials)
                 self._answers += new
-                rows = [one.row for one in new]
-                self._decide(rows, [[0]] * len(rows), [[]] * len(rows), hidden_BH)
+                n_kept = self._decide(rows, [[0]] * len(rows), trials, hidden_NH)
+            if any(n_kept):
+                self._rows.count([0] * before + n_kept)
         self._tell()
 
     def _decide(
@@ -155,10 +159,12 @@ class JointWriting:
             n_kept.append(row.accept(trial, [(read[n], scores.get(n)) for n in found]))
         return n_kept
 
-    def _most(self, n_rows: int) -> int:
-        if self.base.device != "cpu":
-            return self.max_trial
-        return min(self.max_trial, max(0, TOKENS_OF_A_PASS // n_rows - 1))
+    def _trials(self, rows: Sequence[AnswerRow]) -> list[list[int]]:
+        """The tokens read on trial in the next pass, none at all where `max_trial` is 0."""
+        most, n_rows = self.max_trial, max(len(rows), len(self._answers))
+        if self.base.device == "cpu":
+            most = min(most, max(0, TOKENS_OF_A_PASS // n_rows - 1))
+        return [row.trial(most) if self.max_trial else [] for row in rows]
 
     def _tell(self) -> None:
         """Gives the complete answers to those who wait, and lets go of their rows."""

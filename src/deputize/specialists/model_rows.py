@@ -27,8 +27,16 @@ class ModelRows(Protocol):
     n_read: int
     """Tokens read so far, without padding."""
 
-    def add(self, prompts: Sequence[Sequence[int]], adapters: Sequence[Any]) -> Any:
-        """Reads prompts as new rows behind the others; the hidden state of each one's last token, [B, H]."""
+    def add(
+        self, prompts: Sequence[Sequence[int]], adapters: Sequence[Any], trials: Sequence[Sequence[int]]
+    ) -> Any:
+        """Reads prompts as new rows behind the others; hidden states of each one's last token and of its trial, row by row, [N, H].
+
+        Args:
+            prompts: token ids.
+            adapters: of each.
+            trials: tokens read behind each prompt, which do not count yet; all empty where `takes_more` is False.
+        """
         ...
 
     def feed(self, fed: Sequence[Sequence[int]]) -> Any:
@@ -85,15 +93,20 @@ class LlamaRows:
         self.n_read = 0
         """Tokens read so far."""
 
-    def add(self, prompts: Sequence[Sequence[int]], adapters: Sequence[LoadedAdapter]) -> Any:
+    def add(
+        self,
+        prompts: Sequence[Sequence[int]],
+        adapters: Sequence[LoadedAdapter],
+        trials: Sequence[Sequence[int]],
+    ) -> Any:
         """Reads prompts as new rows, but not what their specialist's prompts share; see `ModelRows.add`."""
         cache, n_old = self._cache, len(self._packs)
         known = [one.prefix.common(prompt) for one, prompt in zip(adapters, prompts, strict=True)]
-        cache.make_room([0] * n_old + [len(prompt) for prompt in prompts])
+        cache.make_room([0] * n_old + [len(p) + len(t) for p, t in zip(prompts, trials, strict=True)])
         for at, (n, one) in enumerate(zip(known, adapters, strict=True)):
             if n:
                 one.prefix.begin(cache, n_old + at, n)
-        rest = [list(prompt[n:]) for prompt, n in zip(prompts, known, strict=True)]
+        rest = [[*prompt[n:], *more] for prompt, n, more in zip(prompts, known, trials, strict=True)]
         packs = [one.pack for one in adapters]
         hidden_NH = self._stack.read(rest, cache.tail(n_old), packs)
         self._packs += packs
@@ -104,8 +117,11 @@ class LlamaRows:
                 one.prefix.shorten(n)
             elif not one.prefix.common(prompt):
                 one.prefix.take(cache, n_old + at, prompt)
-        ends_B = torch_module().tensor([len(row) for row in rest], device=hidden_NH.device).cumsum(0) - 1
-        return hidden_NH[ends_B]
+        wanted, end = list[int](), 0
+        for row, more in zip(rest, trials, strict=True):
+            end += len(row)
+            wanted += range(end - len(more) - 1, end)
+        return hidden_NH[torch_module().tensor(wanted, device=hidden_NH.device)]
 
     def feed(self, fed: Sequence[Sequence[int]]) -> Any:
         """Reads what follows in each row; see `ModelRows.feed`."""
@@ -141,7 +157,9 @@ class TransformersRows:
         self._lengths: list[int] = []
         self._before, self.n_read = 0, 0
 
-    def add(self, prompts: Sequence[Sequence[int]], adapters: Sequence[Any]) -> Any:
+    def add(
+        self, prompts: Sequence[Sequence[int]], adapters: Sequence[Any], trials: Sequence[Sequence[int]]
+    ) -> Any:
         """Reads prompts as the first rows; see `ModelRows.add`."""
         from deputize.specialists.classification_head import padded
 

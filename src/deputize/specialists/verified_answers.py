@@ -82,7 +82,7 @@ def log_p_yes(base: LanguageModel, asked: str, most: int) -> float:
     torch = torch_module()
     sides = [sorted({base.ids(word)[0] for word in words}) for words in (YES, NO)]
     with torch.inference_mode(), base.without_adapters(), base.threads["read"].work(len(prompt)):
-        (hidden_H,) = rows.add([prompt], [LoadedAdapter(None)])
+        (hidden_H,) = rows.add([prompt], [LoadedAdapter(None)], [[]])
         head = base.lm.get_output_embeddings().weight
         yes, no = (float(log_sum(linear(hidden_H[None], head[ids])[0].float())) for ids in sides)
     return -math.log1p(math.exp(min(60.0, no - yes)))

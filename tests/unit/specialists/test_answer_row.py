@@ -121,3 +121,28 @@ def test_an_answer_ends_where_the_model_can_read_no_further(
     assert row.slot is not None
     row._append(code[2])
     assert row.slot is None and row.prediction().answer is None
+
+
+def test_a_whole_value_is_tried_ahead_of_its_first_token_where_earlier_ones_agree(
+    base: LanguageModel,
+) -> None:
+    rules = AnswerRules(base, learn_schema(Contract(kind="text"), ["a b"]), 24, write_free_slots=True)
+    head, bar = base.ids("order"), base.ids("yes")
+    codes = [base.ids(f" LH-{n}") for n in ("12345", "67890", "24680")]
+
+    def written(code: list[int], is_agreed: bool) -> AnswerRow:
+        row = AnswerRow(rules, [*head, *code, base.newline])
+        assert row.trial(2) == ([*bar, *code] if is_agreed else [])
+        for token in [*bar, *code, base.newline]:
+            row._append(token)
+        return row
+
+    written(codes[0], is_agreed=False)
+    row = AnswerRow(rules, [*head, *codes[1], base.newline])
+    assert row.trial(2) == [*bar, *codes[1]][:2], "one earlier value is no agreement"
+    for token in [*bar, *codes[1], base.newline]:
+        row._append(token)
+    written(codes[2], is_agreed=True)
+    other = AnswerRow(rules, [*head, *codes[0], base.newline])
+    other._append(codes[0][0])
+    assert other.trial(8) == codes[0][1:], "after another beginning what is copied goes on"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,27 @@ def test_more_answers_than_there_is_room_for_wait_and_none_is_another(
     assert [found[n].answer for n in range(6)] == [told.answer for told in alone[:6]]
     monkeypatch.setattr(joint_writing, "TOKENS_KEPT", 1)
     assert one.predict(asked[:2])[1].answer == alone[1].answer, "one at a time is always written"
+
+
+def test_a_value_that_earlier_ones_agree_on_is_read_with_its_prompt_and_is_the_same(
+    base: LanguageModel,
+) -> None:
+    one, (text, other) = predictor(base, "line"), texts("line", 2)
+    told: list[RawPrediction] = []
+    answer = one.to_write(text, told.append)
+    writing = one.begin()
+    writing.add([answer])
+    writing.finish()
+    n_passes, written = writing.n_passes, list(answer.row.ids)
+    assert n_passes > 2 and len(written) > 2
+    for known, most in ((written, 0), (written[:-2], 2)):
+        one._rules.forms = {(None, "text"): deque([list(known), list(known)])}
+        writing = one.begin()
+        writing.add([one.to_write(text, told.append), one.to_write(other, lambda told: None)])
+        while len(told) == 1:
+            writing.step()
+        assert writing.n_passes <= most
+        assert told.pop().answer == told[0].answer
+        found = one.predict([text])[0]
+        assert found.n_output_tokens == told[0].n_output_tokens
+        assert found.raw_confidence.log_p == pytest.approx(told[0].raw_confidence.log_p, abs=1e-3)

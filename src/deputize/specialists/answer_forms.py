@@ -1,0 +1,125 @@
+"""Whole values guessed without a model: what earlier values of the same slot copied out of their prompts is looked up in this prompt.
+
+A value that was written is kept as its form: its own words, and for each part that stands in its prompt the few tokens by which such a part is
+found in another. Where most forms, filled in from a new prompt, make the same value, that is read on trial in one pass.
+
+References:
+    Saxena, "Prompt lookup decoding", 2023 (copies what follows where the last tokens stand in the prompt; here the places are known
+    before anything is written).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+CONTEXTS = (2, 3, 4, 1)
+"""Tokens before a copied part that are tried to find it by, the first that do."""
+LONGEST_COPY = 64
+"""Tokens of one copied part."""
+AGREED, ENOUGH = 0.8, 2
+"""Share and number of the forms that must make the same value for it to be read as a whole."""
+
+
+class Copied(NamedTuple):
+    """A part of a value that stood in its prompt."""
+
+    before: tuple[int, ...]
+    """Tokens of the prompt before it."""
+    after: int | None
+    """The token of the prompt behind it; None at its end."""
+    tokens: tuple[int, ...]
+    """As they were in that value."""
+
+
+Form = list[Copied | int]
+"""A value: tokens of its own, and parts that were copied."""
+
+
+class Guess(NamedTuple):
+    """A value that is likely, as tokens."""
+
+    tokens: list[int]
+    is_agreed: bool
+    """Most forms make it."""
+
+
+class PromptPlaces:
+    """Where the tokens of a prompt stand."""
+
+    def __init__(self, prompt: Sequence[int]) -> None:
+        self.tokens = list(prompt)
+        self._places: dict[int, list[int]] = {}
+        for at, token in enumerate(self.tokens):
+            self._places.setdefault(token, []).append(at)
+
+    def behind(self, context: Sequence[int]) -> int | None:
+        """The place behind the first occurrence of some tokens; None where they do not occur."""
+        n = len(context)
+        for at in self._places.get(context[-1], ()):
+            if at + 1 >= n and self.tokens[at + 1 - n : at + 1] == list(context):
+                return at + 1
+        return None
+
+    def longest(self, value: Sequence[int]) -> Copied | None:
+        """The longest beginning of a value that stands in the prompt and can be found there by what is before it."""
+        best: Copied | None = None
+        for at in self._places.get(value[0], ()):
+            n = 1
+            while n < min(len(value), LONGEST_COPY) and self.tokens[at + n : at + n + 1] == [value[n]]:
+                n += 1
+            if best is not None and n <= len(best.tokens):
+                continue
+            before = self._before(at)
+            if before:
+                after = self.tokens[at + n] if at + n < len(self.tokens) else None
+                best = Copied(before, after, tuple(value[:n]))
+        return best
+
+    def _before(self, at: int) -> tuple[int, ...]:
+        """The tokens that a place is found by; () where none do."""
+        for n in CONTEXTS:
+            if n <= at and self.behind(self.tokens[at - n : at]) == at:
+                return tuple(self.tokens[at - n : at])
+        return ()
+
+    def copied(self, part: Copied) -> Sequence[int]:
+        """The tokens of this prompt in the place of a part that was copied from another; the part itself where nothing is found."""
+        start = self.behind(part.before)
+        if start is None:
+            return part.tokens
+        room = self.tokens[start : start + LONGEST_COPY]
+        n = room.index(part.after) if part.after in room else len(part.tokens)
+        return room[:n]
+
+
+def form_of(value: Sequence[int], prompt: Sequence[int]) -> Form:
+    """The form of a value that was written after a prompt."""
+    places, out, at = PromptPlaces(prompt), Form(), 0
+    while at < len(value):
+        part = places.longest(value[at:])
+        out.append(value[at] if part is None else part)
+        at += 1 if part is None else len(part.tokens)
+    return out
+
+
+def guessed(forms: Iterable[Form], prompt: Sequence[int], most: int) -> Guess | None:
+    """The value that most forms make of a prompt; None without forms.
+
+    Args:
+        forms: of earlier values, the last one first.
+        prompt: of the value to be written.
+        most: tokens.
+    """
+    places, made = PromptPlaces(prompt), Counter[tuple[int, ...]]()
+    for form in forms:
+        tokens = (
+            token for part in form for token in (places.copied(part) if isinstance(part, Copied) else (part,))
+        )
+        made[tuple(islice(tokens, most))] += 1
+    if not made:
+        return None
+    value, n = made.most_common(1)[0]
+    return Guess(list(value), n >= ENOUGH and n >= AGREED * made.total())
