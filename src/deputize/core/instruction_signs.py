@@ -50,11 +50,14 @@ _FORMATS: Final = _words(
 _CONDITIONS: Final = _words("if when whenever unless wenn falls si cuando")
 _OPENERS: Final = _words("please also then now but and important note bitte")
 _PHRASE_STARTS: Final = frozenset(phrase.split()[0] for phrase in _PHRASES)
-_CAPITAL_VERBS: Final = frozenset(verb.title() for verb in _VERBS)
+_CAPITAL_VERBS: Final = frozenset(verb.title().encode() for verb in _VERBS)
 _SIGNS: Final = _VERBS | _FORMATS
 _SIGNS_IN_BYTES: Final = frozenset(word.encode() for word in _SIGNS)
 _STARTS_IN_BYTES: Final = frozenset(word.encode() for word in _PHRASE_STARTS)
 _FIRST_LOOK: Final = _SIGNS_IN_BYTES | _STARTS_IN_BYTES
+_FORMATS_IN_BYTES: Final = frozenset(word.encode() for word in _FORMATS)
+_ORDERS_IN_BYTES: Final = frozenset(word.encode() for word in _ORDERS)
+_CONDITIONS_IN_BYTES: Final = frozenset(word.encode() for word in _CONDITIONS)
 _SEPARATORS: Final = punctuation.replace("'", "").encode()
 _TO_SPACES: Final = bytes.maketrans(_SEPARATORS, b" " * len(_SEPARATORS))
 _SENTENCE_END: Final = re.compile(r"[.!?:;\n]\s+")
@@ -64,10 +67,10 @@ def signs_in(texts: Sequence[str]) -> dict[str, int]:
     """How often each sign is in some texts."""
     # most texts hold none: one look at all of them is quicker than one at each
     lowered = "\n".join(texts).lower()
-    if not _may_hold_signs(lowered):
-        return {}
-    hints = [word.decode() for word in _FIRST_LOOK.intersection(_bytes_split(lowered))]
+    hints = _hints(lowered, _bytes_split(lowered))
     counts: dict[str, int] = {}
+    if not hints:
+        return counts
     for text in texts:
         low = text.lower()
         for sign in instruction_signs(text) if any(hint in low for hint in hints) else ():
@@ -83,49 +86,56 @@ def instruction_signs(text: str) -> list[str]:
     """
     text = text[:MAX_CHARS]
     lowered = text.lower()
-    if not _may_hold_signs(lowered):
+    found = _bytes_split(lowered)
+    if not _hints(lowered, found):
         return []
-    words = _split(lowered)
-    signs = [f"... {word}" for word in words if word in _FORMATS]
-    for at, word in enumerate(words):
-        if word in _CONDITIONS and not _ORDERS.isdisjoint(words[at + 1 : at + 1 + MAX_CONDITION]):
-            signs.append(f"{word} ...")
+    signs = [f"... {word.decode()}" for word in found if word in _FORMATS_IN_BYTES]
+    if not _CONDITIONS_IN_BYTES.isdisjoint(found):
+        for at, one in enumerate(found):
+            if one in _CONDITIONS_IN_BYTES and not _ORDERS_IN_BYTES.isdisjoint(
+                found[at + 1 : at + 1 + MAX_CONDITION]
+            ):
+                signs.append(f"{one.decode()} ...")
     for sentence in _SENTENCE_END.split(text):
-        signs += _starts(_split(sentence))
+        signs += _starts(_bytes_split(sentence))
     return signs
 
 
-def _may_hold_signs(lowered: str) -> bool:
-    words = _bytes_split(lowered)
-    if _FIRST_LOOK.isdisjoint(words):
-        return False
+def _hints(lowered: str, words: list[bytes]) -> list[str]:
+    """The words of a text, in lower-case letters, by which signs are known; none where it can hold no sign."""
+    found = _FIRST_LOOK.intersection(words)
+    if not found:
+        return []
     # a condition needs a verb too
-    return not _SIGNS_IN_BYTES.isdisjoint(words) or any(phrase in lowered for phrase in _PHRASES)
-
-
-def _split(text: str) -> list[str]:
-    """The words of a text without punctuation."""
-    return [word.decode("utf-8", "surrogatepass") for word in _bytes_split(text)]
+    if _SIGNS_IN_BYTES.isdisjoint(found) and not any(phrase in lowered for phrase in _PHRASES):
+        return []
+    return [word.decode() for word in found]
 
 
 def _bytes_split(text: str) -> list[bytes]:
+    """The words of a text without punctuation."""
     # of bytes it takes a tenth of the time
     return text.encode("utf-8", "surrogatepass").translate(_TO_SPACES).split()
 
 
-def _starts(words: list[str]) -> list[str]:
+def _text(word: bytes) -> str:
+    return word.decode("utf-8", "surrogatepass")
+
+
+def _starts(words: list[bytes]) -> list[str]:
     """The verb or phrase that a sentence begins with, and verbs with a capital in it."""
-    at = 0
-    while at < len(words) and words[at].lower() in _OPENERS:
+    at, n_words = 0, len(words)
+    while at < n_words and (first := _text(words[at]).lower()) in _OPENERS:
         at += 1
-    if at == len(words):
+    if at == n_words:
         return []
-    first = words[at].lower()
     signs: list[str] = []
     if first in _VERBS:
         signs.append(first)
     elif first in _PHRASE_STARTS:
-        start = " ".join(words[at : at + 3]).lower()
+        start = _text(b" ".join(words[at : at + 3])).lower()
         signs += [phrase for phrase in _PHRASES if start.startswith(phrase)]
-    # a new sentence need not be told from the one before it by a full stop
-    return signs + [word.lower() for word in words[at + 1 :] if word in _CAPITAL_VERBS]
+    if not _CAPITAL_VERBS.isdisjoint(words):
+        # a new sentence need not be told from the one before it by a full stop
+        signs += [_text(word).lower() for word in words[at + 1 :] if word in _CAPITAL_VERBS]
+    return signs

@@ -100,7 +100,7 @@ def within(found: RecognisedSegments, limits: TextLimits, vocabulary: frozenset[
     if not found.varying:
         return True
     places = limits.n_new_words
-    if any(n is not None for n in places) and _has_more_new_words(found.varying, places, vocabulary):
+    if places.count(None) < len(places) and _has_more_new_words(found.varying, places, vocabulary):
         return False
     most, total = limits.instructions, limits.n_instructions
     if most is None and total is None:

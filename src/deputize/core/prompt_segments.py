@@ -27,6 +27,8 @@ _SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+")
 _HEAD: Final = re.compile(
     r"\W{0,4}(\w[^:=\n{}\[\]<>]{0,47}?)[\"'*_]{0,3}\s?(?::(?!//)|=)[*_]{0,2}(?:\s+|$|(?=[\"'\[{\d]))"
 )
+_HEAD_CHARS: Final = 57
+"""Characters within which the colon or equals sign of a `_HEAD` stands."""
 _MAX_HEAD_WORDS = 5
 _AFTER_LABEL: Final = frozenset(["", " ", "\t", '"', "'", "[", "{"])
 
@@ -74,6 +76,10 @@ def known_head_of(segment: str, heads: Container[str]) -> str:
 
 def head_of(segment: str) -> str:
     """The `Label:` that a segment starts with, without Markdown or quotes around it; '' where there is none."""
+    # most segments have no colon there, and a search for one is quick
+    start = segment[:_HEAD_CHARS]
+    if ":" not in start and "=" not in start:
+        return ""
     found = _HEAD.match(segment)
     if found is None:
         return ""

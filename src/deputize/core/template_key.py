@@ -109,7 +109,10 @@ class TemplateMatcher:
         """The normalised segment where it may be a known line, else any text that is none."""
         if MASK[0] in self._masked_starts or segment[0] in self._masked_starts:
             return normalise(segment)
-        # with a value masked it is no known line, so it need not be masked unless it is one as it stands
+        # with a value masked it is no known line, so it need not be masked unless it is one as it stands; nothing is folded
+        # where all white space is single blanks
+        if "  " not in segment and segment.isprintable():
+            return segment
         folded = " ".join(segment.split())
         return normalise(segment) if folded in self._lines else ""
 
