@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
-from deputize.core.artifacts import Curated
+from deputize.core.artifacts import Curated, Discovered
+from deputize.core.example_texts import Shared
 from deputize.core.records import Example, Record
-from deputize.pipeline.example_stream import ExampleStream, shared
+from deputize.pipeline.example_stream import ExampleStream
 from deputize.store.keys.keyring import Sealer
 from deputize.store.sealed import SealedStream, read_last, read_stream, sealed_stream
 
@@ -73,15 +74,25 @@ class Artifact(Generic[A]):
         if self._kind is not Curated:
             return self.read()
         head, n = read_last(self.path, self._kind, self._sealer)
-        return msgspec.structs.replace(head, examples=ExampleStream(self.examples, n))
+        return msgspec.structs.replace(_shared(head), examples=ExampleStream(self.examples, n))
 
     def read(self) -> A:
         """The whole artifact in memory; what many examples hold alike is there once. Raises as `parts`."""
-        examples: list[Example] = []
-        known: dict[bytes, Any] = {}
+        examples, shared = list[Example](), Shared()
         for part in self.parts():
             if isinstance(part, Example):
-                examples.append(shared(part, known))
+                examples.append(shared.example(part))
             else:
-                record = part  # the last one: the stream ends with it or raises
+                record = _shared(part)  # the last one: the stream ends with it or raises
         return msgspec.structs.replace(record, examples=examples) if isinstance(record, Curated) else record
+
+
+def _shared(record: A) -> A:
+    """An equal record that holds once what it has for many calls: ids of tasks, reasons and sites."""
+    shared = Shared()
+    if isinstance(record, Discovered):
+        assignment = {call_id: shared.name(task_id) for call_id, task_id in record.assignment.items()}
+        return msgspec.structs.replace(record, assignment=assignment)
+    if isinstance(record, Curated):
+        return msgspec.structs.replace(record, withheld=list(map(shared.withheld, record.withheld)))
+    return record

@@ -11,18 +11,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
-from typing import Any, overload
+from typing import overload
 
 import msgspec
 
 from deputize.core.artifacts import Curated, Discovered
-from deputize.core.example_texts import without_texts
+from deputize.core.example_texts import Shared, without_texts
 from deputize.core.records import Example, Split
 
 MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000, "reserve": 4_000}
 """Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
-_MAX_SHARED = 4_096
-"""Different tools, reply formats and system prompts that are held once for all examples."""
 
 
 class ExampleStream(Sequence[Example]):
@@ -40,11 +38,7 @@ class ExampleStream(Sequence[Example]):
         return self._n
 
     def __iter__(self) -> Iterator[Example]:
-        known: dict[bytes, Any] = {}
-        for example in self._read():
-            if len(known) > _MAX_SHARED:
-                known.clear()
-            yield shared(example, known)
+        return map(Shared().example, self._read())
 
     @overload
     def __getitem__(self, at: int) -> Example: ...
@@ -60,34 +54,14 @@ class ExampleStream(Sequence[Example]):
         return next(islice(self, place, None))
 
 
-def shared(example: Example, known: dict[bytes, Any]) -> Example:
-    """An equal example that shares tools, reply format and system prompts with earlier ones of equal content.
-
-    Agents send the same again with every call; read back record by record it would be in memory as often.
-
-    Args:
-        example: the example.
-        known: what earlier ones hold; added to.
-    """
-
-    def one(value: Any) -> Any:
-        return value and known.setdefault(msgspec.json.encode(value), value)
-
-    request = example.request
-    messages = [one(m) if m.get("role") in ("system", "developer") else m for m in request.messages]
-    request = msgspec.structs.replace(
-        request, messages=messages, tools=one(request.tools), response_format=one(request.response_format)
-    )
-    return msgspec.structs.replace(example, request=request)
-
-
 def for_training(
     curated: Curated, assignment: Mapping[str, str], seed: int, most: Mapping[Split, int] = MOST_TEXTS
 ) -> Curated:
     """Curated data in memory as selection and training read it: at most so many examples of train and validation a task.
 
     Of a task with more, those with the smallest seeded digests of their ids stay, whatever their order; the others are left
-    out. Calibration, test and calls of no task are all there, without their texts: nothing is trained on them.
+    out. Calibration, test and calls of no task are all there, without their texts: nothing is trained on them. What calls cost is
+    left out, and so are withheld calls.
 
     Args:
         curated: examples as a stream.
@@ -103,6 +77,7 @@ def for_training(
             counted.append((place, without_texts(example)))
             continue
         # a heap whose first item has the largest digest: it goes first
+        example = msgspec.structs.replace(example, usage=None, cost_usd=None)
         heap, item = kept[task_id, example.split], (-_digest(seed, example.call_id), place, example)
         if len(heap) < most[example.split]:
             heapq.heappush(heap, item)
@@ -110,7 +85,7 @@ def for_training(
             heapq.heappushpop(heap, item)
     placed = [*counted, *((place, example) for heap in kept.values() for _, place, example in heap)]
     placed.sort(key=lambda item: item[0])
-    return msgspec.structs.replace(curated, examples=[example for _, example in placed])
+    return msgspec.structs.replace(curated, examples=[example for _, example in placed], withheld=[])
 
 
 def without_synthetic(curated: Curated) -> Curated:

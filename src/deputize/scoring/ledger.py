@@ -12,7 +12,7 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -25,7 +25,7 @@ SPENT_SHARE = 0.8
 """Of what is left of delta, the share that one test spends: .8, .16, .032, ... of delta."""
 
 
-GroupDigests: TypeAlias = Mapping[str, Set[str]]
+GroupDigests: TypeAlias = Mapping[str, Sequence[str]]
 """Digest of a group's name -> digests of the ids of its calls."""
 
 
@@ -70,13 +70,13 @@ def digests(names: Iterable[str]) -> list[str]:
     return sorted({blake2b(n.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() for n in names})
 
 
-def digests_of_groups(calls_of: Mapping[str, Iterable[str]]) -> dict[str, frozenset[str]]:
+def digests_of_groups(calls_of: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     """Digests of groups and of their calls.
 
     Args:
         calls_of: name of a group -> ids of its calls.
     """
-    return {digests([group])[0]: frozenset(digests(ids)) for group, ids in calls_of.items()}
+    return {digests([group])[0]: tuple(digests(ids)) for group, ids in calls_of.items()}
 
 
 def earlier_tests(

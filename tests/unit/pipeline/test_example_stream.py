@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import msgspec
-
 from deputize.core.artifacts import Curated
 from deputize.core.records import Example, Request, Split
-from deputize.pipeline.example_stream import ExampleStream, for_counting, for_training, shared
+from deputize.pipeline.example_stream import ExampleStream, for_counting, for_training
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MOST: dict[Split, int] = {"train": 5, "validation": 2}
@@ -54,15 +52,6 @@ def test_a_stream_is_read_each_time_and_knows_its_length() -> None:
     assert disk.n_read == 2
     assert example(1) in stream and example(4) not in stream
     assert stream[-1] == example(2) and stream[:2] == [example(0), example(1)]
-
-
-def test_equal_tools_are_one_object() -> None:
-    asked = msgspec.structs.replace(example(0).request, tools=[{"type": "function"}])
-    again = msgspec.structs.replace(example(1).request, tools=[{"type": "function"}])
-    known: dict[bytes, object] = {}
-    one = shared(msgspec.structs.replace(example(0), request=asked), known)
-    other = shared(msgspec.structs.replace(example(1), request=again), known)
-    assert one.request.tools is other.request.tools
 
 
 def test_a_small_log_is_trained_on_as_it_is() -> None:

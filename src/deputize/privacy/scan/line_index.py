@@ -25,6 +25,7 @@ from deputize.privacy.detectors.rules.named_fields import table_cells
 from deputize.privacy.detectors.rules.names_by_language import SIGN_OFF_LINE
 from deputize.privacy.languages import language_of
 from deputize.privacy.scan.ensemble import DetectorEnsemble, EnsembleFindings, Finding
+from deputize.privacy.scan.line_table import LineFindings, LineNumbers
 from deputize.privacy.scan.word_counts import WordCounts
 from deputize.privacy.scan.worker_pool import WorkerPool
 
@@ -46,6 +47,7 @@ BATCH_LINES = 2048
 MIN_LINES_FOR_POOL = 5 * BATCH_LINES
 """Distinct lines after which further processes, which take seconds to start, save time."""
 MAX_LINE_CHARS = 20_000
+_DIGEST_BYTES = 16
 CACHED_TEXTS, MAX_CACHED_TEXT_CHARS = 2048, 16_000
 """The lines of so many texts are cached, so that prompts and histories that recur are not cut each time."""
 
@@ -84,11 +86,10 @@ class LineIndex:
         self._n_scanned = 0
         self._pending: list[_Pending] = []
         self._words = words
-        self._numbers: dict[bytes, int] = {}
+        self._numbers = LineNumbers(_DIGEST_BYTES)
         self._is_prose = bytearray()
         self._waiting: dict[int, str] = {}
-        self._found: dict[int, tuple[Finding, ...]] = {}
-        self._verification: dict[int, tuple[Finding, ...]] = {}
+        self._found, self._verification = LineFindings(), LineFindings()
         self._words_of: list[tuple[str, ...]] = []
         self._cached: dict[str, array[int]] = {}
         self._counts = WordCounts()
@@ -129,15 +130,15 @@ class LineIndex:
 
     def findings(self, number: int) -> Iterable[Finding]:
         """The findings in the line of this number, as of the last scan."""
-        return self._found.get(number, ())
+        return self._found.get(number)
 
     def has_type(self, number: int, kind: str) -> bool:
         """True where the line of this number has a finding of a type."""
-        return any(finding.type == kind for finding in self._found.get(number, ()))
+        return any(finding.type == kind for finding in self._found.get(number))
 
     def verification_findings(self, number: int) -> Iterable[Finding]:
         """The findings of the verification pass in the line of this number."""
-        return self._verification.get(number, ())
+        return self._verification.get(number)
 
     def words(self, number: int) -> Iterable[str]:
         """The words of the line of this number, case folded, where they are kept."""
@@ -159,7 +160,7 @@ class LineIndex:
         digest = _digest(line)
         number = self._numbers.get(digest)
         if number is None:
-            number = self._numbers[digest] = len(self._numbers)
+            number = self._numbers.add(digest)
             self._is_prose.append(is_prose)
             self._waiting[number] = line
             self._count_words(line)
@@ -215,11 +216,11 @@ class LineIndex:
                 continue  # the line has been added as prose since then, and is scanned as prose
             for target, findings in ((self._found, found), (self._verification, verification)):
                 if findings:
-                    target[number] = findings
+                    target.put(number, findings)
 
 
 def _digest(line: str) -> bytes:
-    return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(line.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
 
 
 def lines_of(text: str) -> Iterator[tuple[str, bool]]:

@@ -49,17 +49,36 @@ class CallSummary(msgspec.Struct, frozen=True, gc=False):
     """Why it is not fit for training, as far as the call itself shows; "" where it is fit."""
     origin: str
     """Pseudonym of who asked; "" where the log does not say."""
-    prompt: bytes
-    """Digest: equal for exactly equal requests."""
-    near_prompt: bytes
-    """Digest: equal for requests that differ in case, white space and punctuation around words only."""
-    repeat_key: bytes
-    """Digest: equal for requests that a retry or a scheduled job repeats, with other dates, times and ids; b"" where the
-    text of the request is too short to tell."""
-    answer: bytes
-    """Digest: equal for equal answers."""
-    reply_text: str
-    """Digest of a reply's text without regard to white space and case; "" for tool calls."""
+    digests: bytes
+    """Five in one, for there is a summary of each call of a log."""
+    has_text: bool
+    """It answers with a text, and not with tool calls."""
+
+    @property
+    def prompt(self) -> bytes:
+        """Digest: equal for exactly equal requests."""
+        return self.digests[:16]
+
+    @property
+    def near_prompt(self) -> bytes:
+        """Digest: equal for requests that differ in case, white space and punctuation around words only."""
+        return self.digests[16:32]
+
+    @property
+    def answer(self) -> bytes:
+        """Digest: equal for equal answers."""
+        return self.digests[32:48]
+
+    @property
+    def reply_text(self) -> str:
+        """Digest of a reply's text without regard to white space and case; "" for tool calls."""
+        return self.digests[48:64].hex() if self.has_text else ""
+
+    @property
+    def repeat_key(self) -> bytes:
+        """Digest: equal for requests that a retry or a scheduled job repeats, with other dates, times and ids; b"" where the
+        text of the request is too short to tell."""
+        return self.digests[64:]
 
 
 class LogIndex:
@@ -94,11 +113,16 @@ def summarise(call: Call, site: str, reason: str) -> CallSummary:
         outcome=call.outcome,
         reason=reason,
         origin=intern(call.origin),
-        prompt=_digest(_prompt_key(call)),
-        near_prompt=_near_digest(call),
-        repeat_key=_repeat_key(call),
-        answer=_digest(_answer_key(call.response)),
-        reply_text="" if is_tool_call else _digest(_utf8(fold(text_of(call.response)))).hex(),
+        digests=b"".join(
+            (
+                _digest(_prompt_key(call)),
+                _near_digest(call),
+                _digest(_answer_key(call.response)),
+                _digest(_utf8(fold(text_of(call.response)))),
+                _repeat_key(call),
+            )
+        ),
+        has_text=not is_tool_call,
     )
 
 

@@ -59,13 +59,9 @@ def join_repeated_prompts(calls: Sequence[PromptFacts], group_of: Mapping[str, s
         calls: all calls; one with the repeat_key b"" says too little to be evidence.
         group_of: call id -> group.
     """
-    asking: dict[bytes, set[str]] = defaultdict(set)
-    for call in calls:
-        if call.repeat_key:
-            asking[call.repeat_key].add(group_of[call.id])
+    repeated = _repeated(calls, group_of)
     groups = set(group_of.values())
     limit = max(MIN_OFTEN, MAX_JOINED_SHARE * len(groups))
-    repeated = {key: found for key, found in asking.items() if len(found) > 1}
     frequent = _frequent(calls, repeated, len(groups))
     parent = {group: group for group in groups}
     size = Counter(groups)
@@ -85,6 +81,18 @@ def join_repeated_prompts(calls: Sequence[PromptFacts], group_of: Mapping[str, s
         return JoinedGroups(dict(group_of), 0, len(frequent), n_too_large)
     joined = {id: _root(group, parent) for id, group in group_of.items()}
     return JoinedGroups(joined, len(groups) - len(set(joined.values())), len(frequent), n_too_large)
+
+
+def _repeated(calls: Iterable[PromptFacts], group_of: Mapping[str, str]) -> dict[bytes, set[str]]:
+    """The groups of each prompt that several have; of most prompts of a log one group is kept."""
+    first: dict[bytes, str] = {}
+    repeated: dict[bytes, set[str]] = {}
+    for call in calls:
+        if key := call.repeat_key:
+            group = group_of[call.id]
+            if (one := first.setdefault(key, group)) != group:
+                repeated.setdefault(key, {one}).add(group)
+    return repeated
 
 
 def _root(group: str, parent: dict[str, str]) -> str:

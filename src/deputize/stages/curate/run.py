@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -306,9 +306,12 @@ def _repeated_samples(
         calls: the calls that are curated.
         audits: id of an audit -> ids of the LLM's further answers to it, which are not among the calls.
     """
-    same_prompt: dict[bytes, list[CallSummary]] = defaultdict(list)
+    # most prompts are asked once: only the others get a list
+    first: dict[bytes, CallSummary] = {}
+    same_prompt: dict[bytes, list[CallSummary]] = {}
     for call in calls:
-        same_prompt[call.prompt].append(call)
+        if (one := first.setdefault(call.prompt, call)) is not call:
+            same_prompt.setdefault(call.prompt, [one]).append(call)
     out: dict[str, list[str]] = {}
     for group in same_prompt.values():
         for i, call in enumerate(group):

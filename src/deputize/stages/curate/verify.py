@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Iterable
 from typing import Any
 
@@ -12,7 +11,7 @@ from deputize.core.records import Call
 from deputize.privacy.call_texts import message_strings
 from deputize.privacy.deidentify import ANSWER_LOST, Deidentifier
 from deputize.stages.curate.dedup import DedupItem, Sketch, sketch
-from deputize.stages.curate.first_pass import LogIndex
+from deputize.stages.curate.first_pass import CallSummary, LogIndex
 
 
 class VerifiedLog:
@@ -46,7 +45,7 @@ def verify(
         progress: called during the pass.
     """
     verified = VerifiedLog()
-    n_same_answer = Counter((c.site, c.answer) for c in index.calls.values() if c.id in candidates)
+    repeated = _repeated_answers(c for c in index.calls.values() if c.id in candidates)
     minhashes: dict[bytes, Any] = {}
     for n_done, call in enumerate(deidentifier.passing(log), 1):
         summary = index.calls[call.id]
@@ -55,12 +54,21 @@ def verify(
             verified.quarantined[call.id] = Withheld(
                 call_id=call.id, reason=reason, site=summary.site, tenant=call.tenant
             )
-        elif call.id in candidates and n_same_answer[summary.site, summary.answer] > 1:
+        elif call.id in candidates and hash((summary.site, summary.answer)) in repeated:
             item = _dedup_item(call, index, deidentifier)
             verified.sketches[call.id] = sketch(item, seed, minhashes)
         if n_done % 1000 == 0:
             progress("verifying that nothing personal is left", n_done, len(index.calls))
     return verified
+
+
+def _repeated_answers(calls: Iterable[CallSummary]) -> set[int]:
+    """Hashes of sites with answers that several calls have; two with one hash cost a comparison, nothing else."""
+    seen, repeated = set[int](), set[int]()
+    for call in calls:
+        one = hash((call.site, call.answer))
+        (repeated if one in seen else seen).add(one)
+    return repeated
 
 
 def _dedup_item(call: Call, index: LogIndex, deidentifier: Deidentifier) -> DedupItem:
