@@ -38,7 +38,8 @@ def mcp(terminal: Terminal, /, port: int | None, agent_card: bool, tenant: str) 
     from deputize.operations import mcp_server, specialist_tools
 
     home = terminal.home
-    tools = specialist_tools.tools_of(home, tenant)
+    in_force = specialist_tools.ToolsInForce(home, tenant)
+    tools = in_force()
     if agent_card:
         url = f"http://127.0.0.1:{port or 8791}{mcp_server.ENDPOINT}"
         terminal.say(specialist_tools.card_text(tools, url, __version__))
@@ -48,7 +49,7 @@ def mcp(terminal: Terminal, /, port: int | None, agent_card: bool, tenant: str) 
     timeout_s = read_settings(home.path).specialist_timeout_s
     home.audit.append("mcp.serve", tenant=tenant, detail={"tools": ", ".join(tool.name for tool in tools)})
     if port is None:
-        asyncio.run(mcp_server.serve_stdio(home, tools, timeout_s))
+        asyncio.run(mcp_server.serve_stdio(home, in_force, timeout_s))
         return
     terminal.note(f"{len(tools)} tools at http://127.0.0.1:{port}{mcp_server.ENDPOINT}; ctrl-c ends it.")
-    asyncio.run(mcp_server.serve_http(home, tools, timeout_s, port))
+    asyncio.run(mcp_server.serve_http(home, in_force, timeout_s, port))

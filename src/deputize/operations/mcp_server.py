@@ -7,12 +7,12 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from deputize import __version__
-from deputize.core.errors import BadInput, MissingExtra
+from deputize.core.errors import BadInput, MissingExtra, StoreError
 from deputize.home import Home
 from deputize.operations.specialist_tools import SpecialistTool, agent_card, call
 from deputize.specialists.serving.base import Engine
@@ -25,11 +25,13 @@ CARD_PATH = "/.well-known/agent-card.json"
 ENDPOINT = "/mcp"
 
 
-def mcp_server(tools: Sequence[SpecialistTool], engine: Engine, timeout_s: float) -> Server[Any]:
+def mcp_server(
+    tools: Callable[[], Sequence[SpecialistTool]], engine: Engine, timeout_s: float
+) -> Server[Any]:
     """A server that offers the tools.
 
     Args:
-        tools: the specialists.
+        tools: gives those in force; it is asked again for each request.
         engine: what answers for them; it runs.
         timeout_s: for each answer.
 
@@ -41,7 +43,6 @@ def mcp_server(tools: Sequence[SpecialistTool], engine: Engine, timeout_s: float
         from mcp.server import Server
     except ImportError as error:
         raise MissingExtra.package("mcp", "mcp") from error
-    by_name = {tool.name: tool for tool in tools}
 
     async def list_tools(context: Any, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(
@@ -53,17 +54,17 @@ def mcp_server(tools: Sequence[SpecialistTool], engine: Engine, timeout_s: float
                     input_schema=tool.input_schema,
                     output_schema=tool.output_schema,
                 )
-                for tool in tools
+                for tool in tools()
             ]
         )
 
     async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
-        tool = by_name.get(params.name)
         try:
+            tool = next((tool for tool in tools() if tool.name == params.name), None)
             if tool is None:
-                raise BadInput(f"There is no tool {params.name!r}.")
+                raise BadInput(f"There is no tool {params.name!r}, or its route is not live any more.")
             found = await call(tool, params.arguments or {}, engine, timeout_s)
-        except BadInput as error:
+        except (BadInput, StoreError) as error:
             return types.CallToolResult(
                 content=[types.TextContent(type="text", text=str(error))], is_error=True
             )
@@ -89,7 +90,7 @@ async def _running_engine(home: Home) -> AsyncIterator[Engine]:
         await engine.stop()
 
 
-async def serve_stdio(home: Home, tools: Sequence[SpecialistTool], timeout_s: float) -> None:
+async def serve_stdio(home: Home, tools: Callable[[], Sequence[SpecialistTool]], timeout_s: float) -> None:
     """Serves one client on standard input and output until it closes them.
 
     Raises:
@@ -103,7 +104,9 @@ async def serve_stdio(home: Home, tools: Sequence[SpecialistTool], timeout_s: fl
             await server.run(reading, writing, server.create_initialization_options())
 
 
-async def serve_http(home: Home, tools: Sequence[SpecialistTool], timeout_s: float, port: int) -> None:
+async def serve_http(
+    home: Home, tools: Callable[[], Sequence[SpecialistTool]], timeout_s: float, port: int
+) -> None:
     """Serves any number of clients over streamable HTTP on 127.0.0.1 until a signal ends it; the agent card too.
 
     Raises:
@@ -112,14 +115,13 @@ async def serve_http(home: Home, tools: Sequence[SpecialistTool], timeout_s: flo
     async with _running_engine(home) as engine:
         server = mcp_server(tools, engine, timeout_s)
         import uvicorn
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
         from starlette.requests import Request
         from starlette.responses import JSONResponse
         from starlette.routing import Route
 
-        card = agent_card(tools, f"http://127.0.0.1:{port}{ENDPOINT}", __version__)
-
         async def show_card(request: Request) -> JSONResponse:
-            return JSONResponse(card)
+            return JSONResponse(agent_card(tools(), f"http://127.0.0.1:{port}{ENDPOINT}", __version__))
 
         app = server.streamable_http_app(
             streamable_http_path=ENDPOINT,
@@ -127,5 +129,7 @@ async def serve_http(home: Home, tools: Sequence[SpecialistTool], timeout_s: flo
             stateless_http=True,
             custom_starlette_routes=[Route(CARD_PATH, show_card)],
         )
+        # the SDK looks at the host of its own endpoint alone; a page that points its name here reads no card either
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
         config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning")
         await uvicorn.Server(config).serve()

@@ -18,10 +18,11 @@ from deputize.core.certificate_age import expired
 from deputize.core.contracts import DEFER
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import EVERY_TENANT, Contract, Field, Record, Request, Route, Task
+from deputize.files import FileStamp, stamp_of
 from deputize.home import Home
 from deputize.specialists.base import LOCAL
 from deputize.specialists.serving.base import Engine
-from deputize.specialists.specialist_card import read_card
+from deputize.specialists.specialist_card import CARD, digest_of, read_card
 
 _SLOT, _MASK = "⟨…⟩", "⟨⟩"
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
@@ -79,25 +80,61 @@ class SpecialistTool(Record):
         }
 
 
-def tools_of(home: Home, tenant: str, *, now_s: float | None = None) -> list[SpecialistTool]:
+class ToolsInForce:
+    """The tools of a home's routes as they are at each moment: a route that is closed, rolled back or expired is none any more."""
+
+    def __init__(self, home: Home, tenant: str) -> None:
+        self._home, self._tenant = home, tenant
+        self._names: dict[str, str] = {}
+        """Route id -> the name of its tool, which no other route's tool gets later."""
+        self._read: list[FileStamp | None] | None = None
+        self._tools: list[SpecialistTool] = []
+
+    def __call__(self) -> list[SpecialistTool]:
+        """Raises BadInput, Tampered as `tools_of`."""
+        if self._read is None or self._stamps() != self._read:
+            self._read = None
+            before = stamp_of(self._home.routes_path)
+            self._tools = tools_of(self._home, self._tenant, names=self._names)
+            self._read = [before, *self._stamps()[1:]]
+        now_s = time.time()
+        return [t for t in self._tools if t.route.certificate and not expired(t.route.certificate, now_s)]
+
+    def _stamps(self) -> list[FileStamp | None]:
+        """Of the route file, and of the cards of the tools' specialists."""
+        folders = [self._home.path / tool.route.specialist for tool in self._tools]
+        return [stamp_of(self._home.routes_path), *(stamp_of(folder / CARD) for folder in folders)]
+
+
+def tools_of(
+    home: Home, tenant: str, *, now_s: float | None = None, names: dict[str, str] | None = None
+) -> list[SpecialistTool]:
     """The live routes of a tenant as tools, those that all tenants share included.
 
     Routes of tasks whose prompt is a run of an agent so far, or holds a list of tools of its own, are none: no argument could stand for that.
+
+    Args:
+        names: those that routes have had, by their ids; more are added.
 
     Raises:
         BadInput, Tampered: the route file or the card of a specialist cannot be read.
     """
     now_s = time.time() if now_s is None else now_s
     found: list[SpecialistTool] = []
+    names = {} if names is None else names
     for route in home.routes().routes:
         if route.tenant not in (tenant, EVERY_TENANT) or route.state != "live":
             continue
         if route.certificate is None or expired(route.certificate, now_s):
             continue
-        task = read_card(home.path / route.specialist).task
+        folder = home.path / route.specialist
+        if route.card_sha256 and digest_of(folder / CARD) != route.card_sha256:
+            continue  # not the specialist that was certified
+        task = read_card(folder).task
         if task.recipe.mode == "dialogue" or task.recipe.with_list:
             continue
-        name = _name(route.task_name, [tool.name for tool in found])
+        name = names.get(route.id) or _name(route.task_name, list(names.values()))
+        names[route.id] = name
         about = f"{route.task_name}. Answers where it is sure, else says that it does not. {route.certificate.claim}"
         found.append(SpecialistTool(name=name, description=about, slots=slots_of(task), route=route))
     return found
@@ -162,15 +199,20 @@ async def call(
     if found.answer is None or found.answer == DEFER or not found.confidence >= route.threshold:
         return {
             "answered": False,
-            "confidence": found.confidence,
+            "confidence": _shown(found.confidence),
             "why_not": "it is not sure enough: ask a large model",
         }
     return {
         "answered": True,
         "answer": msgspec.to_builtins(found.answer),
-        "confidence": found.confidence,
+        "confidence": _shown(found.confidence),
         "certificate": certificate.id,
     }
+
+
+def _shown(confidence: float) -> float:
+    """In steps of .05: finer ones tell a caller how to move it, and what was trained on."""
+    return round(confidence * 20) / 20
 
 
 def answer_schema(contract: Contract) -> dict[str, Any]:

@@ -16,7 +16,7 @@ TOOL = SpecialistTool(
 
 
 async def test_a_client_lists_and_calls_the_tools() -> None:
-    async with Client(mcp_server([TOOL], Saying(RAIN), 1.0)) as client:
+    async with Client(mcp_server(lambda: [TOOL], Saying(RAIN), 1.0)) as client:
         (listed,) = (await client.list_tools()).tools
         assert (listed.name, listed.description) == ("weather", "Rain or sun.")
         assert listed.input_schema == TOOL.input_schema and listed.output_schema == TOOL.output_schema
@@ -32,6 +32,6 @@ async def test_a_client_lists_and_calls_the_tools() -> None:
 
 @pytest.mark.parametrize(("name", "arguments"), [("weather", {}), ("none", {"text": "wet?"})])
 async def test_a_wrong_call_is_an_error_of_the_tool(name: str, arguments: dict[str, str]) -> None:
-    async with Client(mcp_server([TOOL], Saying(RAIN), 1.0)) as client:
+    async with Client(mcp_server(lambda: [TOOL], Saying(RAIN), 1.0)) as client:
         found = await client.call_tool(name, arguments)
         assert found.is_error and found.structured_content is None

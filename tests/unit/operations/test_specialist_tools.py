@@ -11,11 +11,12 @@ from msgspec import structs
 from tests import tiny_specialist, tiny_tasks
 from tests.unit.gateway.stubs import live_route
 
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, Tampered
 from deputize.core.records import Contract, Field, Prediction, PromptRecipe, Request, Route, RouteFile
 from deputize.home import Home
 from deputize.operations.specialist_tools import (
     SpecialistTool,
+    ToolsInForce,
     ToolSlot,
     agent_card,
     answer_schema,
@@ -27,7 +28,7 @@ from deputize.operations.specialist_tools import (
 )
 from deputize.routes_file import write_routes
 from deputize.specialists.serving.base import EngineFailure
-from deputize.specialists.specialist_card import read_card, write_card
+from deputize.specialists.specialist_card import CARD, digest_of, read_card, write_card
 
 TEMPLATE = "You are a help desk.\n⟨…⟩\n\nOrder: ⟨…⟩\nDate ⟨…⟩\nOrder: ⟨…⟩\nAnswer with one word."
 
@@ -129,6 +130,32 @@ def test_live_certified_routes_of_the_tenant_are_tools(tiny: tuple[Path, str], t
     card_ = agent_card(found, "http://127.0.0.1:1/mcp", "1.0")
     assert [skill["id"] for skill in card_["skills"]] == ["sort_mails", "sort_mails_2"]
     assert card_["preferredTransport"] == "MCP" and '"version": "1.0"' in card_text(found, "u", "1.0")
+
+
+def test_a_route_that_is_closed_or_has_another_specialist_is_no_tool_any_more(
+    tiny: tuple[Path, str], tmp_path: Path
+) -> None:
+    tiny_specialist.make(tiny, tmp_path / "one", "linear")
+    tiny_specialist.make(tiny, tmp_path / "two", "linear")
+    pinned = digest_of(tmp_path / "two" / CARD)
+    first = live_route(id="a", task_id="a", task_name="Sort", specialist="one")
+    second = live_route(id="b", task_id="b", task_name="Sort", specialist="two", card_sha256=pinned)
+    with Home(tmp_path) as home:
+        write_routes(home.routes_path, RouteFile(run_id="1", routes=[first, second]), home.routes_seal)
+        in_force = ToolsInForce(home, "default")
+        assert [(tool.name, tool.route.id) for tool in in_force()] == [("sort", "a"), ("sort_2", "b")]
+        closed = structs.replace(first, state="closed")
+        write_routes(home.routes_path, RouteFile(run_id="1", routes=[closed, second]), home.routes_seal)
+        assert [(tool.name, tool.route.id) for tool in in_force()] == [("sort_2", "b")], "it keeps its name"
+        card = read_card(tmp_path / "two")
+        write_card(tmp_path / "two", structs.replace(card, task_id="other"))
+        assert digest_of(tmp_path / "two" / CARD) != pinned
+        assert in_force() == []
+        home.routes_path.write_bytes(b"{}")
+        with pytest.raises((BadInput, Tampered)):
+            in_force()
+        with pytest.raises((BadInput, Tampered)):
+            in_force()
 
 
 def test_every_contract_has_a_schema_of_its_answers() -> None:
