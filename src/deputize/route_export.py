@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from deputize.core.progress import Progress
 from deputize.core.records import Example, Record, Request, Route, Split
 from deputize.home import Home
 from deputize.locations import models_path
+from deputize.maintenance.lineage import ClearTextCopy, note_copy, specialists_of
 from deputize.pipeline.run import artifact_of
 from deputize.specialists import predictor
 from deputize.specialists.export_forms import export_folder
@@ -20,6 +22,7 @@ from deputize.specialists.export_forms.comparison import ExportComparison, compa
 from deputize.specialists.export_forms.registry import export_form
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import CARD, digest_of, read_card, settings_of
+from deputize.store.access.audit_log import acting_name
 from deputize.store.published.shared_exports import SharedExports
 
 HELD_OUT: tuple[Split, ...] = ("test", "calibration")
@@ -84,6 +87,7 @@ def export_route(
         loading = form.write(stored, fresh, chosen)
         compared = _compared(home, route, run_id, form, stored, fresh, n_compared, progress)
         export_folder.describe(stored, route, form, loading, compared, fresh)
+        _note(home, route, form.name, out)
         export_folder.finish(fresh, out)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -96,6 +100,18 @@ def export_route(
         comparison=compared,
         sentence=compared.sentence,
     )
+
+
+def _note(home: Home, route: Route, form: str, out: Path) -> None:
+    """Notes what the specialist was trained on, so that an erasure names the export too."""
+    learned = next((one.trained_on for one in specialists_of(home) if one.path == route.specialist), [])
+    if learned:
+        what = f"specialist of route {route.id} as {form}"
+        by, path = acting_name(), str(out.resolve())
+        note_copy(
+            home,
+            ClearTextCopy(path=path, what=what, by=by, at=time.time(), call_ids=learned, is_weights=True),
+        )
 
 
 def shared_exports(home: Home) -> SharedExports:

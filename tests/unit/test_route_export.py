@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 from tests import tiny_specialist, tiny_tasks
 from tests.unit.specialists.export_forms.test_export_folder import route_of
 
@@ -16,10 +17,12 @@ from deputize.core.errors import BadInput, Tampered, UsageError
 from deputize.core.progress import silent
 from deputize.core.records import Example, Request, Route, Split
 from deputize.home import Home
+from deputize.maintenance.lineage import copies_with_erased
 from deputize.route_export import export_route, held_out
-from deputize.specialists.specialist_card import CARD, digest_of
+from deputize.specialists.specialist_card import CARD, digest_of, read_card
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
+from deputize.testing import call
 
 
 @pytest.fixture
@@ -104,6 +107,24 @@ def test_requests_are_held_out_calls_of_the_task(home: Home, monkeypatch: pytest
     assert asked(examples, every, most=1) == [examples[2].request]
     assert asked(examples[:2], every) == [examples[1].request], "calibration, where there is no test"
     assert asked(examples, {e.call_id: "another" for e in examples}) == []
+
+
+def test_an_erasure_names_the_export_of_a_specialist_that_learned_from_the_calls(
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    route = the_route(home)
+    card = structs.replace(
+        read_card(home.path / route.specialist), path=route.specialist, trained_on=["a", "b"]
+    )
+    monkeypatch.setattr("deputize.route_export.specialists_of", lambda _: iter([card]))
+    home.store.append([call("a", origin="o_ann"), call("b", origin="o_bob")])
+    export_route(home, route, "run", "npz", tmp_path / "out", progress=silent)
+    assert copies_with_erased(home) == []
+    home.store.erase("o_ann")
+    (named,) = copies_with_erased(home)
+    assert (named.path, named.call_ids, named.is_weights) == (str(tmp_path / "out"), ["a"], True)
+    shutil.rmtree(tmp_path / "out")
+    assert copies_with_erased(home) == []
 
 
 def test_the_specialist_is_left_as_it_was(home: Home, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -183,10 +182,7 @@ def _show(
     for run_id, n_examples in forgotten.items():
         terminal.say(f"{n_examples} examples taken out of run {run_id}.")
     for copy in done.copies:
-        made = datetime.fromtimestamp(copy.at, UTC).strftime("%Y-%m-%d")
-        terminal.say(
-            f"{copy.path} ({copy.what}, {made}, by {copy.by}) holds {len(copy.call_ids)} of them in clear: delete it."
-        )
+        terminal.say(copy.sentence)
     served = {r.specialist for r in routes}
     for one in done.trained_on:
         unused = "" if one.path in served else f" No route uses it: {terminal.home.path / one.path} can go."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -42,26 +43,38 @@ class TrainedOnErased(Record, frozen=True):
 
 
 class ClearTextCopy(Record, frozen=True):
-    """Text that left the home, in clear: a dataset, or raw calls."""
+    """A file that left the home, in clear: a dataset, raw calls, or a specialist that was trained on calls."""
 
     path: str
     what: str
-    """dataset of run R, raw calls."""
+    """dataset of run R, raw calls, specialist S as npz."""
     by: str
     at: float
     """Unix seconds."""
     call_ids: list[str]
     """Whose text it is; as `copies_with_erased` gives it, only those that were erased."""
+    is_weights: bool = False
+    """It holds nothing of the calls but what was learned from them."""
+
+    @property
+    def sentence(self) -> str:
+        """For the person who erased."""
+        made = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d")
+        n = len(self.call_ids)
+        holds = f"was trained on {n} of them" if self.is_weights else f"holds {n} of them in clear"
+        return f"{self.path} ({self.what}, {made}, by {self.by}) {holds}: delete it."
 
 
 def note_copy(home: Home, copy: ClearTextCopy) -> None:
-    """Remembers text that left, sealed in HOME/copies, so that an erasure can name it.
+    """Remembers a file that left, sealed in HOME/copies, so that an erasure can name it.
 
     Raises:
-        UsageError: calls in it were erased while it was written; an erasure that was done by then could not name it.
+        UsageError: of text: calls in it were erased while it was written; an erasure that was done by then could not name it.
         StoreError: it cannot be written.
     """
     write_sealed(_copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, home.keyring)
+    if copy.is_weights:
+        return  # what the specialist in the home was trained on is said of that
     # after the note: an erasure that is not seen here lists the copies later, and finds it
     if n_erased := len(home.store.erased(copy.call_ids)):
         raise UsageError(
@@ -70,7 +83,7 @@ def note_copy(home: Home, copy: ClearTextCopy) -> None:
 
 
 def copies_with_erased(home: Home) -> list[ClearTextCopy]:
-    """Text that left the home and is still where it was put, with the erased calls in it; oldest first."""
+    """Files that left the home and are still where they were put, with the erased calls in them; oldest first."""
     out: list[ClearTextCopy] = []
     for path in sorted(_copies(home).glob("*.sealed")):
         try:

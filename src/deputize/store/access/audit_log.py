@@ -120,11 +120,11 @@ class AuditLog:
             with self._locked() as log:
                 last, genuine = self._last(log)
                 if not genuine:
-                    noted = self._write(log, last, HEAD_MISSING, _user(), "", "", {})
+                    noted = self._write(log, last, HEAD_MISSING, acting_name(), "", "", {})
                     last = Head(n=noted.n, hash=noted.hash)
                 by = sudo_user() if not actor and not _ACTS.get() else ""
                 said = {**(detail or {}), **({"sudo_user": by} if by else {})}
-                return self._write(log, last, action, actor or _user(), subject, tenant, said)
+                return self._write(log, last, action, actor or acting_name(), subject, tenant, said)
         except OSError as error:
             raise StoreError(f"The audit log {self._log} cannot be written: {reason(error)}.") from error
 
@@ -434,5 +434,6 @@ def acts_as(name: str) -> Iterator[None]:
         _ACTS.reset(before)
 
 
-def _user() -> str:
+def acting_name() -> str:
+    """Who acts, as entries that name nobody say it."""
     return _ACTS.get() or local_user()
