@@ -7,7 +7,7 @@ References:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +50,8 @@ ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
 RACE_SHARE = 0.1
 """Part of the time budget for a race of several models, where one is held."""
+NOT_TUNED = "not tuned for this task"
+"""Begins the note on a base model that is too small or too large for a task."""
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
 
@@ -139,6 +141,19 @@ def run(
     return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
 
 
+def _nothing_planned(
+    plan: Mapping[str, Sequence[str]],
+    rows: Mapping[str, Sequence[Candidate]],
+    methods: Sequence[PlannedMethod],
+) -> dict[str, str]:
+    """By task for which no method is planned: that none of those allowed can give its answers."""
+    named = ", ".join(method.name for method in methods)
+    why = f"none of the methods that may be used ({named}) can give this task's answers"
+    empty = [task for task, planned in plan.items() if not planned]
+    notes = {task: [row.note for row in rows[task] if row.note.startswith(NOT_TUNED)] for task in empty}
+    return {task: "; ".join([why, *said]) for task, said in notes.items()}
+
+
 def _models(config: Convert, memory_gb: float | None, models_dir: Path, own_rows: Sequence[Path]) -> _Models:
     memory = _usable_gb() if memory_gb is None else memory_gb
     models = _Models(*candidates.usable(config, memory, models_dir, own_rows), memory, models_dir, own_rows)
@@ -198,8 +213,9 @@ def _with_base_model(
         if said := candidates.unfit(chosen, task, n_tokens, config):
             dropped = [m.name for m in methods if m.tunes_base_model]
             plan[task.id] = [name for name in plan[task.id] if name not in dropped]
-            told[task.id] = [*told[task.id], Candidate(model=best, note=f"not tuned for this task: {said}")]
-    return msgspec.structs.replace(done, base_model=best, candidates=told, plan=plan)
+            told[task.id] = [*told[task.id], Candidate(model=best, note=f"{NOT_TUNED}: {said}")]
+    refused = _nothing_planned(plan, told, methods) | done.refused
+    return msgspec.structs.replace(done, base_model=best, candidates=told, plan=plan, refused=refused)
 
 
 def _by_probe(models: _Models) -> list[str]:

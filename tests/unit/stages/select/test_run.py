@@ -102,6 +102,14 @@ def test_small_tasks_are_refused_with_the_numbers(tiny: Tiny) -> None:
     assert few.refused["label"].startswith("18 answers to learn from")
 
 
+def test_a_task_that_no_allowed_method_can_answer_is_refused_with_their_names(tiny: Tiny) -> None:
+    found = select(tiny, "line", "label", methods=("linear", "frozen"))
+    assert found.plan["line"] == [] and found.plan["label"]
+    assert found.refused == {
+        "line": "none of the methods that may be used (linear, frozen) can give this task's answers"
+    }
+
+
 def test_long_prose_is_refused() -> None:
     task = Task(
         id="t", name="t", contract=Contract(kind="text"), recipe=tiny_tasks.task("line").recipe, keys=[]
