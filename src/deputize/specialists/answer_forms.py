@@ -21,6 +21,8 @@ LONGEST_COPY = 64
 """Tokens of one copied part."""
 AGREED, ENOUGH = 0.8, 2
 """Share and number of the forms that must make the same value for it to be read as a whole."""
+LIKELY = 0.5
+"""Share of the forms from which a value is tried at all."""
 
 
 class Copied(NamedTuple):
@@ -44,6 +46,46 @@ class Guess(NamedTuple):
     tokens: list[int]
     is_agreed: bool
     """Most forms make it."""
+
+
+class Guesses:
+    """The values that the forms of earlier ones make of a prompt."""
+
+    def __init__(self, forms: Iterable[Form] = (), prompt: Sequence[int] = (), most: int = 0) -> None:
+        """
+        Args:
+            forms: of earlier values, the last one first.
+            prompt: of the value to be written.
+            most: tokens of a value.
+        """
+        places, self._made = PromptPlaces(prompt), Counter[tuple[int, ...]]()
+        for form in forms:
+            tokens = (
+                token
+                for part in form
+                for token in (places.copied(part) if isinstance(part, Copied) else (part,))
+            )
+            self._made[tuple(islice(tokens, most))] += 1
+
+    def best(self, written: Sequence[int] = ()) -> Guess | None:
+        """The value that most forms make of those that begin as what is written; None where less than half of these make one.
+
+        Args:
+            written: tokens of the value so far.
+        """
+        n, begun = len(written), tuple(written)
+        fits = Counter({value: often for value, often in self._made.items() if value[:n] == begun})
+        if not fits:
+            return None
+        (value, often), of = fits.most_common(1)[0], fits.total()
+        if often < LIKELY * of:
+            return None
+        return Guess(list(value), often >= ENOUGH and often >= AGREED * of)
+
+    @property
+    def usual(self) -> Sequence[int]:
+        """The value that most make, whatever is written; empty without forms."""
+        return self._made.most_common(1)[0][0] if self._made else ()
 
 
 class PromptPlaces:
@@ -103,23 +145,3 @@ def form_of(value: Sequence[int], prompt: Sequence[int]) -> Form:
         out.append(value[at] if part is None else part)
         at += 1 if part is None else len(part.tokens)
     return out
-
-
-def guessed(forms: Iterable[Form], prompt: Sequence[int], most: int) -> Guess | None:
-    """The value that most forms make of a prompt; None without forms.
-
-    Args:
-        forms: of earlier values, the last one first.
-        prompt: of the value to be written.
-        most: tokens.
-    """
-    places, made = PromptPlaces(prompt), Counter[tuple[int, ...]]()
-    for form in forms:
-        tokens = (
-            token for part in form for token in (places.copied(part) if isinstance(part, Copied) else (part,))
-        )
-        made[tuple(islice(tokens, most))] += 1
-    if not made:
-        return None
-    value, n = made.most_common(1)[0]
-    return Guess(list(value), n >= ENOUGH and n >= AGREED * made.total())

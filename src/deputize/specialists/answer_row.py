@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from typing import Any
 
-from deputize.specialists.answer_forms import Form, Guess, form_of, guessed
+from deputize.specialists.answer_forms import Form, Guesses, form_of
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
@@ -28,7 +28,7 @@ Draw = Callable[[Sequence[float]], int]
 
 RECENT = 32
 """Values written before that trials are guessed from: the answers of a task have words in common that no prompt holds."""
-FORMS = 8
+FORMS = 32
 """Values of a slot written before whose forms are kept."""
 WHOLE_TRIAL = 40
 """Tokens read on trial where earlier values agree on the whole value: what is kept of them would have to be read anyway."""
@@ -109,8 +109,8 @@ class AnswerRow:
         self._log_ps: list[float] = []
         self._margins: list[float] = []
         self._guide: ValueGuide | None = None
-        self._guess: Guess | None = None
-        """The value of this slot that the forms of earlier ones make."""
+        self._guesses = Guesses()
+        """The values of this slot that the forms of earlier ones make."""
         self._next_slot()
 
     def prediction(self) -> RawPrediction:
@@ -128,14 +128,15 @@ class AnswerRow:
         """
         if self.choices is not None or self.slot is None:
             return []
-        most, guess, written = min(most, self._room), self._guess, self.ids
-        if guess is not None and guess.tokens[: len(written)] == written:
-            follows = guess.tokens[len(written) :]
-            return follows[: min(WHOLE_TRIAL, self._room) if guess.is_agreed else most]
+        most, written = min(most, self._room), self.ids
+        guess = self._guesses.best(written)
+        if guess is not None:
+            many = min(WHOLE_TRIAL, self._room) if guess.is_agreed else most
+            return guess.tokens[len(written) :][:many]
         if most < 1 or not written:
             return []
-        # where the guess was wrong somewhere, what it says after the last tokens is still likelier than what the prompt does
-        source = self.prompt if guess is None else [*self.prompt, *guess.tokens]
+        # where no guess fits, what one says after the last tokens is still likelier than what the prompt does
+        source = [*self.prompt, *self._guesses.usual]
         return self._until_break(draft(written, source, self.rules.recent, most))
 
     @property
@@ -239,7 +240,5 @@ class AnswerRow:
         self._guide = self.rules.guides.of(self.slot) if self.slot is not None else None
         decides = self.slot is not None and self.slot.role == "decision"
         self.choices = self.rules.trie(self.slot) if decides and self.slot is not None else None
-        self._guess = None
-        if self.slot is not None and not decides:
-            forms = self.rules.forms.get(self._slot_key, ())
-            self._guess = guessed(forms, self.prompt, self.rules.max_slot_tokens)
+        forms = self.rules.forms.get(self._slot_key, ()) if self.slot is not None and not decides else ()
+        self._guesses = Guesses(forms, self.prompt, self.rules.max_slot_tokens) if forms else Guesses()

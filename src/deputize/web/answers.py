@@ -110,6 +110,39 @@ def trust_summary(report: Json) -> str:
     )
 
 
+WRITERS = ("decoder", "self_consistency", "verifier")
+"""Kinds of specialists whose answers a language model writes."""
+
+
+def language_model_summary(report: Json) -> str:
+    """The part of the routes that a small language model writes, and what cheaper methods could do there; "" without one."""
+    total = report["total"]
+    routed = [task for task in report["tasks"] if task["certificate"] and task["specialist"]]
+    written = [task for task in routed if task["specialist"]["kind"] in WRITERS]
+    if not written:
+        return ""
+    n_calls = sum(task["n_calls"] - task["n_calls_for_people"] for task in written)
+    saved = sum(task["cost"]["llm_only_usd"] - task["cost"]["routed_usd"] for task in written)
+    cheaper = [method for task in written for method in _cheaper(task)]
+    if not cheaper:
+        why = "no cheaper method tried can write their answers"
+    else:
+        most = max(method["validation_coverage"] or 0.0 for method in cheaper)
+        why = f"of a task of theirs cheaper methods could serve {share(most)} at most"
+    money = f" {usd(saved)} of what is saved is theirs." if saved > 0 else ""
+    return (
+        f"Small language models write the answers of {len(written)} of {len(routed)} routes, "
+        f"{share(n_calls / total['n_code_calls'])} of the calls meant for code: {why}.{money}"
+    )
+
+
+def _cheaper(task: Json) -> list[Json]:
+    """The methods trained for a task that come before the chosen one, in order of cost."""
+    methods = [method for method in task["methods"] if method["trained"]]
+    chosen = next((at for at, method in enumerate(methods) if method["chosen"]), 0)
+    return methods[:chosen]
+
+
 def _all_or(value: float) -> str:
     return "all" if value == 1 else share(value, 1)
 

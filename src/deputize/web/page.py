@@ -58,6 +58,7 @@ def render(report: Mapping[str, Any]) -> str:
             "money": answers.saved_money(report),
             "energy": answers.saved_energy(report),
             "trust": answers.trust_summary(report),
+            "language_models": answers.language_model_summary(report),
             "warnings": answers.warnings(report),
             "steps": answers.next_steps(report),
         },

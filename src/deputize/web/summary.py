@@ -10,7 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT
-from deputize.web.answers import brief_refusal, headline, next_steps, saved_money, trust_summary, warnings
+from deputize.web.answers import (
+    brief_refusal,
+    headline,
+    language_model_summary,
+    next_steps,
+    saved_money,
+    trust_summary,
+    warnings,
+)
 from deputize.web.figures import (
     count,
     duration,
@@ -31,8 +39,12 @@ def brief(report: Mapping[str, Any], max_tasks: int = 12) -> RenderableType:
     """The saving, how far to trust it, a row for each task, other verdicts, and what to do next: for 80 columns."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
-    lines: list[RenderableType] = [Text(_headline(report), style="bold"), *_sentence(trust_summary(report))]
-    lines.append(Text(""))
+    lines: list[RenderableType] = [
+        Text(_headline(report), style="bold"),
+        *_sentence(trust_summary(report)),
+        *_sentence(language_model_summary(report)),
+        Text(""),
+    ]
     if tasks:
         lines += [_brief_table(tasks[:max_tasks])]
     if len(tasks) > max_tasks:
@@ -123,6 +135,7 @@ def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
     lines: list[RenderableType] = [
         Text(_headline(report), style="bold"),
         *_sentence(trust_summary(report)),
+        *_sentence(language_model_summary(report)),
         Text(""),
         _table(tasks[:max_tasks]),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deputize.specialists.answer_forms import Copied, form_of, guessed
+from deputize.specialists.answer_forms import Copied, Form, Guess, Guesses, form_of
 
 BREAK, PRODUCT, ORDER, COLON, BAR, WORD = 90, 91, 92, 93, 94, 95
 
@@ -16,6 +16,10 @@ def prompt_of(product: list[int], order: list[int]) -> list[int]:
 
 def value_of(product: list[int], order: list[int]) -> list[int]:
     return [*product, BAR, WORD, *order]
+
+
+def guessed(forms: list[Form], prompt: list[int], most: int) -> Guess | None:
+    return Guesses(forms, prompt, most).best()
 
 
 def test_what_a_value_copied_is_found_in_another_prompt_by_what_stands_before_it() -> None:
@@ -39,9 +43,17 @@ def test_most_forms_decide_and_others_do_not_agree() -> None:
     prompt = prompt_of([2], [8])
     guess = guessed([other, usual, usual, usual, usual], prompt, 20)
     assert guess is not None and guess.tokens == value_of([2], [8]) and guess.is_agreed
-    guess = guessed([other, usual, usual], prompt, 20)
+    both = Guesses([other, usual, usual], prompt, 20)
+    guess = both.best()
     assert guess is not None and guess.tokens == value_of([2], [8]) and not guess.is_agreed
-    assert guessed([], prompt, 20) is None
+    # of those that begin as what is written
+    guess = both.best([2])
+    assert guess is not None and guess.tokens == value_of([2], [8]) and guess.is_agreed
+    guess = both.best([WORD])
+    assert guess is not None and guess.tokens == [WORD, 8] and not guess.is_agreed
+    assert both.best([5]) is None and list(both.usual) == value_of([2], [8])
+    assert guessed([other, usual, form_of([7, 7], prompt_of([1], [7]))], prompt, 20) is None, "none is likely"
+    assert guessed([], prompt, 20) is None and list(Guesses().usual) == []
 
 
 def test_a_place_that_the_prompt_does_not_have_leaves_the_words_of_the_earlier_value() -> None:

@@ -91,3 +91,26 @@ def test_a_refused_run_says_what_would_pass(report: dict[str, Any]) -> None:
     report["source"]["sites"] = []
     commands = [line for step in answers.next_steps(report) for line in step.commands]
     assert commands[0] == "deputize report 0001-9f31c2 --details"
+
+
+def test_what_language_models_write_is_said_with_what_cheaper_methods_could(report: dict[str, Any]) -> None:
+    first, second = report["tasks"][:2]
+    for task in report["tasks"]:
+        if task["specialist"]:
+            task["specialist"]["kind"] = "linear"
+    assert answers.language_model_summary(report) == ""
+    first["specialist"]["kind"] = "decoder"
+    trained = {**first["methods"][0], "trained": True, "chosen": False, "validation_coverage": 0.3}
+    first["methods"] = [
+        {**trained, "trained": False},
+        {**trained, "chosen": True, "validation_coverage": 1.0},
+    ]
+    n_routes = sum(bool(task["certificate"] and task["specialist"]) for task in report["tasks"])
+    said = answers.language_model_summary(report)
+    assert said.startswith(f"Small language models write the answers of 1 of {n_routes} routes, ")
+    assert "no cheaper method tried can write their answers. $" in said
+    first["methods"].insert(1, trained)
+    assert "cheaper methods could serve 30 % at most" in answers.language_model_summary(report)
+    first["cost"]["routed_usd"] = 2 * first["cost"]["llm_only_usd"]
+    assert "is theirs" not in answers.language_model_summary(report)
+    assert second["name"] not in said
