@@ -32,6 +32,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     uri = page.file.src_uri
+    if uri == "index.md":
+        page.meta["hide"] = ["navigation"]  # it would name this page alone, beside wide blocks
     source = next((s for s, p in OUTSIDE.items() if p == uri), f"docs/{uri}")
     parts = _FENCE.split(markdown)
     parts[::2] = [_spaced(_LINK.sub(lambda m: _link(m, source, uri), text)) for text in parts[::2]]

@@ -47,14 +47,16 @@ TABLES: dict[str, type[BaseModel]] = {
 _HEAD = """# Settings of a home
 
 `HOME/config.toml` holds the settings of a home. Every table may be absent, and a misspelt name is refused. Options of
-a command win over `[convert]`. This page is written by `python -m deputize.cli.settings_reference`; a test compares it with the code.
+a command win over `[convert]`. This page is written by `python -m deputize.cli.settings_reference`; a test compares it
+with the code.
 
 `[gateway]` and `[upstreams.NAME]` are described with the [gateway](gateway.md).
 """
 
 _RETENTION = """## `[retention]`
 
-Days that the calls of a tenant are kept, by the name of the tenant; `"*"` is every other tenant. Without the table calls are kept until they are erased.
+Days that the calls of a tenant are kept, by the name of the tenant; `"*"` is every other tenant. Without the table
+calls are kept until they are erased.
 
 ```toml
 [retention]
@@ -71,7 +73,9 @@ def markdown() -> str:
 
 def _table(name: str, kind: type[BaseModel]) -> str:
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|", *_rows(kind)]
-    about = (kind.__doc__ or "").split("\n")[0].removeprefix(f"`[{name}]` of HOME/config.toml: ")
+    about = " ".join((kind.__doc__ or "").split("\n\n")[0].split()).removeprefix(
+        f"`[{name}]` of HOME/config.toml: "
+    )
     return f"## `[{name}]`\n\n{about[0].upper()}{about[1:]}\n\n" + "\n".join(rows) + "\n"
 
 
