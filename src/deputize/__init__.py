@@ -1,7 +1,7 @@
 """Deputize: small specialists, certified, take the routine calls of an agent; the LLM keeps the rest.
 
-The names below are the public interface (docs/reference/api.md). Each is imported when it is first used, so that `import
-deputize` takes no time and needs nothing that is optional.
+The names below are the public interface (docs/reference/api.md). Each is imported when it is first used, so that
+`import deputize` takes no time and needs nothing that is optional.
 """
 
 from typing import TYPE_CHECKING

@@ -40,8 +40,8 @@ def make_file(path: Path) -> None:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """A log to append to, for its owner alone. A link in its place is not followed: it would lead what is written, and what an erasure
-    empties, to another file.
+    """A log to append to, for its owner alone. A link in its place is not followed: it would lead what is written, and
+    what an erasure empties, to another file.
 
     Raises:
         OSError: it cannot be opened, or is a link.
@@ -194,8 +194,8 @@ def sync_folder(folder: Path) -> None:
 
 
 class FileStamp(NamedTuple):
-    """Tells whether a file has changed since. The last field is the kernel's: whoever writes a file in place, or puts an older one
-    back, can set its time of change, and not that one."""
+    """Tells whether a file has changed since. The last field is the kernel's: whoever writes a file in place, or puts
+    an older one back, can set its time of change, and not that one."""
 
     mtime_ns: int
     size: int

@@ -76,8 +76,8 @@ class Home:
             keyring: its keys where they are open already; by default they are opened, or made, when first used.
             environ: where a key provider finds its settings, os.environ by default.
             clock: Unix seconds.
-            falls_back: where nobody has accepted the settings as they stand now, those in force are read; for a process that
-                takes the place of one that has them.
+            falls_back: where nobody has accepted the settings as they stand now, those in force are read; for a process
+                that takes the place of one that has them.
         """
         self.path = path if isinstance(path, Path) else home_path(path)
         self._environ, self._clock, self._falls_back = environ, clock, falls_back
@@ -171,8 +171,8 @@ class Home:
         self.audit.append("keys.use", subject=self.keyring.id, detail=detail)
 
     def key_limits(self, n_workers: int) -> KeyLimits:
-        """Limits of API keys, shared by `n_workers` processes, or by all gateways of a store in PostgreSQL; to be closed by the
-        caller."""
+        """Limits of API keys, shared by `n_workers` processes, or by all gateways of a store in PostgreSQL; to be
+        closed by the caller."""
         from deputize.store.access.rate_limiter import RateLimiter
         from deputize.store.access.shared_limiter import SharedLimiter
         from deputize.store.postgres_connection import server_of
@@ -370,7 +370,8 @@ class Home:
         return self._settings("recording", Recording)
 
     def retention(self) -> dict[str, float]:
-        """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for good.
+        """`[retention]` of config.toml: tenant (or "*") -> days that its calls are kept; {} where all are kept for
+        good.
 
         Raises:
             BadInput: a limit that is not a positive number.
@@ -391,7 +392,8 @@ class Home:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is written meanwhile is for its owner alone.
+        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is
+        written meanwhile is for its owner alone.
 
         Args:
             name: of the work: run, watch, tagger.

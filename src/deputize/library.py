@@ -1,7 +1,7 @@
 """Conversion, import and reports as functions, for programs and for the commands alike.
 
-Everything takes a `Home`. The stages themselves are in `pipeline.conversion`; here their settings are put together and their
-results become records.
+Everything takes a `Home`. The stages themselves are in `pipeline.conversion`; here their settings are put together and
+their results become records.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def convert(
 ) -> Report:
     """Imports `paths`, does every stage over the calls in the store, and publishes the routes that were certified.
 
-    A stopped run goes on where it was when called again with the same settings over the same calls. Where no task has enough
-    episodes for a certificate nothing is trained, and `nothing_trained_reason` of the report says why.
+    A stopped run goes on where it was when called again with the same settings over the same calls. Where no task has
+    enough episodes for a certificate nothing is trained, and `nothing_trained_reason` of the report says why.
 
     Args:
         home: the home; its store is opened.
@@ -144,7 +144,8 @@ def check_models(config: Convert) -> None:
 
 
 def check_methods(config: Convert) -> None:
-    """Raises UsageError for a training method that is not known, MissingExtra for one that cannot run on this machine."""
+    """Raises UsageError for a training method that is not known, MissingExtra for one that cannot run on this
+    machine."""
     if config.methods == Convert().methods:
         return  # known to be there; finding out takes a second of imports
     from deputize.stages.finetune.methods.registry import find_methods
@@ -174,7 +175,8 @@ def import_logs(
         audience: who reads the replies that declare nothing: "code", "human" or "unknown".
         field_paths: fields of a call -> where a format of your own has them, such as {"messages": "payload.input"}.
         progress: told how many calls have been read.
-        unpack_all: unpack files however far they expand; else at most to 100 times their size (bz2, xz, zstd: 200), 32 MiB being free.
+        unpack_all: unpack files however far they expand; else at most to 100 times their size (bz2, xz, zstd: 200), 32
+            MiB being free.
 
     Raises:
         BadInput: a path cannot be read, a packed file expands too far, or there is not one call in all of them.

@@ -1,4 +1,5 @@
-"""Export of a route's specialist out of a home: written, loaded back, and compared on held-out calls before it is in place."""
+"""Export of a route's specialist out of a home: written, loaded back, and compared on held-out calls before it is in
+place."""
 
 from __future__ import annotations
 

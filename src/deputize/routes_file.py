@@ -18,22 +18,25 @@ T = TypeVar("T")
 
 
 class RouteFileSeal(Protocol):
-    """Knows the newest version of a route file, so that a forged or an older one is refused (store.access.generations)."""
+    """Knows the newest version of a route file, so that a forged or an older one is refused
+    (store.access.generations)."""
 
     def sending_first(self, work: Callable[[], T]) -> T:
-        """Does `work`, which locks the file and calls `change`; again where specialists had to be sent to other homes first."""
+        """Does `work`, which locks the file and calls `change`; again where specialists had to be sent to other homes
+        first."""
         ...
 
     def change(self, work: Callable[[], T]) -> T:
-        """Does `work`, which reads, notes and writes a version, on top of the newest one that other homes have published.
+        """Does `work`, which reads, notes and writes a version, on top of the newest one that other homes have
+        published.
 
         `work` is done again where another home was faster.
         """
         ...
 
     def note(self, generation: int, sha256: str, data: bytes) -> None:
-        """Notes a version before it is written, and publishes it where homes share. Raises StoreError where that cannot be
-        done: it is not written then."""
+        """Notes a version before it is written, and publishes it where homes share. Raises StoreError where that cannot
+        be done: it is not written then."""
         ...
 
     def is_newest(self, sha256: str) -> bool:

@@ -92,7 +92,8 @@ class Watcher:
         """After a run that failed: how many new calls there must be before another is tried."""
 
     def run_cycle(self) -> CycleResult:
-        """One cycle of the loop: converts where there is reason to; a run that fails is reported, and tried again later."""
+        """One cycle of the loop: converts where there is reason to; a run that fails is reported, and tried again
+        later."""
         result, decision = self._examine()
         if decision is not None and decision.convert:
             try:
@@ -111,7 +112,8 @@ class Watcher:
         return self._remembered(result, decision)
 
     def _examine(self) -> tuple[CycleResult, LoopDecision | None]:
-        """The result so far and the decision; no decision where nothing has changed since an idle cycle. Bad routes go back."""
+        """The result so far and the decision; no decision where nothing has changed since an idle cycle. Bad routes go
+        back."""
         file = routes_of(self._home.routes(), self._tenant)
         state = newest_state(self._home, self._tenant)
         with self._home.fresh() as home:  # opened again: what a crashed process left is read in
@@ -228,7 +230,8 @@ def hourly(
 ) -> Callable[[], None]:
     """Retention as the loop does it: at the first cycle, then every hour.
 
-    An error at the first cycle, a bad setting for one, ends the watch; later it is reported, and the next cycle tries again.
+    An error at the first cycle, a bad setting for one, ends the watch; later it is reported, and the next cycle tries
+    again.
     """
     done_at: float | None = None
 

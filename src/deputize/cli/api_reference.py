@@ -1,4 +1,5 @@
-"""Writes docs/reference/api.md from the public names: `python -m deputize.cli.api_reference > docs/reference/api.md`."""
+"""Writes docs/reference/api.md from the public names:
+`python -m deputize.cli.api_reference > docs/reference/api.md`."""
 
 from __future__ import annotations
 

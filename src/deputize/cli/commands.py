@@ -1,4 +1,5 @@
-"""The one table of the commands: grouped by purpose, with a sentence each, as `deputize` and `deputize --help` show them."""
+"""The one table of the commands: grouped by purpose, with a sentence each, as `deputize` and `deputize --help` show
+them."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "raw": ("deputize.cli.raw:raw", "Export raw calls, which takes two people."),
     },
 }
-"""Heading -> command -> where it is written (imported only when it is asked for), and what it does in at most 64 characters."""
+"""Heading -> command -> where it is written (imported only when it is asked for), and what it does in at most 64
+characters."""
 
 COMMANDS: dict[str, str] = {verb: where for group in GROUPS.values() for verb, (where, _) in group.items()}
 """Command -> where it is written."""

@@ -24,7 +24,8 @@ def config() -> None:
 @click.option("--all", "with_defaults", is_flag=True, help="Settings that have their default too.")
 @pass_terminal
 def show(terminal: Terminal, /, with_defaults: bool) -> None:
-    """List the settings of config.toml, and say whether they are in force, since when and by whom, and which have changed.
+    """List the settings of config.toml, and say whether they are in force, since when and by whom, and which have
+    changed.
 
     Sensitive terms are counted, not shown. --json gives the defaults as well.
     """

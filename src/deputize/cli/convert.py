@@ -131,7 +131,8 @@ def convert(
     tenant: str,
     **given: Any,
 ) -> None:
-    """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were certified.
+    """Import PATHS (if any), then do every stage over the calls in the store and publish the routes that were
+    certified.
 
     Each tenant gets a run of its own, whose specialists answer for that tenant only; where there are several, --json
     gives {"reports": [...]}. Where no task can be certified with so few

@@ -31,7 +31,8 @@ def dataset() -> None:
 @click.argument("run_id", metavar="[RUN]", required=False)
 @pass_terminal
 def show_card(terminal: Terminal, /, run_id: str | None) -> None:
-    """The dataset card of a run (the newest by default), as Markdown: counts, detectors, recall, k-anonymity, licences."""
+    """The dataset card of a run (the newest by default), as Markdown: counts, detectors, recall, k-anonymity,
+    licences."""
     from deputize.dataset import card
 
     run, text = card(terminal.home, whole_run_id(terminal.home, run_id), terminal.actor)
@@ -143,8 +144,8 @@ def relabel_calls(
 ) -> None:
     """Ask LLMs again about training calls, and learn from what most of them answer.
 
-    They are sent de-identified requests. Calibration and held-out calls keep the logged answers: a certificate is about those.
-    It takes effect with `deputize curate --again` and in later runs, and is in the dataset card.
+    They are sent de-identified requests. Calibration and held-out calls keep the logged answers: a certificate is about
+    those. It takes effect with `deputize curate --again` and in later runs, and is in the dataset card.
     """
     from deputize.dataset import Dataset
     from deputize.gateway.settings import named_upstream
@@ -202,8 +203,8 @@ def expand_task(
 ) -> None:
     """Have an LLM make up training examples for a task, by NVIDIA's Data Designer, and answer them.
 
-    It is sent de-identified inputs of train. Synthetic examples are trained on, never measured on; it takes effect with `deputize curate
-    --again` and in later runs, and is in the dataset card.
+    It is sent de-identified inputs of train. Synthetic examples are trained on, never measured on; it takes effect with
+    `deputize curate --again` and in later runs, and is in the dataset card.
     """
     from deputize.dataset import Dataset
     from deputize.gateway.settings import named_upstream

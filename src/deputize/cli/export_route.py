@@ -58,10 +58,11 @@ def export(
     fetch: bool,
     challenger: bool,
 ) -> None:
-    """Write the specialist of ROUTE into a folder that other engines load, with recipe, schema, certificate and model card.
+    """Write the specialist of ROUTE into a folder that other engines load, with recipe, schema, certificate and model
+    card.
 
-    The export is loaded back and asked held-out requests beside the route's own specialist; how many answers are the same is said
-    here and stands in the folder. No request or answer is written. Goes into the audit log.
+    The export is loaded back and asked held-out requests beside the route's own specialist; how many answers are the
+    same is said here and stands in the folder. No request or answer is written. Goes into the audit log.
     """
     from deputize.route_export import export_route, shared_exports
 

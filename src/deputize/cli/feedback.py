@@ -42,8 +42,9 @@ def feedback(
 ) -> None:
     """Tell how an episode or a call turned out, or which answer would have been right.
 
-    Failed episodes are not trained on. A correction takes the place of the LLM's answer where the next conversion trains; its
-    certificates still compare with what the LLM said. The id may be shortened to any beginning that only one has.
+    Failed episodes are not trained on. A correction takes the place of the LLM's answer where the next conversion
+    trains; its certificates still compare with what the LLM said. The id may be shortened to any beginning that only
+    one has.
     """
     if success is None and score is None and correction is None:
         raise UsageError("There is nothing to tell: give --success, --failure, --score or --correction.")

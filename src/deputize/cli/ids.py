@@ -12,8 +12,8 @@ def whole_id(given: str, known: Iterable[str], what: str) -> str:
     """The id that is meant.
 
     Args:
-        given: an id, or the beginning of one. "route-" at the beginning may be left out or put there, so that a task and
-            its route go by the same id.
+        given: an id, or the beginning of one. "route-" at the beginning may be left out or put there, so that a task
+            and its route go by the same id.
         known: all ids.
         what: route, task or run.
 

@@ -108,8 +108,8 @@ def import_(
 ) -> None:
     """Read logs of LLM calls into the encrypted store.
 
-    PATHS are files, folders with subfolders, - for standard input, or addresses such as s3://bucket/folder. JSON lines, JSON,
-    CSV, YAML, Parquet and Arrow are read, packed as gz, zst, bz2, xz, zip or tar; --formats lists whose logs.
+    PATHS are files, folders with subfolders, - for standard input, or addresses such as s3://bucket/folder. JSON lines,
+    JSON, CSV, YAML, Parquet and Arrow are read, packed as gz, zst, bz2, xz, zip or tar; --formats lists whose logs.
     """
     from deputize.stages.collect.importers.mapped import parse_field_paths
 

@@ -170,10 +170,11 @@ def rotate_keys(terminal: Terminal, /, to: str) -> None:
 @click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @pass_terminal
 def adopt(terminal: Terminal, /, folder: Path) -> None:
-    """Take the keys in FOLDER, after a home with the same keys has changed them (keys rotate, erase): a copy of its folder keys.
+    """Take the keys in FOLDER, after a home with the same keys has changed them (keys rotate, erase): a copy of its
+    folder keys.
 
-    What only this home holds (runs, conversations, a store of its own) is wrapped again with them, and the old keys go. Afterwards
-    delete FOLDER.
+    What only this home holds (runs, conversations, a store of its own) is wrapped again with them, and the old keys go.
+    Afterwards delete FOLDER.
     """
     from deputize.maintenance.key_adoption import adopt_keys
 

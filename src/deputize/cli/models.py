@@ -86,7 +86,8 @@ def _list_for_people(terminal: Terminal, machine: Hardware, rows: list[tuple[Mod
 
 
 def _cells(model: Model, can: Fit, is_here: bool) -> tuple[str | None, ...]:
-    """A row of the table. The precision stands beside GB where it is not bf16; "free": the licence asks for its notice only."""
+    """A row of the table. The precision stands beside GB where it is not bf16; "free": the licence asks for its notice
+    only."""
     is_free = all(set(licence_of(name).conditions) <= {"notice"} for name in licences_of(model))
     return (
         f"{model.name}{' *' if is_here else ''}",
@@ -295,7 +296,8 @@ def recommended_models() -> tuple[str, ...]:
 )
 @pass_terminal
 def add(terminal: Terminal, /, name: str, folder: Path, licence: str, context: int) -> None:
-    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer), or a file in GGUF, into the catalogue under NAME.
+    """Take a FOLDER with weights (config.json, *.safetensors, tokenizer), or a file in GGUF, into the catalogue under
+    NAME.
 
     A GGUF file is read, recorded by its digest, architecture and quantisation, and converted to 16 bits.
 

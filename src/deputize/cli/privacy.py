@@ -76,8 +76,8 @@ def train(
     """Train a tagger of personal data on labelled samples, and measure it on held-out ones.
 
     PATHS: JSONL, plain or .gz, of {"id", "text", "spans": [{"type", "start", "end"}]}. Include texts without personal
-    data ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. From then on
-    `convert`, `curate` and `privacy scan` use the newest tagger of the home together with the rules.
+    data ("spans": []), of every kind that your agents read: without them a tagger masks what it should not. From then
+    on `convert`, `curate` and `privacy scan` use the newest tagger of the home together with the rules.
     """
     from deputize.privacy.tagger import load_samples, train_and_measure
     from deputize.privacy.tagger.tagger_card import CARD

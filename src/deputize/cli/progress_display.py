@@ -1,4 +1,5 @@
-"""Progress of a run on a terminal: one bar for all of it, one line for the piece of work in hand; plain lines elsewhere."""
+"""Progress of a run on a terminal: one bar for all of it, one line for the piece of work in hand; plain lines
+elsewhere."""
 
 from __future__ import annotations
 

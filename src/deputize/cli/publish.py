@@ -19,8 +19,8 @@ from deputize.core.errors import UsageError
 def publish(terminal: Terminal, /, begin_again: bool) -> None:
     """Publish what this home shares to the object store of [objects], for the first time or what is missing there.
 
-    Afterwards every change of routes and API keys, on any home, publishes itself. A home that joins takes over what is published;
-    its own routes and keys stay beside as files that end in .before.
+    Afterwards every change of routes and API keys, on any home, publishes itself. A home that joins takes over what is
+    published; its own routes and keys stay beside as files that end in .before.
     """
     from deputize.pipeline.run_sharing import shared_runs
 

@@ -47,7 +47,8 @@ def _visible(terminal: Terminal, approvals: Approvals) -> list[ExportRequest]:
 
 
 def _whole(terminal: Terminal, approvals: Approvals, given: str) -> str:
-    """The id that is meant, or what was given where no visible request begins so: that is refused, and noted, as a whole."""
+    """The id that is meant, or what was given where no visible request begins so: that is refused, and noted, as a
+    whole."""
     known = [r.id for r in _visible(terminal, approvals)]
     return whole_id(given, known, "export request") if any(id.startswith(given) for id in known) else given
 

@@ -1,4 +1,5 @@
-"""Writes docs/reference/cli.md from the commands themselves: `python -m deputize.cli.reference > docs/reference/cli.md`."""
+"""Writes docs/reference/cli.md from the commands themselves:
+`python -m deputize.cli.reference > docs/reference/cli.md`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Which right each command needs, and who is using it. A command without a line here is denied to everybody.
 
-Without DEPUTIZE_KEY a command acts for the owner of the home: whoever may read its files and its key. Where people share
-an account, each sets DEPUTIZE_KEY to an API key of their own (`deputize keys create --role ...`); then the key's role
-decides, and the audit log names the key.
+Without DEPUTIZE_KEY a command acts for the owner of the home: whoever may read its files and its key. Where people
+share an account, each sets DEPUTIZE_KEY to an API key of their own (`deputize keys create --role ...`); then the key's
+role decides, and the audit log names the key.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ OF_ONE_TENANT = frozenset(
         "raw list",
     }
 )
-"""Commands that look at the tenant themselves; all others are about the whole home, and denied to a key of one tenant."""
+"""Commands that look at the tenant themselves; all others are about the whole home, and denied to a key of one
+tenant."""
 
 
 def acting(home: Home) -> Actor:

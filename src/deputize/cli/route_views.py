@@ -1,4 +1,5 @@
-"""route list, show, verify and explain: what routes are, what speaks for them, and why a call was answered as it was."""
+"""route list, show, verify and explain: what routes are, what speaks for them, and why a call was answered as it
+was."""
 
 from __future__ import annotations
 
@@ -198,8 +199,8 @@ def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
 def verify(terminal: Terminal, /, route_id: str, challenger: bool) -> None:
     """Compute a route's certificate again from its sealed run and the store, and say what differs.
 
-    Its specialist is asked the calibration calls once more. Exit code 1 where something differs, 0 where all that can be
-    computed is equal.
+    Its specialist is asked the calibration calls once more. Exit code 1 where something differs, 0 where all that can
+    be computed is equal.
     """
     from deputize.pipeline.certificate_check import check_certificate, summary_of
 

@@ -65,7 +65,8 @@ def say_route(terminal: Terminal, now: Route) -> None:
 def promote(terminal: Terminal, /, route_id: str, to: str, challenger: bool, reason: str) -> None:
     """Give a route more of its calls: closed, then 1, 5, 25 and 100 % of them. Needs a certificate.
 
-    The gateway does so by itself when the evidence carries it. For a route that was rolled back, the evidence begins again.
+    The gateway does so by itself when the evidence carries it. For a route that was rolled back, the evidence begins
+    again.
     """
     from deputize.operations.route_changes import promote_route
 
@@ -120,8 +121,9 @@ def recertify(
 ) -> None:
     """Measure a route's certificate again on the engine of [engine]: another one, or another precision, than before.
 
-    Its calibration calls are asked once more, which the ledger charges as a second test on them. Where the claim holds the
-    route begins in shadow with the new certificate (a closed one stays closed); else nothing changes and the exit code is 1.
+    Its calibration calls are asked once more, which the ledger charges as a second test on them. Where the claim holds
+    the route begins in shadow with the new certificate (a closed one stays closed); else nothing changes and the exit
+    code is 1.
     """
     from deputize.operations.route_changes import publish_certificate
     from deputize.pipeline.recertification import recertify as measured

@@ -95,7 +95,8 @@ def diff_runs(terminal: Terminal, /, first: str, second: str) -> None:
 @click.argument("run_id", metavar="[RUN]", required=False, default="")
 @pass_terminal
 def fetch_run(terminal: Terminal, /, run_id: str) -> None:
-    """Bring a run that another home has shared into this one (the newest by default): report, settings and sealed artifacts.
+    """Bring a run that another home has shared into this one (the newest by default): report, settings and sealed
+    artifacts.
 
     Runs are shared through the object store of [objects] when they end. One that was fetched can be fetched again.
     """

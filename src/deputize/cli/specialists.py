@@ -23,13 +23,15 @@ def specialists() -> None:
 def serve(terminal: Terminal, /, host: str, port: int) -> None:
     """Answer for the specialists of the home's routes, for gateways on other machines.
 
-    The home has the same keys as theirs, and shares their routes through [objects], or is a copy. In a gateway's config.toml:
+    The home has the same keys as theirs, and shares their routes through [objects], or is a copy. In a gateway's
+    config.toml:
 
     \b
     [serving]
     hosts = ["http://ADDRESS:8795"]
 
-    What is asked and answered is sealed with the keys of the home, and kept nowhere. /metrics takes an API key beyond this machine.
+    What is asked and answered is sealed with the keys of the home, and kept nowhere. /metrics takes an API key beyond
+    this machine.
     """
     from deputize.hosting.host_process import serve_host
 

@@ -35,10 +35,12 @@ def store() -> None:
 def migrate(
     terminal: Terminal, /, address: str, schema: str, drop_unfinished: bool, version: int | None
 ) -> None:
-    """Move every call to a store in PostgreSQL, or back (--to), or bring the tables there to the version that this release needs.
+    """Move every call to a store in PostgreSQL, or back (--to), or bring the tables there to the version that this
+    release needs.
 
-    A gateway may go on serving during a move: its calls wait in its journal until it is started again with the new settings.
-    Everything is moved sealed, or nothing is; a move that was killed is ended by the same command. Before tables change their version, stop what uses them.
+    A gateway may go on serving during a move: its calls wait in its journal until it is started again with the new
+    settings. Everything is moved sealed, or nothing is; a move that was killed is ended by the same command. Before
+    tables change their version, stop what uses them.
     """
     if drop_unfinished and (not address or address.removesuffix(":") == "sqlite"):
         raise UsageError("--drop-unfinished needs --to with the address of the tables in PostgreSQL.")

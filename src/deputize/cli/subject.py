@@ -29,9 +29,9 @@ def subject() -> None:
 def export_subject(terminal: Terminal, /, origin: str, tenant: str, out: Path) -> None:
     """Write everything stored of one person into a file only you can read (GDPR, article 15).
 
-    Their calls as they were sent, the steps of their runs that name nobody, kept conversations, and the specialists that
-    were trained on the calls. Where others have words in a conversation or a run too, what may be theirs is left out and
-    counted. It goes into the audit log, and an erasure names the file.
+    Their calls as they were sent, the steps of their runs that name nobody, kept conversations, and the specialists
+    that were trained on the calls. Where others have words in a conversation or a run too, what may be theirs is left
+    out and counted. It goes into the audit log, and an erasure names the file.
     """
     from deputize.maintenance.subject_export import export_subject
 

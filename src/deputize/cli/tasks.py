@@ -79,7 +79,8 @@ def list_tasks(terminal: Terminal, /, run_id: str | None) -> None:
 @tenant_option
 @pass_terminal
 def merge_tasks(terminal: Terminal, /, first: str, second: str, tenant: str) -> None:
-    """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them again."""
+    """Make one task of two whose replies are of one kind. It keeps the first one's name; later runs merge them
+    again."""
     from deputize.stages.cluster import task_edits
 
     _edit(
@@ -141,8 +142,8 @@ def hide_task(terminal: Terminal, /, task_id: str, undo: bool, tenant: str) -> N
 def set_field_type(terminal: Terminal, /, task_id: str, name: str, type_: FieldType, tenant: str) -> None:
     """Say how a FIELD of a task's JSON replies is compared; later runs keep it.
 
-    value: character by character. label: one of the values in the log. free: not at all, since nothing but a person reads
-    it; certificates, the report and answers then name it as not compared.
+    value: character by character. label: one of the values in the log. free: not at all, since nothing but a person
+    reads it; certificates, the report and answers then name it as not compared.
     """
     from deputize.stages.cluster import task_edits
 
@@ -171,10 +172,11 @@ def set_measure(
 ) -> None:
     """Say from which closeness on two texts of a task agree; later runs keep it, and certificates name it.
 
-    items: F1 of the lines or tuples in any order. words: F1 of the words. characters: share of the characters in the same
-    order. exact: character by character, as without a measure. Without --level nothing is changed: the figures of the log
-    show what the LLM's own second answers reach, and what chance does. judge: the LLM of [judge] in config.toml finds neither of
-    two texts worse, asked in both orders; certificates, the report and answers then say that they are judged.
+    items: F1 of the lines or tuples in any order. words: F1 of the words. characters: share of the characters in the
+    same order. exact: character by character, as without a measure. Without --level nothing is changed: the figures of
+    the log show what the LLM's own second answers reach, and what chance does. judge: the LLM of [judge] in config.toml
+    finds neither of two texts worse, asked in both orders; certificates, the report and answers then say that they are
+    judged.
     """
     from deputize.core.text_measures import TextMeasure
     from deputize.stages.cluster import task_edits

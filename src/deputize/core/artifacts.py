@@ -20,7 +20,8 @@ class Skip(Record):
     line: int
     reason: str
     is_no_call: bool = False
-    """The record is no LLM call by its nature (a tool's span, an embedding, a description of the log): nothing was lost."""
+    """The record is no LLM call by its nature (a tool's span, an embedding, a description of the log): nothing was
+    lost."""
     keys: list[str] = msgspec.field(default_factory=list)
     """Names of the record's fields, where no format was recognised."""
 
@@ -38,8 +39,8 @@ class SiteInference(Record):
 class Withheld(Record):
     """A call of which curation makes no example: its text goes no further.
 
-    Its like is asked live all the same, so it has a split: certificates are calibrated and tested on it, as it is in the
-    store.
+    Its like is asked live all the same, so it has a split: certificates are calibrated and tested on it, as it is in
+    the store.
     """
 
     call_id: str
@@ -61,7 +62,8 @@ LINKED = "linked:"
 """Start of the names of episodes that the log does not name."""
 
 LinkedBy = Literal["header", "history", "session", "none"]
-"""The evidence for the episode of a call: the log, its history, a session field or a person's calls close in time, nothing."""
+"""The evidence for the episode of a call: the log, its history, a session field or a person's calls close in time,
+nothing."""
 
 
 class EpisodeLinks(Record):
@@ -172,7 +174,8 @@ class TaskProbe(Record):
     linear_fits: bool
     """True where a linear model can express whole answers."""
     linear_accuracy: float = 0.0
-    """Accuracy of the linear method on groups it was not fitted on; 0 where it is not among the methods, or all are to be trained."""
+    """Accuracy of the linear method on groups it was not fitted on; 0 where it is not among the methods, or all are to
+    be trained."""
 
 
 class MethodPlan(Record):
@@ -197,7 +200,8 @@ class Selected(Record):
     too_few_groups: list[str] = msgspec.field(default_factory=list)
     """Tasks that are not trained for that reason alone, or for having too few calls as well."""
     linear_settings: dict[str, tuple[int, float, bool]] = msgspec.field(default_factory=dict)
-    """task id -> settings of the linear model (specialists.linear_model.LinearSettings) that cross-validation over all of train chose."""
+    """task id -> settings of the linear model (specialists.linear_model.LinearSettings) that cross-validation over all
+    of train chose."""
 
 
 class Leak(Record):
@@ -228,7 +232,8 @@ class Leak(Record):
     n_leaked: int = 0
     """Secrets that were extracted, or that fewer guesses would find than a secret must cost: any one is a leak."""
     bits_remaining: float | None = None
-    """log2 of the guesses that the least safe secret still costs, at the cautious end of the estimate; None: an older test."""
+    """log2 of the guesses that the least safe secret still costs, at the cautious end of the estimate; None: an older
+    test."""
     bits_total: float | None = None
     """log2 of the guesses that a secret costs without the specialist."""
 
@@ -239,13 +244,14 @@ class Specialist(Record):
     id: str
     task_id: str
     method: str
-    """The training method: linear, frozen, encoder, lora, dora, ...; of a cascade those of its members, as in linear+frozen."""
+    """The training method: linear, frozen, encoder, lora, dora, ...; of a cascade those of its members, as in
+    linear+frozen."""
     model: str
     kind: str
-    """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also copies
-    values out of it), states (a head on pooled states of a model that is not trained), head (one forward pass of a tuned
-    language model and a head over the answers), decoder (decoding), self_consistency and verifier (a decoder with help), cascade (several as one),
-    cache."""
+    """Of its predictor, as specialists.registry knows it: linear (a linear model over text), pointer (one that also
+    copies values out of it), states (a head on pooled states of a model that is not trained), head (one forward pass of
+    a tuned language model and a head over the answers), decoder (decoding), self_consistency and verifier (a decoder
+    with help), cascade (several as one), cache."""
     contract: Contract
     task: Task
     n_train: int
@@ -262,7 +268,8 @@ class Specialist(Record):
     prompt_tokens_after: float | None = None
     validation_accuracy: float | None = None
     validation_coverage: float | None = None
-    """Share of validation that it could serve at about the loss asked for, by hindsight; null where too little was predicted."""
+    """Share of validation that it could serve at about the loss asked for, by hindsight; null where too little was
+    predicted."""
     seed: int = 0
     base_sha256: str = ""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)
@@ -270,7 +277,8 @@ class Specialist(Record):
     path: str = ""
     """Folder, relative to the home."""
     trained_on: list[str] = msgspec.field(default_factory=list)
-    """Call ids, for lineage (which specialists were trained on erased data); in the sealed artifact, not in specialist.json."""
+    """Call ids, for lineage (which specialists were trained on erased data); in the sealed artifact, not in
+    specialist.json."""
     leak: Leak | None = None
     """The leak test; None where nothing in its answers could carry a secret."""
     ood_detector: OutOfDistributionDetectorPower | None = None

@@ -35,7 +35,8 @@ class Feasibility(Record):
 
 
 class DeltaSpending(Record):
-    """The level of one task's test: what is left of delta after earlier tests on the same groups, and after this one."""
+    """The level of one task's test: what is left of delta after earlier tests on the same groups, and after this
+    one."""
 
     __test__ = False
 

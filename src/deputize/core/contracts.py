@@ -215,12 +215,14 @@ def measures_of(contract: Contract) -> list[str]:
 
 
 def needs_judge(contract: Contract) -> bool:
-    """True where two texts that are not the same are for a judge to compare, so that certificates are of the judged tier."""
+    """True where two texts that are not the same are for a judge to compare, so that certificates are of the judged
+    tier."""
     return contract.measure is not None and contract.measure.name == "judge"
 
 
 def levels_of(contract: Contract) -> list[str]:
-    """The measures by which texts agree, each as "measure>=level", or "field: measure>=level"; "judge" where a judge decides."""
+    """The measures by which texts agree, each as "measure>=level", or "field: measure>=level"; "judge" where a judge
+    decides."""
     named = [("", contract.measure), *((f"{f.name}: ", f.measure) for f in contract.fields)]
     return [
         "judge" if measure.name == "judge" else f"{name}{measure.name}>={measure.level:g}"
@@ -248,7 +250,8 @@ MOST_DISTINCT = 4096
 
 
 class CommonestAnswer:
-    """The most frequent of answers that come by one at a time; those that differ only in what is not compared count as one."""
+    """The most frequent of answers that come by one at a time; those that differ only in what is not compared count as
+    one."""
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
@@ -272,7 +275,8 @@ class CommonestAnswer:
 
 
 def commonest_answer(answers: Iterable[Answer], contract: Contract) -> Answer | None:
-    """The most frequent answer; answers that differ only in fields that are not compared count as one. None of no answers."""
+    """The most frequent answer; answers that differ only in fields that are not compared count as one. None of no
+    answers."""
     found = CommonestAnswer(contract)
     for answer in answers:
         found.add(answer)

@@ -6,7 +6,8 @@ import msgspec
 
 
 class EpisodeBet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A test on whole episodes instead of one call of each: what was fixed before the answers of calibration were seen."""
+    """A test on whole episodes instead of one call of each: what was fixed before the answers of calibration were
+    seen."""
 
     stake: float
     """Part of the largest stake that cannot go broke."""
@@ -17,4 +18,5 @@ class EpisodeBet(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     n_episodes: int = 0
     """Episodes that were tested; their calls are the units."""
     not_evaluated: list[int] = msgspec.field(default_factory=list)
-    """For each call that was not evaluated within the time budget the number of its episode: it counts as served and wrong."""
+    """For each call that was not evaluated within the time budget the number of its episode: it counts as served and
+    wrong."""

@@ -1,4 +1,5 @@
-"""Examples without their texts, for what only counts them, and the calls behind them; what many examples have alike is held once.
+"""Examples without their texts, for what only counts them, and the calls behind them; what many examples have alike is
+held once.
 
 A record that is read from the disk has its own of each name and list, and a log has millions of records.
 """

@@ -1,4 +1,5 @@
-"""Signs that a text speaks to a model as instructions do: the words by which such sentences begin, and words about formats.
+"""Signs that a text speaks to a model as instructions do: the words by which such sentences begin, and words about
+formats.
 
 Each sign is a word of a fixed list, so that what is learned of calls ("translate" is in one in ten of them, "answer"
 in none) holds nothing of their text. Pure: no I/O.
@@ -81,8 +82,8 @@ def signs_in(texts: Sequence[str]) -> dict[str, int]:
 def instruction_signs(text: str) -> list[str]:
     """The signs in a text, one for each place where one stands; most texts have none.
 
-    A verb counts at the start of a sentence ("answer in German", politeness left aside) and wherever it has a capital; a
-    condition before the verb of an order ("... if it is late, answer LATE"); a word about formats anywhere.
+    A verb counts at the start of a sentence ("answer in German", politeness left aside) and wherever it has a capital;
+    a condition before the verb of an order ("... if it is late, answer LATE"); a word about formats anywhere.
     """
     text = text[:MAX_CHARS]
     lowered = text.lower()

@@ -1,7 +1,7 @@
 """What an LLM is asked that judges two answers to one request, what its verdict means, and what is known of its errors.
 
-A judge prefers what comes first, or last, more often than it should. So it is asked in both orders, and an answer counts as no
-worse only where both verdicts say so (Zheng et al., arXiv 2306.05685, section 3.4).
+A judge prefers what comes first, or last, more often than it should. So it is asked in both orders, and an answer
+counts as no worse only where both verdicts say so (Zheng et al., arXiv 2306.05685, section 3.4).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class JudgeEvidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     n_order_dependent: int = 0
     """Of them, judged otherwise once the two had changed places; they count against the specialist."""
     n_unjudged: int = 0
-    """Pairs beyond its budget, or without a verdict that can be read; they count against the specialist, or are left out of held-out figures."""
+    """Pairs beyond its budget, or without a verdict that can be read; they count against the specialist, or are left
+    out of held-out figures."""
     n_controls: int = 0
     """Answers of the LLM to other requests that it was shown in the place of a specialist's."""
     n_controls_passed: int = 0

@@ -1,8 +1,9 @@
 """The tools, or the reply schema, that a request itself lists, where these differ from call to call.
 
-A specialist for such calls reads them as one more slot of its prompt: one line of JSON, the last of the prompt, with what the request says of each
-tool (name, description, arguments) and nothing else. A long list is cut to the tools that share most words with the request.
-A reply schema is read as one tool without a name, whose arguments are the fields. Pure: no I/O.
+A specialist for such calls reads them as one more slot of its prompt: one line of JSON, the last of the prompt, with
+what the request says of each tool (name, description, arguments) and nothing else. A long list is cut to the tools that
+share most words with the request. A reply schema is read as one tool without a name, whose arguments are the fields.
+Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def listed_tools(request: Request) -> list[ListedTool]:
 
 
 def digests(request: Request) -> tuple[str, ...]:
-    """For each tool that a request lists, or its reply schema, a digest of all that it says: any change makes another one."""
+    """For each tool that a request lists, or its reply schema, a digest of all that it says: any change makes another
+    one."""
     if request.tools:
         written = _plain_json.encode(request.tools)
         return (_digests if len(written) > _MAX_CACHED_BYTES else _digests_cached)(written)
@@ -130,7 +132,8 @@ def nearest(tools: Sequence[ListedTool], text: str, most: int = MAX_TOOLS) -> li
 
 
 def word_overlap(words: frozenset[str], tool: ListedTool, tools: Sequence[ListedTool]) -> float:
-    """The words of a text that a tool has too, each weighed by how few of the list have it, per square root of the tool's words."""
+    """The words of a text that a tool has too, each weighed by how few of the list have it, per square root of the
+    tool's words."""
     mine = tool_words(tool)
     if not mine:
         return 0.0
@@ -150,7 +153,8 @@ def tool_words(tool: ListedTool) -> frozenset[str]:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """The words of a text that are no function words, in small letters, a plural s left out; names in camel case are parted."""
+    """The words of a text that are no function words, in small letters, a plural s left out; names in camel case are
+    parted."""
     return frozenset(words_in_order(text)) - FUNCTION_WORDS
 
 

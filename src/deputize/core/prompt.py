@@ -30,7 +30,8 @@ def prune(request: Request, recipe: PromptRecipe) -> str:
 
     slots: the segments of all messages that vary, one line each. dialogue: a digest of an agent's run so far (first
     request, identifiers seen, names of the actions, then last call, result, agent text and user text in their order).
-    At most `recipe.max_chars` characters; what is too long loses its middle. The opening line and the list of tools come on top of that.
+    At most `recipe.max_chars` characters; what is too long loses its middle. The opening line and the list of tools
+    come on top of that.
     """
     text = _pruner(recipe.mode, tuple(recipe.constant_lines), recipe.max_chars)(request)
     text = with_list(text, request) if recipe.with_list else text

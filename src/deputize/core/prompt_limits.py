@@ -1,8 +1,8 @@
 """Whether the parts of a prompt that vary are still such as the calls of its task had: their number, and their words.
 
 What recurs in a prompt gives its template key. An instruction that somebody adds stands among what varies: it is one
-more segment than any call had in that place, it speaks to the model where no call did, or it has words that the calls do
-not have there. Pure: no I/O.
+more segment than any call had in that place, it speaks to the model where no call did, or it has words that the calls
+do not have there. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ MAX_UNIT_CHARS = 600
 
 
 class VaryingText(msgspec.Struct, frozen=True, gc=False):
-    """A segment that varies and its place: the number of different known segments that have come before it, head included."""
+    """A segment that varies and its place: the number of different known segments that have come before it, head
+    included."""
 
     place: int
     text: str

@@ -34,7 +34,8 @@ _AFTER_LABEL: Final = frozenset(["", " ", "\t", '"', "'", "[", "{"])
 
 
 def normalise(segment: str) -> str:
-    """A segment with what typically varies masked (numbers, words with digits, quoted strings, uuids), spaces folded."""
+    """A segment with what typically varies masked (numbers, words with digits, quoted strings, uuids), spaces
+    folded."""
     if _MAY_VARY.search(segment) is not None:
         segment = _VARYING.sub(MASK, segment)
     return " ".join(segment.split())

@@ -1,4 +1,5 @@
-"""The policy of what is kept of calls: by home, tenant and site, and as a request asks for itself. The strictest wins."""
+"""The policy of what is kept of calls: by home, tenant and site, and as a request asks for itself. The strictest
+wins."""
 
 from __future__ import annotations
 
@@ -15,13 +16,15 @@ LEVELS: tuple[Kept, ...] = ("full", "metadata", "off")
 
 
 class Recording(BaseModel):
-    """`[recording]` of HOME/config.toml: what is kept of calls. The strictest of what is said here and in a request's header holds."""
+    """`[recording]` of HOME/config.toml: what is kept of calls. The strictest of what is said here and in a request's
+    header holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     default: Kept = "full"
-    """full: the call; metadata: model, caller, times, tokens, status and who answered, no texts; off: nothing. Calls that
-    are not kept in full are never trained on, compared or audited; they are charged and may be answered by a route."""
+    """full: the call; metadata: model, caller, times, tokens, status and who answered, no texts; off: nothing. Calls
+    that are not kept in full are never trained on, compared or audited; they are charged and may be answered by a
+    route."""
     tenants: dict[str, Kept] = Field(default_factory=dict)
     """The same for a tenant, by its name."""
     sites: dict[str, Kept] = Field(default_factory=dict)
@@ -42,8 +45,8 @@ class Recording(BaseModel):
 def recorded_part(call: Call, level: Kept) -> Call | None:
     """The part of a call that is kept; None for nothing.
 
-    The pseudonym of who asked stays with the metadata, so that an erasure finds them. Names of runs and responses, which
-    callers choose, do not.
+    The pseudonym of who asked stays with the metadata, so that an erasure finds them. Names of runs and responses,
+    which callers choose, do not.
     """
     if level == "full":
         return call

@@ -91,7 +91,8 @@ class ReportCuration(Record):
     splits: dict[str, ReportSplit]
     """train, validation (or reserve, on a small log), calibration, test -> size."""
     n_missing_from_store: int
-    """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were tested."""
+    """Calls of validation, calibration and test that had left the store (erased, expired) when specialists were
+    tested."""
     warnings: list[str]
     """Things that were not as they should be."""
 
@@ -102,8 +103,8 @@ class ReportCost(ReportTaskCost, kw_only=True):
     training_usd: float
     """Training, paid once; not in routed_usd."""
     promotion_usd: float
-    """From shadow to live, paid once; not in routed_usd. Specialists in shadow, audits of canaries, second answers of the LLM;
-    estimated from the loss in calibration."""
+    """From shadow to live, paid once; not in routed_usd. Specialists in shadow, audits of canaries, second answers of
+    the LLM; estimated from the loss in calibration."""
     audit_share: float
     """Share of the served calls that is audited, as the gateway's settings say."""
     llm_usd: float
@@ -138,7 +139,8 @@ class ReportEnergy(Record):
 
 
 class ReportTotalEpsilonRow(Record):
-    """Share of all calls meant for code that could be served at one loss; tasks without a specialist count as not served."""
+    """Share of all calls meant for code that could be served at one loss; tasks without a specialist count as not
+    served."""
 
     epsilon: float
     """The loss allowed in each task."""
@@ -160,7 +162,8 @@ class ReportTotal(Record):
     n_routes: int
     """Tasks with a certificate."""
     share_of_code_calls_served: float
-    """Of the calls meant for code, served by specialists; measured on held-out episodes. A route without held-out calls adds nothing."""
+    """Of the calls meant for code, served by specialists; measured on held-out episodes. A route without held-out calls
+    adds nothing."""
     n_routes_without_held_out: int
     """Routes of which no held-out call was evaluated: their shares, of calibration calls, are in the costs only."""
     quality_difference: float
@@ -224,7 +227,8 @@ class Report(Record):
     unassigned: dict[str, int]
     """Reason -> calls in no task."""
     earlier_routes: list[EarlierRoute]
-    """Routes that were published before and of which this run certified no successor; their shares are not in the totals."""
+    """Routes that were published before and of which this run certified no successor; their shares are not in the
+    totals."""
     total: ReportTotal
     """The whole log."""
     timings_s: dict[str, float]
@@ -242,7 +246,8 @@ class Report(Record):
 
 
 def document(value: Any) -> Any:
-    """A record as plain JSON values, every field present: tuples as lists, numpy's numbers as numbers, NaN and infinity as null."""
+    """A record as plain JSON values, every field present: tuples as lists, numpy's numbers as numbers, NaN and infinity
+    as null."""
     if isinstance(value, msgspec.Struct):
         fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
         return {name: document(inner) for name, inner in fields if inner is not UNSET}

@@ -56,11 +56,13 @@ class TaskVerdict(Record):
     """The verdict on a task, and the counts behind it; only a specialist's route is certified."""
 
     kind: Literal["specialist", "cache", "code", "llm"]
-    """The best way found to answer the task: a specialist, a cache of earlier answers, plain code, or the LLM as before."""
+    """The best way found to answer the task: a specialist, a cache of earlier answers, plain code, or the LLM as
+    before."""
     reason: str
     """Why, as a sentence without its end."""
     n_exact_repeats: int
-    """Calls whose request repeats an earlier one of the task letter for letter, one of the 10,000 that were asked for last."""
+    """Calls whose request repeats an earlier one of the task letter for letter, one of the 10,000 that were asked for
+    last."""
     n_exact_alike: int
     """Of them, with the answer of the earlier one."""
     n_near_repeats: int
@@ -136,10 +138,11 @@ class ReportTaskCost(Record):
     deferred_usd: float
     """Part of routed_usd: specialists, calls they defer to the LLM."""
     audit_usd: float
-    """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated samples."""
+    """Part of routed_usd: the LLM, audits of served calls; two answers each for routes certified against its repeated
+    samples."""
     cache_usd: float
-    """Part of routed_usd: tokens that the provider's cache gave to calls of the LLM, and that it no longer holds for those left to it
-    where the call before is served."""
+    """Part of routed_usd: tokens that the provider's cache gave to calls of the LLM, and that it no longer holds for
+    those left to it where the call before is served."""
 
 
 class ReportTask(Record):

@@ -49,7 +49,8 @@ def signature(request: Request) -> str:
 def open_signature(request: Request) -> str:
     """The signature of a request without what its tools or its reply schema say; "" where it has neither.
 
-    It begins with "any", so that it is never one of `signature`. Requests whose lists differ from call to call share it.
+    It begins with "any", so that it is never one of `signature`. Requests whose lists differ from call to call share
+    it.
     """
     reply_format = request.response_format
     kind = str((reply_format or {}).get("type") or "text")

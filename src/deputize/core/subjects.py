@@ -1,6 +1,7 @@
 """Text that enough different data subjects share: only such text may appear in clear (k-anonymity of lines and names).
 
-A line, a label or a name that one person's calls alone carry is about that person, even where no detector finds anything in it.
+A line, a label or a name that one person's calls alone carry is about that person, even where no detector finds
+anything in it.
 """
 
 from __future__ import annotations

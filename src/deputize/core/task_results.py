@@ -37,7 +37,8 @@ class HeldOut(Record):
     share_served: float
     """Of the calls meant for code, served at the certified threshold."""
     loss_difference: float
-    """Added errors a call: served and wrong, over all calls; less the LLM's own disagreement where that was certified."""
+    """Added errors a call: served and wrong, over all calls; less the LLM's own disagreement where that was
+    certified."""
     loss_difference_interval: tuple[float, float]
     """95 % interval of loss_difference."""
     loss_per_episode: float | None = None
@@ -55,7 +56,8 @@ class HeldOut(Record):
 
 
 class MethodRow(Record):
-    """One method tried on a task: trained and measured, or a baseline that was only probed. Null where it was not read."""
+    """One method tried on a task: trained and measured, or a baseline that was only probed. Null where it was not
+    read."""
 
     method: str
     """linear, frozen, encoder, lora, ...; majority, or "probe: ..." for what was not trained."""
@@ -173,7 +175,8 @@ class FullAnswers(Record):
 
 
 class DecisionAlone(Record):
-    """The claim that could be made of the decision alone: which tool is called, or that the call is left to the LLM, whatever the arguments.
+    """The claim that could be made of the decision alone: which tool is called, or that the call is left to the LLM,
+    whatever the arguments.
 
     A test of its own at the level of the certificate's. Nothing is served by it: an answer needs its arguments.
     """
@@ -210,7 +213,8 @@ class EvaluationFacts(Record):
     n_validation: int = 0
     """Calls that the methods were compared on: of validation, or of train."""
     is_cross_fitted: bool = False
-    """True where these are calls of train, each answered by a model fitted on other groups, and calibration has what would be validation."""
+    """True where these are calls of train, each answered by a model fitted on other groups, and calibration has what
+    would be validation."""
     n_calibration_calls: int = 0
     """Calibration calls that were evaluated."""
     n_calibration_groups: int = 0
@@ -275,14 +279,15 @@ class TaskResult(Record):
     """By rising epsilon."""
     evaluation: EvaluationFacts = EvaluationFacts()
     held_out_groups: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
-    """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are made
-    of. Names of groups stay here, in the sealed results."""
+    """Group -> (calls meant for code, loss difference summed over all its calls): what the totals of the report are
+    made of. Names of groups stay here, in the sealed results."""
     delta_spending: DeltaSpending | None = None
     """Level of the test; None where nothing was tested."""
     family_wise: FamilyWiseTest | None = None
     """The claim if those of all tasks had to hold at once; None where nothing was tested."""
     calibration: list[CalibrationCall] = msgspec.field(default_factory=list)
-    """What was recorded of each calibration call that was evaluated: what the gateway serves can be compared with it."""
+    """What was recorded of each calibration call that was evaluated: what the gateway serves can be compared with
+    it."""
 
 
 class Evaluated(Record):

@@ -31,8 +31,8 @@ MAX_SYSTEM_CHARS = 400_000
 BRANCH_CHARS = 4_000
 """Limit of the user text that a branch classifier reads."""
 _FIRST_CHARS, _FIRST_SEGMENTS, _LONG_ENOUGH = 2_000, 8, 16
-"""Of a request with an unknown signature: the part of the system prompt that is looked at, and characters of a line that says
-whose prompt it is."""
+"""Of a request with an unknown signature: the part of the system prompt that is looked at, and characters of a line
+that says whose prompt it is."""
 _CACHED_PROMPTS = 128
 """System prompts whose segments a matcher remembers."""
 _CACHED_OPENINGS = 64
@@ -109,8 +109,8 @@ class TemplateMatcher:
         """The normalised segment where it may be a known line, else any text that is none."""
         if MASK[0] in self._masked_starts or segment[0] in self._masked_starts:
             return normalise(segment)
-        # with a value masked it is no known line, so it need not be masked unless it is one as it stands; nothing is folded
-        # where all white space is single blanks
+        # with a value masked it is no known line, so it need not be masked unless it is one as it stands; nothing is
+        # folded where all white space is single blanks
         if "  " not in segment and segment.isprintable():
             return segment
         folded = " ".join(segment.split())
@@ -213,7 +213,8 @@ class TemplateKeys:
         return self.match(request).key
 
     def match(self, request: Request) -> TemplateMatch:
-        """The template key of a request, and whether its prompt, tools or reply format are known ones that have changed."""
+        """The template key of a request, and whether its prompt, tools or reply format are known ones that have
+        changed."""
         matcher = self._matchers.get(signature(request))
         if matcher is None and self._has_open:
             # a list of its own comes first: only then is it a request whose list differs from call to call

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 
 def plain(text: str) -> str:
-    """Text for a terminal: control characters, such as those that begin an escape code, become visible signs; signs that
-    change the direction of a line, or have no width, are left out."""
+    """Text for a terminal: control characters, such as those that begin an escape code, become visible signs; signs
+    that change the direction of a line, or have no width, are left out."""
     return text.translate(_SHOWN)
 
 
 def plain_line(text: str) -> str:
-    """The same on one line, for a log in which each line is an entry: whoever chose the text adds no entry of their own."""
+    """The same on one line, for a log in which each line is an entry: whoever chose the text adds no entry of their
+    own."""
     return text.translate(_SHOWN_ON_A_LINE)
 
 

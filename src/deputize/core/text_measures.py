@@ -1,7 +1,7 @@
 """Measures of how close two texts are, for replies where another wording is not another answer.
 
-A person chooses a measure and a level for a task (`deputize tasks measure`); two texts then agree when they are at least
-that close. Every measure is symmetric, from 0 (nothing in common) to 1 (the same).
+A person chooses a measure and a level for a task (`deputize tasks measure`); two texts then agree when they are at
+least that close. Every measure is symmetric, from 0 (nothing in common) to 1 (the same).
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _items(text: str) -> Counter[str]:
 
 
 def _without_bullets(lines: list[str]) -> list[str]:
-    """Lines without their bullets, and without their numbers where these count from 1: others may be dates or answers."""
+    """Lines without their bullets, and without their numbers where these count from 1: others may be dates or
+    answers."""
     numbers = [_NUMBER.match(line) for line in lines]
     if all(found is not None and int(found[1]) == at for at, found in enumerate(numbers, 1)):
         return [_NUMBER.sub("", line) for line in lines]

@@ -168,7 +168,8 @@ class CallIndex:
         return next((facts[call_id] for facts in self._facts.values() if call_id in facts), None)
 
     def sums(self, since_day: int, tenant: str = "") -> dict[str, Served]:
-        """Sums by route ("": all) of the days from `since_day` (days since 1970, UTC) on, of one tenant ("": of all)."""
+        """Sums by route ("": all) of the days from `since_day` (days since 1970, UTC) on, of one tenant ("": of
+        all)."""
         out: dict[str, Served] = defaultdict(Served)
         with self._lock:
             for whose, days in self._sums.items():

@@ -25,7 +25,8 @@ from deputize.scoring.costs import Prices, load_prices
 from deputize.store.base import Store
 
 LATE_S = 120.0
-"""A call is filed under the time at which it began: one that takes longer than this is counted at the next whole reading."""
+"""A call is filed under the time at which it began: one that takes longer than this is counted at the next whole
+reading."""
 PAUSE_S = 2.0
 CHECK_S = 60.0
 """How often it is looked whether calls were erased, so that all are read again."""
@@ -49,7 +50,8 @@ class CallReader:
         self.is_ready = False
         """True once every stored call is in the index."""
         self.counts: CallCounts | None = None
-        """Sites and readiness by the last count; None until there was one. It comes after the first reading, and takes longer."""
+        """Sites and readiness by the last count; None until there was one. It comes after the first reading, and takes
+        longer."""
         self.n_read = 0
         """Calls of the reading that is going on, or of the last one."""
         self.as_of_s = 0.0
@@ -161,7 +163,8 @@ class CallReader:
             return Convert()
 
     def _gently(self, calls: Iterable[Call], store: Store) -> Iterator[Call]:
-        """The calls, until the reader is stopped; where the page shows all that were, it gets those that come meanwhile too."""
+        """The calls, until the reader is stopped; where the page shows all that were, it gets those that come meanwhile
+        too."""
         looked_at = time.monotonic()
         for call in calls:
             self._may_read.wait()

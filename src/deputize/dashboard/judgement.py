@@ -11,7 +11,8 @@ from deputize.store.base import Store
 
 
 def judge(store: Store, served: Call, audit: Call, given: str) -> Verdict:
-    """Keeps a verdict: the right answer becomes the correction of both calls, so that a later verdict replaces an earlier one.
+    """Keeps a verdict: the right answer becomes the correction of both calls, so that a later verdict replaces an
+    earlier one.
 
     The next conversion trains on the audit's correction. Certificates still compare with what the LLM said.
 

@@ -44,7 +44,8 @@ class LocalPages:
         return admitted if isinstance(admitted, HttpReply) else await admitted.answer(body)
 
     def admit(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
-        """Decides on a request by its head: a name that another site points at this machine is refused (DNS rebinding)."""
+        """Decides on a request by its head: a name that another site points at this machine is refused (DNS
+        rebinding)."""
         if not is_loopback(_name_of(headers.get("host", ""))):
             return html_reply("This page is asked for as 127.0.0.1 or localhost only.", 403)
 

@@ -1,4 +1,5 @@
-"""Texts of live calls with placeholders in place of personal values, as live masking makes them; looked at in a thread."""
+"""Texts of live calls with placeholders in place of personal values, as live masking makes them; looked at in a
+thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """`python -m deputize.dashboard.page_worker`: the process that makes the pages at /ui of a gateway.
 
-It reads its settings and then requests from its standard input, as messages with their lengths before them, answers each on its
-standard output, and ends when its input does. So counting calls and making pages take nothing from the gateway's event loop.
+It reads its settings and then requests from its standard input, as messages with their lengths before them, answers
+each on its standard output, and ends when its input does. So counting calls and making pages take nothing from the
+gateway's event loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Every page of the live page: a request in, a reply out. Rights are checked here, and what is done is noted as the CLI notes it."""
+"""Every page of the live page: a request in, a reply out. Rights are checked here, and what is done is noted as the CLI
+notes it."""
 
 from __future__ import annotations
 

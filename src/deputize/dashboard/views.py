@@ -230,8 +230,8 @@ class Views:
         }
 
     def audit(self, audit_id: str, tenant: str) -> tuple[CallFact, Call, Call]:
-        """An audit, or a comparison in shadow, whose answers differ: its facts, the call with the specialist's answer, and with
-        the LLM's. Raises NotThere."""
+        """An audit, or a comparison in shadow, whose answers differ: its facts, the call with the specialist's answer,
+        and with the LLM's. Raises NotThere."""
         fact = next((f for f in self.index.differed(tenant) if f.id == audit_id), None)
         if fact is None:
             raise NotThere("There is no such audit, or its answers agree.")

@@ -290,7 +290,8 @@ class RunningGateway:
         await self._monitor.check_routes()
 
     async def _start_pool(self) -> None:
-        """Starts the engine, once. A gateway that is starting waits for it; one that answers goes on looking for routes."""
+        """Starts the engine, once. A gateway that is starting waits for it; one that answers goes on looking for
+        routes."""
         if self._specialists is None or self._starting is not None:
             return
         self._starting = asyncio.create_task(self._started(self._specialists), name="start of the engine")

@@ -81,7 +81,8 @@ class Auditor:
             clock_s: perf_counter seconds.
             clock: Unix seconds.
             draw: gives numbers in [0, 1) that decide what is audited.
-            judge: compares texts of routes whose tasks leave that to one; without it, or where another one certified them, their audits fail.
+            judge: compares texts of routes whose tasks leave that to one; without it, or where another one certified
+                them, their audits fail.
         """
         self._judge = judge
         self._price = price
@@ -281,7 +282,8 @@ class Auditor:
     async def _with_challenger(
         self, served: Exchange, decision: Decision, answers: Sequence[_LLMAnswer]
     ) -> Decision:
-        """The decision of an audit, with what a challenger in shadow said to the call; it is evidence about that one."""
+        """The decision of an audit, with what a challenger in shadow said to the call; it is evidence about that
+        one."""
         challenger = served.routing.compared
         if served.routing.shadow is None or challenger is None or challenger is served.routing.route:
             return decision

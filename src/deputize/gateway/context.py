@@ -43,7 +43,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def canary_key(self) -> str:
-        """The key by which a canary share is drawn: the episode, so that one run stays with one model; else the origin."""
+        """The key by which a canary share is drawn: the episode, so that one run stays with one model; else the
+        origin."""
         return self.episode or self.origin or self.id
 
 

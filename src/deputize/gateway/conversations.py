@@ -1,7 +1,8 @@
 """Conversations behind the response ids that the gateway gives out, so that `previous_response_id` works on them.
 
 A response that a specialist or a translated upstream answered is unknown to every server but this one. Conversations
-are kept encrypted (see store.conversation_store), shared by all workers, for 30 days or as long as the tenant's retention says.
+are kept encrypted (see store.conversation_store), shared by all workers, for 30 days or as long as the tenant's
+retention says.
 """
 
 from __future__ import annotations

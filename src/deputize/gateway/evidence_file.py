@@ -2,8 +2,8 @@
 
 HOME/audit_evidence.json   one entry for each route and specialist, shared by all processes; numbers only
 
-The file carries a MAC of the home's keys and a count of its writes, so that nobody earns a promotion, or hides a route that
-goes bad, with a file of their own or an older one (store.access.generations.EvidenceSeal).
+The file carries a MAC of the home's keys and a count of its writes, so that nobody earns a promotion, or hides a route
+that goes bad, with a file of their own or an older one (store.access.generations.EvidenceSeal).
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def read_feedback(body: bytes) -> CallerFeedback:
     """The feedback in a request body.
 
     Raises:
-        BadInput: it is for no episode or call, or for both, names no metric or no value, or holds a correction that is none.
+        BadInput: it is for no episode or call, or for both, names no metric or no value, or holds a correction that is
+            none.
     """
     fields = decode_object(body)
     episode, call_id = str(fields.get("episode") or ""), str(fields.get("call_id") or "")

@@ -18,7 +18,8 @@ _CREDENTIALS = frozenset(
         *("openai-organization", "openai-project", "x-goog-user-project"),
     }
 )
-"""The last three say which account of a key's owner pays and keeps what is sent: with the gateway's key that is not a caller's to say."""
+"""The last three say which account of a key's owner pays and keeps what is sent: with the gateway's key that is not a
+caller's to say."""
 
 
 def forward_request_headers(headers: Mapping[str, str], *, keep_authorization: bool) -> Headers:
@@ -69,7 +70,8 @@ _PASSED_STARTS = ("x-ratelimit-", "anthropic-ratelimit-")
 
 
 def passed_headers(headers: Headers) -> Headers:
-    """The headers that are sent back with translated answers too: of limits, advice on retries, and the request's id."""
+    """The headers that are sent back with translated answers too: of limits, advice on retries, and the request's
+    id."""
     out = [(k, v) for k, v in headers if k in _PASSED or k.startswith(_PASSED_STARTS)]
     named = any(k == "x-request-id" for k, _ in out)
     return out if named else [*out, *(("x-request-id", v) for k, v in headers if k == "request-id")]

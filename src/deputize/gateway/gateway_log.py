@@ -58,7 +58,8 @@ class TextLines(logging.Formatter):
 
 
 class CallLines(TextLines):
-    """For a terminal of 80 columns: of a call when, who answered, in which time, its status, why, and route or model."""
+    """For a terminal of 80 columns: of a call when, who answered, in which time, its status, why, and route or
+    model."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", None)
@@ -137,8 +138,8 @@ def log_call(call: Call, *, key: str = "") -> None:
 
 
 def access_fields(call: Call, key: str = "") -> dict[str, Any]:
-    """The fields of an access line: who asked which model, who answered and why, how long it took. Nothing of the prompt or
-    the answer, and no name that a caller gave but the model's."""
+    """The fields of an access line: who asked which model, who answered and why, how long it took. Nothing of the
+    prompt or the answer, and no name that a caller gave but the model's."""
     decision, usage = call.decision, call.usage
     fields: dict[str, Any] = {
         "id": call.id,

@@ -169,8 +169,8 @@ def serve(
 
 
 def _prepare_to_fork(n_files: int) -> None:
-    """Lets the workers open as many files, and keeps collections of theirs away from what is here: it is in memory once for all
-    of them until one writes to it."""
+    """Lets the workers open as many files, and keeps collections of theirs away from what is here: it is in memory once
+    for all of them until one writes to it."""
     _raise_file_limit(n_files)
     gc.collect()
     gc.freeze()
@@ -196,7 +196,8 @@ async def running_gateway(
     api_key_env: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[str]:
-    """The gateway inside the running event loop, on loopback, for as long as the block lasts: for programs and tests of agents.
+    """The gateway inside the running event loop, on loopback, for as long as the block lasts: for programs and tests of
+    agents.
 
     Args:
         home: the home folder (`Home.path`).

@@ -1,7 +1,7 @@
 """Masks requests before they leave for an LLM (`[privacy] live = "mask"`), and restores the answers.
 
-Fails closed: a request that cannot be masked is refused and not sent. What was looked at before is masked at once, as is most of an
-agent's request; new lines are looked at by another process. Large bodies are rewritten in a thread.
+Fails closed: a request that cannot be masked is refused and not sent. What was looked at before is masked at once, as
+is most of an agent's request; new lines are looked at by another process. Large bodies are rewritten in a thread.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class LiveMasker:
     def _with_pseudonyms(self, fields: dict[str, Any], end_user: str) -> dict[str, Any]:
         """A request that names its end user by a pseudonym; as it is where it names none.
 
-        A key for the provider's cache is most often somebody's id too. Each has a pseudonym of its own, or the caches of all
-        clients would be one.
+        A key for the provider's cache is most often somebody's id too. Each has a pseudonym of its own, or the caches
+        of all clients would be one.
         """
         made: dict[str, Any] = {
             name: end_user or "user"
@@ -153,8 +153,8 @@ class LiveMasker:
         return {**fields, **made} if made else fields
 
     async def _look(self, lines: Sequence[Line]) -> None:
-        """Looks for personal data in lines, some at a time: others get their turn between, and what was done is done when a
-        request that took too long comes again."""
+        """Looks for personal data in lines, some at a time: others get their turn between, and what was done is done
+        when a request that took too long comes again."""
         if self._n_waiting >= MAX_WAITING:
             raise OverLimit("Too many requests wait for their personal data to be masked; try again.", 1.0)
         self._n_waiting += 1

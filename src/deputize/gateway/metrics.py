@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 Labels = tuple[tuple[str, str], ...]
 Cells = list[float]
-"""The number of a counter; of a histogram a count for each bucket (the last one without a bound), the sum and the count."""
+"""The number of a counter; of a histogram a count for each bucket (the last one without a bound), the sum and the
+count."""
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 

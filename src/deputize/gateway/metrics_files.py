@@ -1,8 +1,9 @@
-"""Metrics files that the workers of one gateway share, so that a scrape of any of them covers all, and those that ended.
+"""Metrics files that the workers of one gateway share, so that a scrape of any of them covers all, and those that
+ended.
 
-A counter must never fall while the gateway runs, since Prometheus takes a fall for a new beginning: so a worker writes down
-what it is about to show, and the last numbers of one that ended are kept. Each gateway has a folder of its own, named after
-its first process; all begin with nothing when that one does.
+A counter must never fall while the gateway runs, since Prometheus takes a fall for a new beginning: so a worker writes
+down what it is about to show, and the last numbers of one that ended are kept. Each gateway has a folder of its own,
+named after its first process; all begin with nothing when that one does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The client of the process that makes the pages at /ui (see dashboard.page_worker): it takes nothing from the event loop.
+"""The client of the process that makes the pages at /ui (see dashboard.page_worker): it takes nothing from the event
+loop.
 
-The process is started when somebody with a session asks for a page, and ended when nobody has for a while. Whoever has none is
-answered here (web.sign_in_page): a process for anybody who asks would be memory that anybody can take.
+The process is started when somebody with a session asks for a page, and ended when nobody has for a while. Whoever has
+none is answered here (web.sign_in_page): a process for anybody who asks would be memory that anybody can take.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ class Passthrough:
         body: bytes = b"",
         fields: Mapping[str, Any] | None = None,
     ) -> tuple[UpstreamResponse, bytes, str]:
-        """Sends a request on, with the upstream's own name of the model; the response, its body, the upstream's name."""
+        """Sends a request on, with the upstream's own name of the model; the response, its body, the upstream's
+        name."""
         model = str(fields.get("model") or "") if fields is not None else ""
 
         def prepare(upstream: Upstream) -> tuple[str, Headers, bytes]:
@@ -164,8 +165,8 @@ class Passthrough:
         usage: Usage | None = None,
         aborted: bool = False,
     ) -> Call | None:
-        """The record of a request for embeddings, which is counted here: its input, not the vectors. None where nothing is
-        kept of it."""
+        """The record of a request for embeddings, which is counted here: its input, not the vectors. None where nothing
+        is kept of it."""
         text = fields.get("input")
         content = text if isinstance(text, str) else _encode(text).decode()
         call = Call(

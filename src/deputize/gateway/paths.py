@@ -86,7 +86,8 @@ _OURS = "/v1/deputize"
 
 def canonical_path(bare: str, host: str = "") -> tuple[str, str]:
     """The path under /v1 that an address stands for, and the model that it names ("": none): Azure's clients ask at
-    /openai/deployments/MODEL, and clients of proxies name the whole address, whose host must be the one of the header."""
+    /openai/deployments/MODEL, and clients of proxies name the whole address, whose host must be the one of the
+    header."""
     scheme, found, rest = bare.partition("://")
     named, _, inner = rest.partition("/")
     if found and scheme in ("http", "https") and named == host:  # a target in absolute form

@@ -30,8 +30,8 @@ def step_routes(
 ) -> list[Route]:
     """Takes the step of every route whose evidence carries it; each leaves an entry in the audit log.
 
-    Three writes, of which a process may die after any: the entry, so that nothing changes without one; then the evidence
-    from which a canary counts, so that none goes on by what came before it; then the route file.
+    Three writes, of which a process may die after any: the entry, so that nothing changes without one; then the
+    evidence from which a canary counts, so that none goes on by what came before it; then the route file.
 
     Args:
         home: the home folder.

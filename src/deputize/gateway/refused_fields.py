@@ -56,7 +56,8 @@ def _sends_reasoning(model: str, refused: Collection[str]) -> bool:
 def refused_field(
     body: bytes, sent: bytes, *, model: str, refused: Collection[str], translated: bool
 ) -> Refused | None:
-    """The field that a server's refusal names, of those that the gateway added or named itself; None where it names none.
+    """The field that a server's refusal names, of those that the gateway added or named itself; None where it names
+    none.
 
     Args:
         body: of an answer with a status of REFUSAL_STATUS.

@@ -1,7 +1,7 @@
 """An upstream's response with personal values in place of their placeholders, whichever protocol it is in.
 
-In a stream a placeholder may be spread over several events: what may be the beginning of one waits, at the latest for the event
-that ends the text it is in.
+In a stream a placeholder may be spread over several events: what may be the beginning of one waits, at the latest for
+the event that ends the text it is in.
 """
 
 from __future__ import annotations

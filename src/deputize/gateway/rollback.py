@@ -2,9 +2,9 @@
 
     HOME/audit_evidence.json   evidence of each route and specialist, shared by the workers; numbers only
 
-A comparison is in that file before it is recorded as a call, and a rollback or a promotion (gateway.promotion) is decided
-there before the route file is changed. So a process that is killed in between loses neither: the next comparison, or the
-next start of a worker, carries the change out.
+A comparison is in that file before it is recorded as a call, and a rollback or a promotion (gateway.promotion) is
+decided there before the route file is changed. So a process that is killed in between loses neither: the next
+comparison, or the next start of a worker, carries the change out.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ from deputize.store.access.generations import EvidenceSeal
 log = logging.getLogger("deputize.gateway")
 
 _MOST_SILENCE = 2.0
-"""Where few calls are compared an episode may be silent so many times as long: until it has ended it is counted as if its other
-calls were good, so waiting longer would hide a route that goes bad."""
+"""Where few calls are compared an episode may be silent so many times as long: until it has ended it is counted as if
+its other calls were good, so waiting longer would hide a route that goes bad."""
 
 AGAIN_S = 30.0
 """Until a rollback that could not be done is tried again; each try leaves an entry in the audit log."""
@@ -148,7 +148,8 @@ def evidence_detail(
 
 
 class RouteMonitor:
-    """Keeps the evidence about routes, and rolls one back or serves more as soon as it is enough. One per worker process."""
+    """Keeps the evidence about routes, and rolls one back or serves more as soon as it is enough. One per worker
+    process."""
 
     def __init__(
         self,
@@ -199,8 +200,8 @@ class RouteMonitor:
     async def observe(self, outcome: DueAudit) -> None:
         """Counts one audit; it is in the file, and a rollback that follows is done, when this returns.
 
-        Files are written in a thread; audits that come meanwhile are written together. An error is logged, and what could
-        not be written is tried again with the next audit.
+        Files are written in a thread; audits that come meanwhile are written together. An error is logged, and what
+        could not be written is tried again with the next audit.
         """
         self._waiting.append(outcome)
         async with self._turn:
@@ -230,7 +231,8 @@ class RouteMonitor:
         await self._act(known, routes)
 
     def _try_again(self) -> None:
-        """Looks again in a while, where a route waits to be closed: without specialists no audit will come that does."""
+        """Looks again in a while, where a route waits to be closed: without specialists no audit will come that
+        does."""
 
         def look() -> None:
             self._trial = asyncio.ensure_future(self.check_routes())
@@ -245,7 +247,8 @@ class RouteMonitor:
             self._trying_again.cancel()
 
     async def _act(self, known: Mapping[EvidenceKey, RouteEvidence], routes: Sequence[Route]) -> None:
-        """Rolls back what the evidence shows to be bad, promotes what it carries, and says which routes are not watched."""
+        """Rolls back what the evidence shows to be bad, promotes what it carries, and says which routes are not
+        watched."""
         try:
             await asyncio.to_thread(self._roll_back, known, routes)
             await asyncio.to_thread(self._promote, known, routes)
@@ -272,8 +275,8 @@ class RouteMonitor:
         return known
 
     def _of_present_routes(self) -> tuple[RouteFile, dict[EvidenceKey, RouteEvidence]]:
-        """The route file, and the evidence without that of specialists which no route has: it would be written with each
-        audit."""
+        """The route file, and the evidence without that of specialists which no route has: it would be written with
+        each audit."""
         with locked(self._home / EVIDENCE_FILE):
             file = read_routes(self._home / "routes.json", self._seal)
             present = {(r.id, r.specialist) for r in (*file.routes, *file.challengers, *file.previous)}

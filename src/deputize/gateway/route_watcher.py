@@ -27,7 +27,8 @@ _STATES = ("closed", "shadow", "canary", "live", "rolled_back")
 
 
 class RouteWatcher:
-    """Holds the current route table in `table`, None where there are no routes. A damaged file leaves the old one in force."""
+    """Holds the current route table in `table`, None where there are no routes. A damaged file leaves the old one in
+    force."""
 
     def __init__(
         self, path: Path, metrics: Metrics, *, poll_s: float, seal: RouteFileSeal | None = None

@@ -58,8 +58,8 @@ class RoutingDecider:
             metrics: counts failures of specialists.
             timeout_s: how long one prediction may take.
             clock_s: perf_counter seconds.
-            audit_share: share of served calls that are audited; noted in each decision about a route that serves, but not
-                where the caller chose the model.
+            audit_share: share of served calls that are audited; noted in each decision about a route that serves, but
+                not where the caller chose the model.
             life: shares of the calls that are compared in shadow, and audited in a canary; None: the defaults.
             wall_clock_s: Unix seconds, for the age of certificates.
             tool_call_id: makes ids for the tool calls that specialists make.
@@ -74,7 +74,8 @@ class RoutingDecider:
         self._wall_clock_s = wall_clock_s
         self._tool_call_id = tool_call_id or new_tool_call_id
         self._on_other_engine: set[str] = set()
-        """Ids of certificates that were measured on another engine than the one that answers; it stays the same here."""
+        """Ids of certificates that were measured on another engine than the one that answers; it stays the same
+        here."""
 
     async def route(self, exchange: Exchange) -> RoutingResult:
         """Decides which model answers, and holds the specialist's answer where that is the one to serve."""
@@ -176,7 +177,8 @@ class RoutingDecider:
         return self._outcome(exchange, decision, route, prediction)
 
     def _in_force(self, route: Route, request: Request, tenant: str) -> Route | None:
-        """A request's route as it is now, in whatever state; None where it has gone, or has another specialist or certificate."""
+        """A request's route as it is now, in whatever state; None where it has gone, or has another specialist or
+        certificate."""
         table = self._table()
         found = table.match(request, tenant) if table is not None else NO_MATCH
         for now in (found.route, found.challenger):
@@ -217,7 +219,8 @@ class RoutingDecider:
     def _outcome(
         self, exchange: Exchange, decision: Decision, route: Route, prediction: Prediction
     ) -> RoutingResult:
-        """The outcome where a specialist is to serve; the LLM answers after all where its answer breaks the contract."""
+        """The outcome where a specialist is to serve; the LLM answers after all where its answer breaks the
+        contract."""
         message = served_message(prediction.answer, route.contract, iter(self._tool_call_id, ""))
         fits = exchange.dialect.fits
         if message is None or (fits is not None and not fits(message, exchange.fields)):
@@ -266,7 +269,8 @@ def _version(route: Route) -> tuple[str, str, str, str]:
 
 
 def audited_share(route: Route, audit_share: float, life: RouteSettings) -> float:
-    """The share of a route's served calls that is audited: a canary is looked at more closely, unless audits are off."""
+    """The share of a route's served calls that is audited: a canary is looked at more closely, unless audits are
+    off."""
     return (
         max(audit_share, life.canary_audit_share) if audit_share and route.state == "canary" else audit_share
     )

@@ -27,7 +27,8 @@ class OtelSettings(BaseModel):
     enabled: bool = False
     """Spans and metrics of calls are exported; takes `pip install 'deputize[otel]'`."""
     endpoint: str = ""
-    """Base URL of the receiver, such as http://collector:4318; empty: as OTEL_EXPORTER_OTLP_ENDPOINT and its like say."""
+    """Base URL of the receiver, such as http://collector:4318; empty: as OTEL_EXPORTER_OTLP_ENDPOINT and its like
+    say."""
     service: str = "deputize"
     """service.name, unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say another one."""
     content: bool = False
@@ -57,12 +58,12 @@ class GatewaySettings(BaseModel):
     """How long an answer is held back for its record before it is refused with 503."""
     max_body_mb: float = Field(default=32.0, gt=0)
     max_bodies_mb: float = Field(default=512.0, gt=0)
-    """Bodies of all requests that are being read or answered, per process, with the values they are decoded to; more are
-    told to come back (429). One API key gets at most four times what is left free."""
+    """Bodies of all requests that are being read or answered, per process, with the values they are decoded to; more
+    are told to come back (429). One API key gets at most four times what is left free."""
     max_header_kb: int = Field(default=32, ge=8)
     max_concurrency: int = Field(default=4000, ge=1)
-    """Requests answered at once per process; more are told to come back (429). One API key gets at most four times what is
-    left free."""
+    """Requests answered at once per process; more are told to come back (429). One API key gets at most four times what
+    is left free."""
     max_connections: int = Field(default=20000, ge=128)
     header_timeout_s: float = Field(default=30.0, gt=0)
     """A client has this long to send its request head."""
@@ -73,15 +74,16 @@ class GatewaySettings(BaseModel):
     idle_timeout_s: float = Field(default=300.0, gt=0)
     """A connection without a request is closed after this."""
     http_client: Literal["own", "aiohttp"] = "own"
-    """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's. Either goes through the environment's proxies."""
+    """What upstreams are asked through: our small HTTP/1.1 client, or aiohttp's. Either goes through the environment's
+    proxies."""
     max_answer_mb: float = Field(default=256.0, gt=0)
     """An upstream answer beyond this is cut off."""
     log_format: Literal["text", "json", "short"] = "text"
     """Lines of the gateway's own log, on standard error. short: a call takes one line of a terminal."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: bool = False
-    """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer. On a
-    terminal `deputize serve` writes them anyway, unless --quiet."""
+    """A line in the log for each call: model, who answered and why, status, time, tokens; nothing of prompt or answer.
+    On a terminal `deputize serve` writes them anyway, unless --quiet."""
     ui: bool = True
     """The live page at /ui, for people who sign in with an API key."""
     drain_s: float = Field(default=30.0, gt=0)
@@ -94,11 +96,11 @@ class GatewaySettings(BaseModel):
     """How long a finished answer waits for the shadow's opinion before it is recorded without."""
     audit_share: float = Field(default=AUDIT_SHARE, ge=0, le=1)
     """The share of specialist-served calls that the LLM is asked as well, after the answer, to see whether it agrees.
-    Each audit costs an LLM call, or two for a route certified against the LLM's own repeated samples, and is recorded as
-    a call of its own with the reason "audit". With 0 no route is watched."""
+    Each audit costs an LLM call, or two for a route certified against the LLM's own repeated samples, and is recorded
+    as a call of its own with the reason "audit". With 0 no route is watched."""
     audits_per_false_rollback: float = Field(default=AUDITS_PER_FALSE_ROLLBACK, ge=100)
-    """A route that keeps its promise is rolled back within n audits with probability at most n divided by this. A smaller
-    number finds a bad route sooner."""
+    """A route that keeps its promise is rolled back within n audits with probability at most n divided by this. A
+    smaller number finds a bad route sooner."""
     route_poll_s: float = Field(default=0.5, gt=0)
     require_keys: Literal[True, "auto"] = "auto"
     """auto: API keys are required once there has been one, until `deputize keys require off`, and always on an address

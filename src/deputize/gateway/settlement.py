@@ -235,7 +235,8 @@ def compared_decision(routing: RoutingResult, prediction: Prediction, message: M
 
 
 def _differing(decision: Decision, prediction: Prediction, compared: Route) -> Message | None:
-    """A prediction in shadow as the message it would have been served as; None where it agrees, or nothing would have been."""
+    """A prediction in shadow as the message it would have been served as; None where it agrees, or nothing would have
+    been."""
     said = decision.challenger
     agrees = decision.shadow_agrees if said is None else said.agrees
     if agrees or prediction.confidence < compared.threshold:
@@ -244,7 +245,8 @@ def _differing(decision: Decision, prediction: Prediction, compared: Route) -> M
 
 
 def agrees_with_llm(prediction: Prediction, message: Message, route: Route) -> bool:
-    """True where a prediction agrees with the LLM's message; False where the message breaks the contract, as in calibration."""
+    """True where a prediction agrees with the LLM's message; False where the message breaks the contract, as in
+    calibration."""
     return agree(prediction.answer, answer_of(message, route.contract), route.contract)
 
 

@@ -92,8 +92,8 @@ def record_of(call: Call, context: TraceContext, *, task: str, with_content: boo
 
 
 def attributes_of(record: SpanRecord, server: Server | None) -> dict[str, Any]:
-    """The attributes of a call's span: nothing of prompt or answer, and no name that a caller gave but the model's, unless
-    the record holds content.
+    """The attributes of a call's span: nothing of prompt or answer, and no name that a caller gave but the model's,
+    unless the record holds content.
 
     Args:
         server: the upstream that answered; None where a specialist did, or none was reached.

@@ -1,4 +1,5 @@
-"""Requests on their way to an upstream: unchanged where it speaks the client's protocol, translated where it does not."""
+"""Requests on their way to an upstream: unchanged where it speaks the client's protocol, translated where it does
+not."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def plain_body(response: UpstreamResponse, body: bytes) -> bytes:
 def lacks_endpoint(status: int, body: bytes) -> bool:
     """True where an answer says that the server does not know the path (rather than a model or an id in the request).
 
-    Some servers answer 200 with an error in place of 404: with this status only an error that speaks of the path counts.
+    Some servers answer 200 with an error in place of 404: with this status only an error that speaks of the path
+    counts.
     """
     if status not in (200, 404, 405, 501):
         return False

@@ -47,7 +47,8 @@ class UpstreamSender:
         """Sends to the first upstream that answers; the exchange with it, with a response whose body has not been read.
 
         Args:
-            pinned_upstream: the upstream that keeps an earlier response which the request refers to; "" where none does.
+            pinned_upstream: the upstream that keeps an earlier response which the request refers to; "" where none
+                does.
 
         Raises:
             BadInput: no upstream takes the model, or can be asked this.

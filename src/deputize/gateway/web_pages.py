@@ -1,8 +1,8 @@
 """Requests that web pages make: kept away from a gateway that asks for no key, allowed across origins where listed.
 
 A page of any site can have its visitor's browser send requests to this machine, with no header that it could not set
-(cross-site request forgery), and by a name that it points here also read the answers (DNS rebinding). A key, which no page
-knows, rules out both. Without one a request must name this machine itself and come from no other site.
+(cross-site request forgery), and by a name that it points here also read the answers (DNS rebinding). A key, which no
+page knows, rules out both. Without one a request must name this machine itself and come from no other site.
 
 References:
     Fetch standard, "CORS protocol"; W3C, "Fetch Metadata Request Headers".

@@ -1,4 +1,5 @@
-"""The load of what answers for specialists as metrics: of the worker of this machine, or of the hosts that are asked."""
+"""The load of what answers for specialists as metrics: of the worker of this machine, or of the hosts that are
+asked."""
 
 from __future__ import annotations
 

@@ -183,5 +183,6 @@ def _parsed_url(url: str) -> URL:
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO | None:
-    """The body in a form that aiohttp writes piece by piece where it is large, so that it does not hold up other calls."""
+    """The body in a form that aiohttp writes piece by piece where it is large, so that it does not hold up other
+    calls."""
     return io.BytesIO(body) if len(body) > _LARGE_BYTES else body or None

@@ -1,7 +1,7 @@
 """A small HTTP/1.1 client for the hot path: keep-alive, streaming read by read, nothing interpreted.
 
-No redirects, cookies or decompression, and of proxies those of the environment: `aiohttp_client` is there for networks that need more. A general client
-spends a third of its processor time on features that a gateway never uses.
+No redirects, cookies or decompression, and of proxies those of the environment: `aiohttp_client` is there for networks
+that need more. A general client spends a third of its processor time on features that a gateway never uses.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ class ClientConnection(asyncio.Protocol):
         self._where = where
         self._on_idle = on_idle
         self._parser = httptools.HttpResponseParser(self)
-        # an answer with both a length and chunks is read by its chunks (RFC 9112, 6.3), and its connection not used again
+        # an answer with both a length and chunks is read by its chunks (RFC 9112, 6.3), and its connection not used
+        # again
         self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
         self.transport: asyncio.Transport | None = None
         self.lost = False
@@ -274,7 +275,8 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def finish(self) -> None:
-        """Ends the exchange: the connection returns to its pool, or is closed where the response was not read to its end."""
+        """Ends the exchange: the connection returns to its pool, or is closed where the response was not read to its
+        end."""
         if not self.answering:
             return
         self.answering = False

@@ -41,7 +41,8 @@ def head_without_upgrade(method: bytes, url: bytes, headers: Mapping[str, str]) 
 
 
 def headers_of(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers of a head by their lower-case names, without blanks behind their values; the values of one name as one list."""
+    """The headers of a head by their lower-case names, without blanks behind their values; the values of one name as
+    one list."""
     headers = {name.decode("latin-1").lower(): value.rstrip(b" \t").decode("latin-1") for name, value in raw}
     if len(headers) == len(raw):
         return headers

@@ -85,7 +85,8 @@ class HttpServer:
         return Admitted(partial(self.handler, method, path, headers))
 
     def make_room(self) -> bool:
-        """True where another connection may be held; one that waits for a request is closed for it where there are many."""
+        """True where another connection may be held; one that waits for a request is closed for it where there are
+        many."""
         if len(self.connections) < self.limits.max_connections:
             return True
         for connection in islice(self.connections, _ROOM_TRIED):

@@ -1,4 +1,5 @@
-"""Decorators and hooks that record the model calls and tool calls of a program, for people who instrument their own code.
+"""Decorators and hooks that record the model calls and tool calls of a program, for people who instrument their own
+code.
 
 The gateway sees only what goes over the wire. Where program code orchestrates (the paper's *code agency*, Figure 1)
 the functions that call a model, and the tools themselves, can be recorded where they are defined:
@@ -14,7 +15,8 @@ the functions that call a model, and the tools themselves, can be recorded where
     with listener.episode(origin=user_id):
         classify(model="gpt-4o", messages=[...])
 
-A function that returns a stream, or is a generator, is recorded when its stream ends. A recorder that cannot write never breaks the agent: the error is logged once per kind, without payload, and counted.
+A function that returns a stream, or is a generator, is recorded when its stream ends. A recorder that cannot write
+never breaks the agent: the error is logged once per kind, without payload, and counted.
 """
 
 from __future__ import annotations

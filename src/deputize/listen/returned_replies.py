@@ -1,4 +1,5 @@
-"""The reply in whatever a function that asks a model returned: a client's object, its dict, text, or a stream of these."""
+"""The reply in whatever a function that asks a model returned: a client's object, its dict, text, or a stream of
+these."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def plain(value: Any) -> Any:
 
 
 def reply_of(result: Any) -> Completion:
-    """The reply in what was returned: of chat completions, messages or responses, or the assistant's message or text."""
+    """The reply in what was returned: of chat completions, messages or responses, or the assistant's message or
+    text."""
     if isinstance(result, str):
         return Completion({"role": "assistant", "content": result}, "")
     value = plain(result)

@@ -1,8 +1,9 @@
 """Backup of a home into one file, while a gateway may serve it, and the way back.
 
-The file is a tar archive of a home's files as they lie there (sealed ones stay sealed), with their SHA-256 at its end. Left out are the
-keys unless asked for, logs, traces of errors and locks. Databases are copied by SQLite itself. The order makes the copy whole:
-journals before the store, so that no call is missed between the two, and the audit log last, together with the files that it vouches for.
+The file is a tar archive of a home's files as they lie there (sealed ones stay sealed), with their SHA-256 at its end.
+Left out are the keys unless asked for, logs, traces of errors and locks. Databases are copied by SQLite itself. The
+order makes the copy whole: journals before the store, so that no call is missed between the two, and the audit log
+last, together with the files that it vouches for.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _LEFT_OUT = frozenset({"traces", "gateway"})
 """Folders that are of no use elsewhere, or quote texts."""
 _FIRST, _LOG = ("journal", "spill"), ("audit.log", "audit.head")
 _VOUCHED_FOR = (EVIDENCE, ROUTES)
-"""Files of which the audit log knows the newest version: one that changes between its copy and that of the log would be refused."""
+"""Files of which the audit log knows the newest version: one that changes between its copy and that of the log would be
+refused."""
 _LAST = (*_VOUCHED_FOR, *_LOG)
 _BLOCK = 1 << 20
 

@@ -52,8 +52,8 @@ def pseudonym_of(home: Home, origin: str, tenant: str) -> str:
 
 
 def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") -> Erasure:
-    """Makes everything that is wanted unreadable in the store, and of an origin also destroys its data keys and leaves a
-    tombstone.
+    """Makes everything that is wanted unreadable in the store, and of an origin also destroys its data keys and leaves
+    a tombstone.
 
     The artifacts of runs are a second step (`forget_unless_busy`), older copies of the store a third (rotation).
 

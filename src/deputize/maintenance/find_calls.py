@@ -71,8 +71,8 @@ class _Facts(NamedTuple):
 def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
     """The calls of one tenant that are meant; read once, as a stream.
 
-    Of a person: the calls under the origin, and those of the same episodes that name nobody. Of all that is found also the calls
-    that continue it (`previous_response_id`), for they repeat what was said before.
+    Of a person: the calls under the origin, and those of the same episodes that name nobody. Of all that is found also
+    the calls that continue it (`previous_response_id`), for they repeat what was said before.
     """
     has_text = text_finder(wanted.texts)
     facts = [
@@ -110,8 +110,9 @@ def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
 def text_finder(texts: Iterable[str]) -> Callable[[Any], bool]:
     """A function that tells whether one of the texts occurs in some string of plain JSON values.
 
-    A text is found as whole words (of "Ann" nothing is in "announced"), in whatever case, width and blanks, and where a disguise that
-    the detectors know hides it: invisible characters, entities, escapes, percent signs. A number is found with and without separators.
+    A text is found as whole words (of "Ann" nothing is in "announced"), in whatever case, width and blanks, and where a
+    disguise that the detectors know hides it: invisible characters, entities, escapes, percent signs. A number is found
+    with and without separators.
     """
     folded = [one for one in map(_folded, texts) if one]
     numbers = [digits_of(one) for one in folded if _NUMBER.fullmatch(one)]
@@ -133,7 +134,8 @@ _NUMBER = re.compile(r"(?=(?:\D*\d){7})[\d +()./-]+")
 _POINTS = re.compile("[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]")
 """Signs of vowels that Hebrew and Arabic are written with or without, and the stroke that stretches an Arabic word."""
 _DOTS = str.maketrans({"ı": "i", "\u0307": None})
-"""The capital of a Turkish i has a dot, and that of ı has none: no folding of case knows which language a name is in."""
+"""The capital of a Turkish i has a dot, and that of ı has none: no folding of case knows which language a name is
+in."""
 
 
 def _folded(text: str) -> str:
@@ -150,7 +152,8 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string in plain values, keys too; JSON inside a string, such as the arguments of a tool call, is looked into.
+    """Every string in plain values, keys too; JSON inside a string, such as the arguments of a tool call, is looked
+    into.
 
     Without recursion: whoever sends a text decides how deep it is nested, and nobody may end a search by that.
     """

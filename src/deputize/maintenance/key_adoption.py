@@ -1,7 +1,8 @@
-"""The keys of a home after another home with the same keys has changed them: what only this home holds is wrapped again with the new ones.
+"""The keys of a home after another home with the same keys has changed them: what only this home holds is wrapped again
+with the new ones.
 
-Runs and conversations are a home's own. Their keys are wrapped by the wrapping key that the rotation elsewhere has destroyed, so whoever
-merely copies the new folder over the old one can read them no more.
+Runs and conversations are a home's own. Their keys are wrapped by the wrapping key that the rotation elsewhere has
+destroyed, so whoever merely copies the new folder over the old one can read them no more.
 """
 
 from __future__ import annotations

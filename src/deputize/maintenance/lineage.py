@@ -1,4 +1,5 @@
-"""From a call to what was made of it: specialists trained on calls that were erased since, files that hold such calls."""
+"""From a call to what was made of it: specialists trained on calls that were erased since, files that hold such
+calls."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def note_copy(home: Home, copy: ClearTextCopy) -> None:
     """Remembers a file that left, sealed in HOME/copies, so that an erasure can name it.
 
     Raises:
-        UsageError: of text: calls in it were erased while it was written; an erasure that was done by then could not name it.
+        UsageError: of text: calls in it were erased while it was written; an erasure that was done by then could not
+            name it.
         StoreError: it cannot be written.
     """
     write_sealed(_copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, home.keyring)

@@ -21,7 +21,8 @@ def apply_retention(
     Args:
         home: the home.
         actor: who does it.
-        max_age_days: tenant -> days; "*" stands for all tenants that are not named, and without it they keep everything.
+        max_age_days: tenant -> days; "*" stands for all tenants that are not named, and without it they keep
+            everything.
         now: Unix seconds, by default the clock's.
 
     Returns:

@@ -74,7 +74,8 @@ def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
 
 
 def wrap_again(home: Home) -> int:
-    """Wraps every key of a home with the active wrapping key: of its store, runs and conversations; returns how many."""
+    """Wraps every key of a home with the active wrapping key: of its store, runs and conversations; returns how
+    many."""
     return home.store.rewrap() + rewrap_run_keys(home.path, home.keyring) + _rewrap_conversations(home)
 
 

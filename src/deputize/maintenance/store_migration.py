@@ -58,11 +58,12 @@ def options_of(address: str, schema: str = "") -> dict[str, Any]:
 
 
 def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
-    """Moves everything in the home's store into an empty one in PostgreSQL; all of it or nothing. What was killed in the middle is
-    ended, or begun again, by the next call.
+    """Moves everything in the home's store into an empty one in PostgreSQL; all of it or nothing. What was killed in
+    the middle is ended, or begun again, by the next call.
 
-    What API keys have spent this month comes along. Gateways may go on serving: what they record meanwhile waits in their journals, until they are started again with the new
-    settings. The old store stays as it is, and refuses whatever is asked of it from then on.
+    What API keys have spent this month comes along. Gateways may go on serving: what they record meanwhile waits in
+    their journals, until they are started again with the new settings. The old store stays as it is, and refuses
+    whatever is asked of it from then on.
 
     Args:
         home: the home.
@@ -72,7 +73,8 @@ def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
     Raises:
         AccessDenied: the actor may not.
         UsageError: the store of this home cannot be left, or a conversion is under way.
-        StoreError, BadInput, MissingExtra: the new store cannot be opened or holds something already; nothing has changed.
+        StoreError, BadInput, MissingExtra: the new store cannot be opened or holds something already; nothing has
+            changed.
     """
     require(actor, Right.MANAGE_KEYS)
     home.require_keys()
@@ -88,7 +90,8 @@ def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
 
 
 def _is_left_for(home: Home, server: PostgresServer) -> bool:
-    """True where an earlier call came so far that the home's store names the new one; then only the mark there is left to be taken away."""
+    """True where an earlier call came so far that the home's store names the new one; then only the mark there is left
+    to be taken away."""
     if unfinished_move(server) != _name_of_store(home):
         return False
     settings = home.store_settings()
@@ -173,11 +176,11 @@ def drop_unfinished(home: Home, actor: Actor, options: dict[str, Any]) -> str:
 
 
 def move_store_back(home: Home, actor: Actor) -> StoreMoved:
-    """Moves everything in the home's store in PostgreSQL into HOME/store.db; all of it or nothing. What was killed in the middle is
-    ended, or begun again, by the next call.
+    """Moves everything in the home's store in PostgreSQL into HOME/store.db; all of it or nothing. What was killed in
+    the middle is ended, or begun again, by the next call.
 
-    The tables stay as they are, and refuse whatever is asked of them from then on, whichever home asks: calls of gateways wait in
-    their journals until they are started again with other settings.
+    The tables stay as they are, and refuse whatever is asked of them from then on, whichever home asks: calls of
+    gateways wait in their journals until they are started again with other settings.
 
     Args:
         home: the home.

@@ -43,8 +43,8 @@ def export_subject(
 ) -> SubjectData:
     """Writes what is stored of an origin into a new file, and notes it in the audit log and among the copies.
 
-    A person's right to a copy gives them nobody else's data (article 15, 4): calls that others went on with, conversations of several
-    people, and steps that name nobody in a run of several people are counted and left out.
+    A person's right to a copy gives them nobody else's data (article 15, 4): calls that others went on with,
+    conversations of several people, and steps that name nobody in a run of several people are counted and left out.
 
     Args:
         home: the home.

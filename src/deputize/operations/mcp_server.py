@@ -1,4 +1,5 @@
-"""The Model Context Protocol over the specialists of a home: on standard input and output, or over HTTP on the loopback interface.
+"""The Model Context Protocol over the specialists of a home: on standard input and output, or over HTTP on the loopback
+interface.
 
 References:
     Model Context Protocol, "Tools", "Transports"; its Python SDK, https://github.com/modelcontextprotocol/python-sdk.

@@ -141,7 +141,8 @@ def _previous(home: Home, file: RouteFile, one: Route) -> Route:
 
 
 def close_route(home: Home, before: Route, reason: str = "") -> Route:
-    """Sends a route's calls to the LLM; new runs leave it closed. A challenger of it is dropped. Raises as `change_route`."""
+    """Sends a route's calls to the LLM; new runs leave it closed. A challenger of it is dropped. Raises as
+    `change_route`."""
     now = structs.replace(before, state="closed", share=1.0, shadow=None)
 
     def change(file: RouteFile) -> RouteFile:

@@ -1,7 +1,7 @@
 """Certified specialists as tools of other agents: their arguments, the schema of their answers, and a call of one.
 
-A tool takes what varies in the prompts of its task, and answers as the route would: from the threshold of the certificate
-on. Below it, and for texts unlike those of the task, it says that it does not answer; it never guesses.
+A tool takes what varies in the prompts of its task, and answers as the route would: from the threshold of the
+certificate on. Below it, and for texts unlike those of the task, it says that it does not answer; it never guesses.
 """
 
 from __future__ import annotations
@@ -81,7 +81,8 @@ class SpecialistTool(Record):
 
 
 class ToolsInForce:
-    """The tools of a home's routes as they are at each moment: a route that is closed, rolled back or expired is none any more."""
+    """The tools of a home's routes as they are at each moment: a route that is closed, rolled back or expired is none
+    any more."""
 
     def __init__(self, home: Home, tenant: str) -> None:
         self._home, self._tenant = home, tenant
@@ -111,7 +112,8 @@ def tools_of(
 ) -> list[SpecialistTool]:
     """The live routes of a tenant as tools, those that all tenants share included.
 
-    Routes of tasks whose prompt is a run of an agent so far, or holds a list of tools of its own, are none: no argument could stand for that.
+    Routes of tasks whose prompt is a run of an agent so far, or holds a list of tools of its own, are none: no argument
+    could stand for that.
 
     Args:
         names: those that routes have had, by their ids; more are added.

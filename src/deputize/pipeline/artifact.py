@@ -1,7 +1,7 @@
 """What one stage hands to the next, as a sealed file in the run's folder: examples one by one, then one record.
 
-Only curated data has examples; they are written and read as a stream, so that neither stage holds all of them because of
-the file. Every other artifact is the record alone.
+Only curated data has examples; they are written and read as a stream, so that neither stage holds all of them because
+of the file. Every other artifact is the record alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Specialists that workers of a runner ask: what takes long in evaluation is read on many machines at once.
 
-Only specialists that are not fast go there, with their files; an answer depends on the request alone, so it is the same wherever
-it is computed, as long as all workers answer with one engine. What is compared, certified and written stays in this process.
+Only specialists that are not fast go there, with their files; an answer depends on the request alone, so it is the same
+wherever it is computed, as long as all workers answer with one engine. What is compared, certified and written stays in
+this process.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ class Certified(NamedTuple):
 
 
 def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: Deadline) -> Certified:
-    """The result of each task: its specialists asked raw calls as the gateway would get them, on the engine of the home.
+    """The result of each task: its specialists asked raw calls as the gateway would get them, on the engine of the
+    home.
 
     Args:
         run: whose calls, selection and settings.
@@ -96,7 +97,8 @@ def certified(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: 
 
 @contextlib.contextmanager
 def serving_loader(home: Home) -> Iterator[Load]:
-    """From a specialist's folder to what predicts as the engine of the home does; what was started for it ends with the block.
+    """From a specialist's folder to what predicts as the engine of the home does; what was started for it ends with the
+    block.
 
     Raises:
         UsageError: config.toml names an engine that there is not.

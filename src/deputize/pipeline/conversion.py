@@ -135,8 +135,8 @@ def _convert_one(
 
 
 def require_calls(home: Home) -> None:
-    """Raises BadInput where no calls are stored, or settings of a later stage are wrong, before anything is loaded and before
-    there is an empty run."""
+    """Raises BadInput where no calls are stored, or settings of a later stage are wrong, before anything is loaded and
+    before there is an empty run."""
     home.engine_settings()
     if (home.keys_path / "ring.json").exists():  # a store made here would be one without an audit log
         with contextlib.closing(home.open_store_for_writing()) as store:  # no call is read
@@ -149,7 +149,8 @@ def require_calls(home: Home) -> None:
 
 
 def tenants_to_convert(home: Home, config: Convert) -> list[str]:
-    """The tenants that get a run of their own: everybody whose calls are here; "*" alone where they share specialists."""
+    """The tenants that get a run of their own: everybody whose calls are here; "*" alone where they share
+    specialists."""
     if config.share_across_tenants:
         return [EVERY_TENANT]
     if not (home.keys_path / "ring.json").exists():

@@ -36,7 +36,8 @@ CARD = "dataset-card.md"
 def learnable(call: Call) -> bool:
     """True where a stored call shows what the LLM does: answered, in full, and not by one of our own specialists.
 
-    An answer that the gateway saw come and that is empty or cannot be read is one: a specialist's would differ from it. The LLM's second answer to an audited call is not a call of the traffic; it belongs to the first (Example.repeated).
+    An answer that the gateway saw come and that is empty or cannot be read is one: a specialist's would differ from it.
+    The LLM's second answer to an audited call is not a call of the traffic; it belongs to the first (Example.repeated).
     """
     decision = call.decision or Decision()
     by_llm = decision.served_by == "llm" and decision.reason != "audit_repeat"
@@ -50,7 +51,8 @@ _ROUTED = ("chat", "messages", "responses")
 
 
 class CallsOfEpisodes:
-    """The calls by which episodes are told: those of specialists too, whose answers are in the histories of later calls."""
+    """The calls by which episodes are told: those of specialists too, whose answers are in the histories of later
+    calls."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -102,8 +104,8 @@ class LearnableCalls:
 
 
 class CorrectedCalls(LearnableCalls):
-    """The same with the right answer in place of the LLM's where somebody has given one. To train on: a certificate is about
-    what the LLM says."""
+    """The same with the right answer in place of the LLM's where somebody has given one. To train on: a certificate is
+    about what the LLM says."""
 
     def __iter__(self) -> Iterator[Call]:
         return map(_corrected, super().__iter__())

@@ -1,9 +1,10 @@
 """Published routes of which a run certifies no successor: kept where nothing speaks against them, else closed.
 
-A run that has too little evidence for a claim of its own says nothing against an earlier one, so the earlier route stays, with its
-certificate. What speaks against it is its own traffic: the calls that were audited, and a like share of those that it left to the LLM
-(stages.curate.traffic_sample). Where these show a greater loss than the certificate allows, the older calls of the log say
-nothing of today any more: then the route is closed, and a successor must hold on the calls since the route began to serve.
+A run that has too little evidence for a claim of its own says nothing against an earlier one, so the earlier route
+stays, with its certificate. What speaks against it is its own traffic: the calls that were audited, and a like share of
+those that it left to the LLM (stages.curate.traffic_sample). Where these show a greater loss than the certificate
+allows, the older calls of the log say nothing of today any more: then the route is closed, and a successor must hold on
+the calls since the route began to serve.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class ServedEvidence:
     """A sample of the calls of a route since its specialist serves, with the composition of its traffic."""
 
     loss_of: dict[str, tuple[bytes, float, int]] = field(default_factory=dict)
-    """Episode -> (order of its call among those of the episode, loss of that call, calls of the episode in the sample)."""
+    """Episode -> (order of its call among those of the episode, loss of that call, calls of the episode in the
+    sample)."""
     since: set[str] = field(default_factory=set)
     """Ids of all calls of the route in the sample since then, those that came while it was closed included."""
 
@@ -55,8 +57,8 @@ class ServedEvidence:
         self.loss_of[episode] = (*((order, loss) if order < first else (first, known)), n + 1)
 
     def losses(self) -> list[float]:
-        """Losses of independent calls: an episode gives one with a probability in proportion to its calls, so that every
-        call is equally likely to count, as in the certificate (scoring.certificates.draw_calls)."""
+        """Losses of independent calls: an episode gives one with a probability in proportion to its calls, so that
+        every call is equally likely to count, as in the certificate (scoring.certificates.draw_calls)."""
         largest = max((n for _, _, n in self.loss_of.values()), default=1)
         return [loss for order, loss, n in self.loss_of.values() if _coin(order) * largest < n]
 
@@ -76,7 +78,8 @@ def _coin(order: bytes) -> float:
 
 
 def routes_of(file: RouteFile, tenant: str) -> RouteFile:
-    """The file with the routes that a run of the tenant decides on: its own, and all where the run is of every tenant."""
+    """The file with the routes that a run of the tenant decides on: its own, and all where the run is of every
+    tenant."""
     routes = [route for route in file.routes if tenant in (route.tenant, EVERY_TENANT)]
     return structs.replace(file, routes=routes)
 
@@ -240,7 +243,8 @@ def _by_hand(new: Contract, old: Contract) -> bool:
 
 
 def _only_recent(result: TaskResult, evidence: ServedEvidence, delta: float) -> TaskResult:
-    """The result, its certificate refused where calls since the old route began to serve do not carry it by themselves."""
+    """The result, its certificate refused where calls since the old route began to serve do not carry it by
+    themselves."""
     certificate = result.certificate
     if certificate is None:
         return result

@@ -1,7 +1,7 @@
 """The examples of a run as a stream from the disk, and how many of their texts the later stages hold.
 
-A log may be larger than memory. Discovery reads the stream; training holds the texts of so many examples a task as training
-can use; what is only counted is held without its texts.
+A log may be larger than memory. Discovery reads the stream; training holds the texts of so many examples a task as
+training can use; what is only counted is held without its texts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from deputize.core.example_texts import Shared, without_texts
 from deputize.core.records import Example, Split
 
 MOST_TEXTS: Mapping[Split, int] = {"train": 20_000, "validation": 4_000, "reserve": 4_000}
-"""Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of ours."""
+"""Examples of a task by split whose texts are held; of more, a seeded sample. More train no better specialist of
+ours."""
 
 
 class ExampleStream(Sequence[Example]):
@@ -57,11 +58,12 @@ class ExampleStream(Sequence[Example]):
 def for_training(
     curated: Curated, assignment: Mapping[str, str], seed: int, most: Mapping[Split, int] = MOST_TEXTS
 ) -> Curated:
-    """Curated data in memory as selection and training read it: at most so many examples of train and validation a task.
+    """Curated data in memory as selection and training read it: at most so many examples of train and validation a
+    task.
 
-    Of a task with more, those with the smallest seeded digests of their ids stay, whatever their order; the others are left
-    out. Calibration, test and calls of no task are all there, without their texts: nothing is trained on them. What calls cost is
-    left out, and so are withheld calls.
+    Of a task with more, those with the smallest seeded digests of their ids stay, whatever their order; the others are
+    left out. Calibration, test and calls of no task are all there, without their texts: nothing is trained on them.
+    What calls cost is left out, and so are withheld calls.
 
     Args:
         curated: examples as a stream.

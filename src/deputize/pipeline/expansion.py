@@ -1,4 +1,5 @@
-"""Synthetic examples for a task with little to train on: an LLM writes inputs like those of train and answers them, within a budget."""
+"""Synthetic examples for a task with little to train on: an LLM writes inputs like those of train and answers them,
+within a budget."""
 
 from __future__ import annotations
 
@@ -178,7 +179,8 @@ class _Making:
 
 
 def _sources(home: Home, run_id: str, tenant: str | None, task_id: str) -> tuple[Task, list[Example]]:
-    """The task, and its examples of train that inputs can be like, in an order that is random but the same each time."""
+    """The task, and its examples of train that inputs can be like, in an order that is random but the same each
+    time."""
     from deputize.pipeline.run import artifact_of
 
     tasks = artifact_of(home, run_id, "cluster", Discovered)

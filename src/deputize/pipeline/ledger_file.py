@@ -1,7 +1,8 @@
 """The home's ledger of tests: which groups a certificate was sought on, at which level (scoring.ledger).
 
-Sealed with the home's own key, so it outlives runs and rotations of keys. It holds digests of pseudonyms and no call: an
-erasure leaves it as it is, for what was spent stays spent. A home restored from a backup knows the tests until then only.
+Sealed with the home's own key, so it outlives runs and rotations of keys. It holds digests of pseudonyms and no call:
+an erasure leaves it as it is, for what was spent stays spent. A home restored from a backup knows the tests until then
+only.
 """
 
 from __future__ import annotations

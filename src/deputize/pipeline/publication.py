@@ -1,7 +1,8 @@
 """The route file after a run: how new specialists come into service alongside those that serve.
 
-A new specialist for a task that nothing serves yet begins as `[routes] start` says. Where one serves, the new one is its
-challenger until its own calls have carried it to live (gateway.promotion); then the older one is kept for one step back.
+A new specialist for a task that nothing serves yet begins as `[routes] start` says. Where one serves, the new one is
+its challenger until its own calls have carried it to live (gateway.promotion); then the older one is kept for one step
+back.
 """
 
 from __future__ import annotations

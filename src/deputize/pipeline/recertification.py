@@ -1,7 +1,8 @@
 """The certificates of routes measured once more, on the engine and precision that serve in the home now.
 
-The specialists stay as they are. Their validation calls give the thresholds, their calibration calls are asked again, and that is a second
-test on the same groups: the ledger gives it what is left of delta, or the groups that no test has seen. Held-out calls may refuse it.
+The specialists stay as they are. Their validation calls give the thresholds, their calibration calls are asked again,
+and that is a second test on the same groups: the ledger gives it what is left of delta, or the groups that no test has
+seen. Held-out calls may refuse it.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def recertify(home: Home, route: Route, *, progress: Progress = silent) -> Recer
 def recertify_all(
     home: Home, routes: Sequence[Route], *, progress: Progress = silent
 ) -> list[Recertification]:
-    """Certifies the specialists of routes on the engine of the home, those of one run together; in the order of the routes.
+    """Certifies the specialists of routes on the engine of the home, those of one run together; in the order of the
+    routes.
 
     Where a run certified all of its routes together, what is claimed again holds of all routes given, together.
 

@@ -1,4 +1,5 @@
-"""Training calls of a run put to LLMs once more, within a number of questions and a budget; the votes are kept for later runs."""
+"""Training calls of a run put to LLMs once more, within a number of questions and a budget; the votes are kept for
+later runs."""
 
 from __future__ import annotations
 
@@ -76,9 +77,11 @@ def relabel(
     limits: RelabelLimits,
     progress: Progress = silent,
 ) -> Relabelling:
-    """Asks about calls of train, in an order that is random but the same each time; calls asked about before are left out.
+    """Asks about calls of train, in an order that is random but the same each time; calls asked about before are left
+    out.
 
-    Only de-identified requests are sent. Calls that a person has corrected, and replies meant for a person, are not asked about.
+    Only de-identified requests are sent. Calls that a person has corrected, and replies meant for a person, are not
+    asked about.
 
     Args:
         home: the home; the caller has checked the right and holds the lock of runs.

@@ -94,7 +94,8 @@ class Run:
         return self.artifact(step, kind)
 
     def load_curated(self, *, synthetic: bool = False) -> Curated:
-        """The curated data, its examples as a stream; that somebody reads de-identified text is noted in the audit log first.
+        """The curated data, its examples as a stream; that somebody reads de-identified text is noted in the audit log
+        first.
 
         Args:
             synthetic: also those that an LLM made up; to train on, and for nothing else.
@@ -141,8 +142,8 @@ class Run:
 
 
 def calls_of(home: Home, tenant: str, agents: Collection[str] = ()) -> Iterator[Call]:
-    """The calls of a tenant ("*": of all) that were kept in full, of these agents only where some are named; as a stream
-    from the store."""
+    """The calls of a tenant ("*": of all) that were kept in full, of these agents only where some are named; as a
+    stream from the store."""
     found = home.store.calls(tenant=None if tenant == EVERY_TENANT else tenant)
     return (call for call in found if call.recorded == "full" and (not agents or call.agent in agents))
 
@@ -158,7 +159,8 @@ def artifact_of(home: Home, run_id: str, step: str, kind: type[A]) -> Artifact[A
 
 
 def latest_run(home: Home, tenant: str | None = None) -> str | None:
-    """The id of the newest run of a home, or of a tenant in it ("*": of those that all share); None where there is none.
+    """The id of the newest run of a home, or of a tenant in it ("*": of those that all share); None where there is
+    none.
 
     Raises:
         BadInput: a tenant is given, and the state of a run cannot be read.

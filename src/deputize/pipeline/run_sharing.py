@@ -1,4 +1,5 @@
-"""Runs of a home for the homes that share its object store: when they end, and again when an erasure or a rotation has changed them."""
+"""Runs of a home for the homes that share its object store: when they end, and again when an erasure or a rotation has
+changed them."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def shared_runs(home: Home) -> SharedRuns | None:
 
 
 def share_run(home: Home, run_id: str) -> str:
-    """Shares a run that has ended, where homes share runs; a sentence for the user where that could not be done, else ""."""
+    """Shares a run that has ended, where homes share runs; a sentence for the user where that could not be done, else
+    ""."""
     try:
         if (runs := shared_runs(home)) is not None:
             runs.share(run_id)

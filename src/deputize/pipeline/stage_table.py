@@ -1,4 +1,5 @@
-"""The one table of the stages: from it come the order of the steps, their commands, rights, help texts and artifacts."""
+"""The one table of the stages: from it come the order of the steps, their commands, rights, help texts and
+artifacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Short trainings for the race between several base models: selection says which models race, this trains and measures them.
+"""Short trainings for the race between several base models: selection says which models race, this trains and measures
+them.
 
 Selection and training are stages of their own; here they meet.
 """
@@ -28,7 +29,8 @@ HELD_OUT_PART = 5
 
 @dataclass
 class TuningTrial:
-    """Trains a model for a task on few examples with the cheapest method that tunes one, and measures it on validation."""
+    """Trains a model for a task on few examples with the cheapest method that tunes one, and measures it on
+    validation."""
 
     curated: Curated
     discovered: Discovered
@@ -41,7 +43,8 @@ class TuningTrial:
     _sets: dict[str, TrainingSet] = field(default_factory=dict)
 
     def __call__(self, model: str, task: Task, n_examples: int, seconds: float) -> float | None:
-        """Accuracy on validation after one epoch over `n_examples`, or as many as `seconds` allow; None where nothing could be trained."""
+        """Accuracy on validation after one epoch over `n_examples`, or as many as `seconds` allow; None where nothing
+        could be trained."""
         method = next((m for m in self.methods if m.tunes_base_model), None)
         if task.id not in self._sets:
             whole = training_set_of(
@@ -72,7 +75,8 @@ class TuningTrial:
 
 
 def _by_group(whole: TrainingSet) -> TrainingSet:
-    """The training set with every fifth group of train for validation: nobody may read the reserve before it is known what it is for."""
+    """The training set with every fifth group of train for validation: nobody may read the reserve before it is known
+    what it is for."""
     held = set(sorted({x.group for x in whole.train})[::HELD_OUT_PART])
     validation = [x for x in whole.validation if x.group in held]
     train = [x for x in whole.train if x.group not in held]

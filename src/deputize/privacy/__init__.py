@@ -1,1 +1,2 @@
-"""De-identification: find personal data in calls, replace it, check what is left. Used by the curate stage and by `deputize privacy`."""
+"""De-identification: find personal data in calls, replace it, check what is left. Used by the curate stage and by
+`deputize privacy`."""

@@ -1,7 +1,7 @@
 """The texts in a call: the strings that may contain personal data, and messages rewritten with other strings.
 
-Names of tools, keys of JSON and schemas are texts too: an application may put anything there. Ids of tool calls are numbered
-again. Roles and types of parts are structure, and stay.
+Names of tools, keys of JSON and schemas are texts too: an application may put anything there. Ids of tool calls are
+numbered again. Roles and types of parts are structure, and stay.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def rewrite_message(message: Message, change: Change, ids: dict[str, str] | None
 
 
 def rewrite_text(text: str, change: Change) -> str:
-    """A text after `change`. JSON with escapes and percent-encoded parts of URLs and forms are changed after decoding."""
+    """A text after `change`. JSON with escapes and percent-encoded parts of URLs and forms are changed after
+    decoding."""
     parsed = parse_escaped_json(text)
     if parsed is None:
         text = change(text)
@@ -268,5 +269,6 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def valid_unicode(text: str) -> str:
-    """The text with "?" for each half of a surrogate pair, character for character: tokenizers and files refuse such halves."""
+    """The text with "?" for each half of a surrogate pair, character for character: tokenizers and files refuse such
+    halves."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -150,8 +150,8 @@ _PARTIAL_DATE = re.compile(
 
 
 def shift_partial_date(text: str, n_days: int) -> str | None:
-    """A date without separators (19870412) or without a day ("October 1983", 10/1983, 1983-10) moved by about `n_days`, in the
-    same form and by at least a month where there is no day; None where the text is not such a date."""
+    """A date without separators (19870412) or without a day ("October 1983", 10/1983, 1983-10) moved by about `n_days`,
+    in the same form and by at least a month where there is no day; None where the text is not such a date."""
     match = _PARTIAL_DATE.fullmatch(text.strip())
     if match is None:
         return None

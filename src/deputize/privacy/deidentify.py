@@ -139,7 +139,8 @@ class Deidentifier:
         return rewrite_messages([*call.messages, call.response], self.change_of(call))[-1]
 
     def paraphrased_request(self, call: Call, paraphraser: Paraphraser) -> Request:
-        """The de-identified request of a call with the prose of its sensitive texts paraphrased, but for system prompts."""
+        """The de-identified request of a call with the prose of its sensitive texts paraphrased, but for system
+        prompts."""
         request, change, vocabulary = self.request_of(call), self.change_of(call), self.vocabulary(call)
         _, copies = answer_values(call, vocabulary.words)
         kept = {change(value) for value in copies}

@@ -33,4 +33,5 @@ FUZZY: frozenset[str] = frozenset({"PERSON", "LOCATION", "ORGANIZATION", "USERNA
 """Types found by their look; known words of the task (labels, enumerations, template text) overrule them."""
 
 PUBLIC: frozenset[str] = INDIRECT | {"AMOUNT"}
-"""Types that an application may say of itself: where its template or a schema holds such a value, it is not replaced."""
+"""Types that an application may say of itself: where its template or a schema holds such a value, it is not
+replaced."""

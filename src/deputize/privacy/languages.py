@@ -1,8 +1,9 @@
 """The language of a line, told by its script and its function words. Pure.
 
-It decides which lines are of a language in which the recall of personal data has been measured. Limits: a line of less than
-three function words, such as a name alone, has no language; languages of one script whose letters do not tell them apart count as
-one (Hindi for Devanagari, Russian for Cyrillic without Ukrainian letters); a mixed line counts as the language of most of it.
+It decides which lines are of a language in which the recall of personal data has been measured. Limits: a line of less
+than three function words, such as a name alone, has no language; languages of one script whose letters do not tell them
+apart count as one (Hindi for Devanagari, Russian for Cyrillic without Ukrainian letters); a mixed line counts as the
+language of most of it.
 """
 
 from __future__ import annotations
@@ -60,11 +61,13 @@ _LANGUAGES_OF: dict[str, tuple[str, ...]] = {
 }
 _LATIN_WORD = re.compile(r"[^\W\d_]+")
 _MIN_HITS, _MIN_LEAD, _MIN_SHARE = 3, 2, 0.2
-"""An unmeasured language has so many function words in a line, so many more than any measured one has, and this share of the words."""
+"""An unmeasured language has so many function words in a line, so many more than any measured one has, and this share
+of the words."""
 _MIN_WORDS_OF_OTHERS = 12
 """A line of so many words in lower case without one function word of these languages is of another one."""
 _MEASURED_LETTERS = frozenset("ğıßñłżźśąęãõœ")
-"""Letters of measured languages: a line with one of them is rather of these, though it has none of their function words."""
+"""Letters of measured languages: a line with one of them is rather of these, though it has none of their function
+words."""
 _SCRIPTS = (
     ("\u0370", "\u03ff", "el"),
     ("\u0400", "\u04ff", "ru"),

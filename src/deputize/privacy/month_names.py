@@ -60,7 +60,8 @@ class NamedDate(NamedTuple):
 
 
 def find_named_dates(text: str, yearless: int) -> list[NamedDate]:
-    """The dates of a text with the name of a month, or in the forms of East Asia; `yearless` is the year of those without one."""
+    """The dates of a text with the name of a month, or in the forms of East Asia; `yearless` is the year of those
+    without one."""
     folded = text.lower()
     if not any(sign in folded for sign in _SIGNS):
         return []

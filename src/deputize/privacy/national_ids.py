@@ -61,7 +61,8 @@ def _sum_mod(weights: Sequence[int], modulus: int) -> Check:
 
 
 def _dated(at: str, then: Check | None = None, months: Sequence[int] = (0,)) -> Check:
-    """The digits hold a date at the places where `at` has y, m and d; months may be raised by one of the given numbers."""
+    """The digits hold a date at the places where `at` has y, m and d; months may be raised by one of the given
+    numbers."""
     places = {c: [i for i, a in enumerate(at) if a == c] for c in "ymd"}
 
     def check(text: str) -> bool:

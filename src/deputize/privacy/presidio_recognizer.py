@@ -1,4 +1,5 @@
-"""Our detectors as recognizers of Presidio, so that its AnalyzerEngine, its anonymizer and presidio-research can use them.
+"""Our detectors as recognizers of Presidio, so that its AnalyzerEngine, its anonymizer and presidio-research can use
+them.
 
     from presidio_analyzer import AnalyzerEngine
     from deputize.privacy.presidio_recognizer import add_recognizers

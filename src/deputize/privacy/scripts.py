@@ -1,4 +1,5 @@
-"""Writing systems: which letters put no blanks between words, which marks belong to the letter before, letters of one script. Pure."""
+"""Writing systems: which letters put no blanks between words, which marks belong to the letter before, letters of one
+script. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import random
 import string
 
 UNSPACED = "\u0e00-\u0eff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-"""Letters of scripts that put no blanks between words, for a class of a pattern: next to a number they are not part of it."""
+"""Letters of scripts that put no blanks between words, for a class of a pattern: next to a number they are not part of
+it."""
 MARKS = (
     "\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963"
     "\u0981-\u0983\u09bc-\u09cd\u0a01-\u0a03\u0a3c-\u0a4d\u0a81-\u0a83\u0abc-\u0acd\u0b3e-\u0b4d\u0bbe-\u0bcd\u0c3e-\u0c4d\u0cbe-\u0ccd"

@@ -82,7 +82,8 @@ class DetectorSet(NamedTuple):
         return [d.name for d in self.all]
 
     def ensemble(self, policy: ReplacementPolicy) -> DetectorEnsemble:
-        """The set as an ensemble, with a detector of numbers where the policy replaces them, and a verification pass."""
+        """The set as an ensemble, with a detector of numbers where the policy replaces them, and a verification
+        pass."""
         lines = [*self.lines, NumberDetector()] if policy.replaces_numbers else [*self.lines]
         if self.unmeasured != "keep":
             lines.append(UnmeasuredDetector())
@@ -111,8 +112,8 @@ def _make_search(recipe: DetectorRecipe, policy: ReplacementPolicy) -> Callable[
 def standard_detectors(
     policy: ReplacementPolicy | None = None, *, home: Path | None = None, privacy: Privacy | None = None
 ) -> DetectorSet:
-    """Our rules, Presidio's patterns, spaCy's names where its model is installed, and what the home adds: its tagger, the
-    detectors that its config.toml names, and its sensitive terms.
+    """Our rules, Presidio's patterns, spaCy's names where its model is installed, and what the home adds: its tagger,
+    the detectors that its config.toml names, and its sensitive terms.
 
     Args:
         policy: says whether places and organisations are looked for in prose; None: that of level "standard".
@@ -163,7 +164,8 @@ def _names_in_prose(
 ) -> tuple[list[Detector], str]:
     """spaCy's names, or what is lost without its model; neither where the policy needs none of them.
 
-    Beside the default tagger nearly all people that spaCy adds are none, so only its places and organisations are taken.
+    Beside the default tagger nearly all people that spaCy adds are none, so only its places and organisations are
+    taken.
     """
     types = {"LOCATION", "ORGANIZATION"} if policy.replaces_indirect else set()
     types |= set() if shipped else {"PERSON"}

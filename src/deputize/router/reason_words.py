@@ -1,4 +1,5 @@
-"""Why a call was answered as it was, as sentences for a reader: numbers and names of parameters, no text of the call. Pure."""
+"""Why a call was answered as it was, as sentences for a reader: numbers and names of parameters, no text of the call.
+Pure."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ from deputize.core.records import Audience, Call, Message, RequestLimits
 from deputize.core.subjects import Subjects
 
 MAX_VALUES = 16
-"""Different values of one parameter that are listed. More, most of them used once, are taken to differ from call to call."""
+"""Different values of one parameter that are listed. More, most of them used once, are taken to differ from call to
+call."""
 MIN_REPEATED_SHARE = 0.2
 """Share of calls that repeat a request of their own episode from which they are taken for votes to be counted."""
 NO_MODEL: Final = ""
@@ -73,7 +74,8 @@ class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     subject: str = ""
     """Whose data it is (`Example.subject`)."""
     listed: tuple[str, ...] = ()
-    """Digests of the tools or the reply schema that it lists, where these differ from call to call (core.listed_tools)."""
+    """Digests of the tools or the reply schema that it lists, where these differ from call to call
+    (core.listed_tools)."""
 
 
 def facts_of(call: Call, subject: str = "", listed: tuple[str, ...] = ()) -> RequestFacts:
@@ -351,7 +353,8 @@ def _answer_tokens(call: Call) -> tuple[int, bool]:
 
 
 def _has_votes(calls: Sequence[RequestFacts]) -> bool:
-    """Check whether many calls ask again what their episode has asked already, at a temperature: votes to be counted."""
+    """Check whether many calls ask again what their episode has asked already, at a temperature: votes to be
+    counted."""
     counts = Counter(one.asked for one in calls if one.asked and one.params.get("temperature") != "0")
     n_repeated = sum(n for n in counts.values() if n > 1)
     return bool(n_repeated) and n_repeated >= MIN_REPEATED_SHARE * len(calls)

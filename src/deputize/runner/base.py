@@ -1,7 +1,7 @@
 """The protocol of runners: a function is made once in each worker, shards are sent to it, results come back in order.
 
-What is sent must not depend on the worker: then a shard that is done again after a worker died gives the same result, and
-no result depends on how many workers there are.
+What is sent must not depend on the worker: then a shard that is done again after a worker died gives the same result,
+and no result depends on how many workers there are.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def map_shards(
 ) -> Iterator[R]:
     """The function's result for each shard, in their order; few shards are in memory at a time.
 
-    A shard whose worker died is sent again `retries` times and then done in this process. A single shard is done here, and all are
-    where there are no workers.
+    A shard whose worker died is sent again `retries` times and then done in this process. A single shard is done here,
+    and all are where there are no workers.
 
     Args:
         workers: hold what `make` makes.

@@ -1,7 +1,7 @@
 """The runner of this machine: further processes, one for each further core.
 
-Shards go to them through pipes; nothing is written to disk or to a command line. On loky, since plain multiprocessing would run
-a user's script again.
+Shards go to them through pipes; nothing is written to disk or to a command line. On loky, since plain multiprocessing
+would run a user's script again.
 """
 
 from __future__ import annotations

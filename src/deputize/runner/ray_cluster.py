@@ -29,8 +29,8 @@ class RayRunner:
     def __init__(self, address: str = "", processes: int | None = None, model_cores: int = 1) -> None:
         """
         Args:
-            address: of the cluster ("auto", "HOST:6379", "ray://HOST:10001"); "": one of this machine alone, which ends with
-                this process.
+            address: of the cluster ("auto", "HOST:6379", "ray://HOST:10001"); "": one of this machine alone, which ends
+                with this process.
             processes: most actors; None: as many as the cluster has cores for.
             model_cores: of an actor that trains a base model or asks one.
 

@@ -34,8 +34,8 @@ class CallCosts:
 def expected_usd(share_served_L: ArrayLike, errors_L: ArrayLike, costs: CallCosts) -> Costs:
     """Expected cost of one call of a route in US dollars.
 
-    The specialist always runs, the LLM when the call is not served or is audited, calls left to it find its cache colder, and
-    a wrong answer has its price.
+    The specialist always runs, the LLM when the call is not served or is audited, calls left to it find its cache
+    colder, and a wrong answer has its price.
 
     Args:
         share_served_L: share of the calls that are served.
@@ -58,7 +58,8 @@ def colder_cache_usd(cache_usd: float, share_served_L: ArrayLike) -> Costs:
 
     Args:
         cache_usd: what the calls are cheaper by where all of them go to the LLM.
-        share_served_L: share of them that is served: so likely is it that the call before was, and the cache is not warm.
+        share_served_L: share of them that is served: so likely is it that the call before was, and the cache is not
+            warm.
     """
     share_L = np.asarray(share_served_L, dtype=float)
     colder_L: Costs = cache_usd * share_L * (1 - share_L)

@@ -42,8 +42,8 @@ def claim(
         n_together: tasks whose claims are to hold at once; 0 or 1: each holds by itself.
         labels: what is known of the right answers, where the claim is about them.
         judge: who judged the answers, where they were not compared.
-        n_unseen: units with tools or schemas that were not in training, 0 where the claim is about no such requests; None where all requests
-            list the same.
+        n_unseen: units with tools or schemas that were not in training, 0 where the claim is about no such requests;
+            None where all requests list the same.
     """
     sure = percent(1 - (verdict.delta if delta is None else delta))
     served, errors = int(verdict.n_served_L[index]), int(verdict.n_errors_L[index])

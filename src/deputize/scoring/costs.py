@@ -102,8 +102,8 @@ class Prices:
     energy: dict[str, Any]
 
     def of(self, model: str) -> Price:
-        """The price of a model: its entry in the home's list, with or without the date in its name; else its public list
-        price; else the default model's, marked as assumed."""
+        """The price of a model: its entry in the home's list, with or without the date in its name; else its public
+        list price; else the default model's, marked as assumed."""
         name = model.lower().rsplit("/", 1)[-1]
         own = self.models.get(name) or self.models.get(_DATE.sub("", name))
         if own is not None:

@@ -172,7 +172,8 @@ def coverage_at(
 def coverage_around(
     confidence_N: ArrayLike, loss_N: ArrayLike, epsilon: float, counts_N: ArrayLike | None = None
 ) -> float:
-    """The share a method could serve at about this loss: `coverage_at`, averaged over epsilon / 2, epsilon and 2 epsilon.
+    """The share a method could serve at about this loss: `coverage_at`, averaged over epsilon / 2, epsilon and 2
+    epsilon.
 
     One epsilon alone is decided by one or two errors on a small validation split. Arguments as of `coverage_at`.
     """

@@ -1,14 +1,15 @@
 """Signs that calls with a label were not drawn at random, as a claim by prediction-powered terms would need.
 
-Were each call labelled with the same chance, nothing about a call could tell labelled ones from others: not the length of its episode,
-its place in the log, the specialist's confidence, or whether the two answers differ. Each is compared by its mean rank among labelled
-calls, which under a random draw is that of a draw without replacement from all of them. What shows none of these signs may still be no random draw: only
-who labelled can know.
+Were each call labelled with the same chance, nothing about a call could tell labelled ones from others: not the length
+of its episode, its place in the log, the specialist's confidence, or whether the two answers differ. Each is compared
+by its mean rank among labelled calls, which under a random draw is that of a draw without replacement from all of them.
+What shows none of these signs may still be no random draw: only who labelled can know.
 
 Pure. Shape letter: N calls.
 
 References:
-    Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1, 1945 (the rank-sum test, here with ties).
+    Wilcoxon, "Individual comparisons by ranking methods", Biometrics Bulletin 1, 1945 (the rank-sum test, here with
+    ties).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def signs_of_choice(has_label_N: ArrayLike, signs: Mapping[str, ArrayLike]) -> l
 
 
 def rank_sum_p(chosen_N: ArrayLike, value_N: ArrayLike) -> float:
-    """Two-sided p-value of "the chosen are a random draw", by the mean rank of a value; 1 where there are too few, or all are equal.
+    """Two-sided p-value of "the chosen are a random draw", by the mean rank of a value; 1 where there are too few, or
+    all are equal.
 
     Raises:
         ValueError: arrays of different length.

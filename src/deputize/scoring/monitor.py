@@ -5,11 +5,12 @@ call is 1 where the LLM, asked as well, answered differently, else 0. A route th
 repeated samples is audited with two answers of the LLM, and its loss is "specialist differs" minus "LLM differs from
 itself", in [-1, 1].
 
-Calls of one episode are alike, so an episode is one bet: on the sum of "loss minus allowed loss" over its calls, whose mean
-is what the certificate's claim is about. A bet must not go broke, so its stake is in proportion to one over the calls that
-may count for an episode: as many as the longest of the episodes shortly before had. Episodes are bet on in the order in
-which they began. One that goes on counts against the route as if the rest of its calls had no loss, and for the route once
-it, and all before it, have ended. So both capitals may be looked at after every call, whatever goes on.
+Calls of one episode are alike, so an episode is one bet: on the sum of "loss minus allowed loss" over its calls, whose
+mean is what the certificate's claim is about. A bet must not go broke, so its stake is in proportion to one over the
+calls that may count for an episode: as many as the longest of the episodes shortly before had. Episodes are bet on in
+the order in which they began. One that goes on counts against the route as if the rest of its calls had no loss, and
+for the route once it, and all before it, have ended. So both capitals may be looked at after every call, whatever goes
+on.
 
 References:
     Ville's inequality; Waudby-Smith and Ramdas, arXiv 2010.09686 (betting); Shin, Ramdas and Rinaldo, "E-detectors",
@@ -28,9 +29,11 @@ from typing import Literal, TypeAlias
 from deputize.core.records import Certificate
 
 TILTS: tuple[float, ...] = (1.5, 2.0, 3.0, 6.0)
-"""Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright failure."""
+"""Alternatives that are bet on at once for losses in [0, 1], as multiples of the allowed rate: slow drift to outright
+failure."""
 STAKES: tuple[float, ...] = (0.1, 0.25, 0.5, 0.8)
-"""Bets for losses in [-1, 1], and for episodes of several calls, as shares of the largest stake that cannot go broke."""
+"""Bets for losses in [-1, 1], and for episodes of several calls, as shares of the largest stake that cannot go
+broke."""
 AUDITS_PER_FALSE_ROLLBACK = 20_000.0
 """A route within its allowed rate is rolled back within its first n episodes with probability at most n / this."""
 KEPT_AUDITS = 4096
@@ -38,20 +41,21 @@ KEPT_AUDITS = 4096
 MOST_OF_AN_EPISODE = 32
 """A longer episode counts by so many of its audited calls, drawn at random."""
 LEAST_AT_FIRST = 8
-"""Calls of an episode that may count against a route at the least until FIRST_EPISODES have ended: before nobody knows how long
-they are."""
+"""Calls of an episode that may count against a route at the least until FIRST_EPISODES have ended: before nobody knows
+how long they are."""
 FIRST_EPISODES = 30
 RECENT_EPISODES = 200
 """Newest episodes whose lengths say how many calls of the next may count."""
 OPEN_EPISODES = 256
-"""Named episodes that may go on at a time; beyond that the oldest is taken for ended, and does not count for a promotion."""
+"""Named episodes that may go on at a time; beyond that the oldest is taken for ended, and does not count for a
+promotion."""
 WAITING_EPISODES = 1024
 """The same of all that are not in the capitals yet."""
 EPISODE_ENDS_AFTER_S = 30 * 60.0
 """Without a call an episode has ended after so long."""
 MAX_CALLS = 128
-"""Audited calls after which further ones of the same name are another episode, so that one name for everything does not hide a
-failure. An episode that is cut so does not count for a promotion."""
+"""Audited calls after which further ones of the same name are another episode, so that one name for everything does not
+hide a failure. An episode that is cut so does not count for a promotion."""
 MAX_EPISODE_S = 24 * 3600.0
 """Calls of the same name are another episode after so long."""
 
@@ -68,7 +72,8 @@ AuditResult: TypeAlias = Literal[".", "s", "l", "b"]
 
 @dataclass(frozen=True)
 class AuditedEpisode:
-    """The audited calls of one episode that is not in the capitals yet, because it, or one that began before it, goes on."""
+    """The audited calls of one episode that is not in the capitals yet, because it, or one that began before it, goes
+    on."""
 
     key: str
     """Digest of its name; "": it has one call and stands alone."""
@@ -90,7 +95,8 @@ class AuditEvidence:
     """The evidence so far. Capitals are logarithms, one per bet."""
 
     allowed: float
-    """The mean loss that a route may have, in (0, 1]; at 1 nothing can speak against it, and audits are only counted."""
+    """The mean loss that a route may have, in (0, 1]; at 1 nothing can speak against it, and audits are only
+    counted."""
     signed: bool = False
     """True where losses are differences in [-1, 1]."""
     log_harm: tuple[float, ...] = (_NOTHING,) * len(TILTS)
@@ -98,7 +104,8 @@ class AuditEvidence:
     log_good: tuple[float, ...] = (0.0,) * len(TILTS)
     """Against "the loss is at least the allowed one": the mirror, which promotes."""
     results: str = ""
-    """The newest audits that are in the capitals, one `AuditResult` each, oldest first, with a "|" after each episode."""
+    """The newest audits that are in the capitals, one `AuditResult` each, oldest first, with a "|" after each
+    episode."""
     n_audits: int = 0
     sum_losses: float = 0.0
     open: tuple[AuditedEpisode, ...] = ()
@@ -108,7 +115,8 @@ class AuditEvidence:
 def allowed_loss(certificate: Certificate) -> float:
     """The mean loss that served calls may have: epsilon of all calls, served or not, and at most the served limit.
 
-    Of a claim about right answers it is how often calibration saw the specialist differ from the LLM, where that is more.
+    Of a claim about right answers it is how often calibration saw the specialist differ from the LLM, where that is
+    more.
     """
     served = certificate.share_served
     if certificate.n_served and certificate.n_calibration:
@@ -327,11 +335,12 @@ def harm(evidence: AuditEvidence) -> float:
 def false_rollback_bound(
     n_episodes: float, audits_per_false_rollback: float = AUDITS_PER_FALSE_ROLLBACK
 ) -> float:
-    """The probability that a route within its allowed rate is rolled back within `n_episodes` audited episodes, at most.
+    """The probability that a route within its allowed rate is rolled back within `n_episodes` audited episodes, at
+    most.
 
-    The sum of restarted capitals minus the number of episodes is a supermartingale, so it has reached A at episode n with
-    probability at most n / A, and on average not before episode A. Calls without an episode count as one each. No bound that
-    never ends is claimed: a route that is watched for ever is rolled back some day.
+    The sum of restarted capitals minus the number of episodes is a supermartingale, so it has reached A at episode n
+    with probability at most n / A, and on average not before episode A. Calls without an episode count as one each. No
+    bound that never ends is claimed: a route that is watched for ever is rolled back some day.
     """
     return min(1.0, n_episodes / audits_per_false_rollback)
 
@@ -346,8 +355,8 @@ def must_roll_back(
 def log_gain(evidence: AuditEvidence, since: float = 0.0) -> float:
     """The logarithm of the factor by which the capital against "the loss is at least the allowed one" has grown.
 
-    The capital is that of the episodes before the first that goes on. While that is true the factor ever reaches 1 / delta with probability at most delta, from whatever moment on it is
-    counted (Ville).
+    The capital is that of the episodes before the first that goes on. While that is true the factor ever reaches 1 /
+    delta with probability at most delta, from whatever moment on it is counted (Ville).
 
     Args:
         evidence: now.
@@ -363,7 +372,8 @@ def _log_add(a: float, b: float) -> float:
 
 
 def comparisons_to_gain(allowed: float, loss: float, log_wanted: float, most: int = 4096) -> int:
-    """About how many episodes of one call it takes until `log_gain` is this, at a loss in [0, 1]; `most` where it may not."""
+    """About how many episodes of one call it takes until `log_gain` is this, at a loss in [0, 1]; `most` where it may
+    not."""
     growth = [
         (1 - loss) * math.log1p(stake * allowed) + loss * math.log1p(stake * (allowed - 1))
         for stake in _stakes_on_better(allowed, False)

@@ -1,4 +1,5 @@
-"""LoRA adapters packed for reading tokens of several adapters in one pass: two batched products for each group of projections.
+"""LoRA adapters packed for reading tokens of several adapters in one pass: two batched products for each group of
+projections.
 
 Legend: A adapters, M tokens of the adapter that has most, N tokens of a pass, I inputs, O outputs, R ranks of a group.
 
@@ -23,7 +24,8 @@ GROUPS = {
 
 
 class AdapterPack:
-    """The weights of one or several adapters, by layer and group: down [A, I, R] and up [A, R, O], None where nothing is changed."""
+    """The weights of one or several adapters, by layer and group: down [A, I, R] and up [A, R, O], None where nothing
+    is changed."""
 
     def __init__(self, layers: list[dict[str, tuple[Any, Any] | None]]) -> None:
         self.layers = layers

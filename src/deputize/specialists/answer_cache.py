@@ -1,10 +1,10 @@
 """A cache as a specialist: a request that came before, or one nearly like it, gets the answer that was logged.
 
-An answer of a cache is training data, so it keeps only what several data subjects had in common: a prompt together with its answer. Where
-only one had both, the pair is not kept, whatever others were answered to the same prompt.
+An answer of a cache is training data, so it keeps only what several data subjects had in common: a prompt together with
+its answer. Where only one had both, the pair is not kept, whatever others were answered to the same prompt.
 
-Confidence is how alike the prompts are, times the share of the logged answers to that prompt that agree. It only orders the answers: what is
-served is decided by the certificate, as for any other specialist.
+Confidence is how alike the prompts are, times the share of the logged answers to that prompt that agree. It only orders
+the answers: what is served is decided by the certificate, as for any other specialist.
 
 Legend: N texts asked, P prompts kept.
 """

@@ -1,11 +1,13 @@
-"""Whole values guessed without a model: what earlier values of the same slot copied out of their prompts is looked up in this prompt.
+"""Whole values guessed without a model: what earlier values of the same slot copied out of their prompts is looked up
+in this prompt.
 
-A value that was written is kept as its form: its own words, and for each part that stands in its prompt the few tokens by which such a part is
-found in another. Where most forms, filled in from a new prompt, make the same value, that is read on trial in one pass.
+A value that was written is kept as its form: its own words, and for each part that stands in its prompt the few tokens
+by which such a part is found in another. Where most forms, filled in from a new prompt, make the same value, that is
+read on trial in one pass.
 
 References:
-    Saxena, "Prompt lookup decoding", 2023 (copies what follows where the last tokens stand in the prompt; here the places are known
-    before anything is written).
+    Saxena, "Prompt lookup decoding", 2023 (copies what follows where the last tokens stand in the prompt; here the
+    places are known before anything is written).
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ class Guesses:
             self._made[tuple(islice(tokens, most))] += 1
 
     def best(self, written: Sequence[int] = ()) -> Guess | None:
-        """The value that most forms make of those that begin as what is written; None where less than half of these make one.
+        """The value that most forms make of those that begin as what is written; None where less than half of these
+        make one.
 
         Args:
             written: tokens of the value so far.
@@ -128,7 +131,8 @@ class PromptPlaces:
         return ()
 
     def copied(self, part: Copied) -> Sequence[int]:
-        """The tokens of this prompt in the place of a part that was copied from another; the part itself where nothing is found."""
+        """The tokens of this prompt in the place of a part that was copied from another; the part itself where nothing
+        is found."""
         start = self.behind(part.before)
         if start is None:
             return part.tokens

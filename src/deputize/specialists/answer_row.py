@@ -27,11 +27,13 @@ Trie = dict[int, Any]
 Draw = Callable[[Sequence[float]], int]
 
 RECENT = 32
-"""Values written before that trials are guessed from: the answers of a task have words in common that no prompt holds."""
+"""Values written before that trials are guessed from: the answers of a task have words in common that no prompt
+holds."""
 FORMS = 32
 """Values of a slot written before whose forms are kept."""
 WHOLE_TRIAL = 40
-"""Tokens read on trial where earlier values agree on the whole value: what is kept of them would have to be read anyway."""
+"""Tokens read on trial where earlier values agree on the whole value: what is kept of them would have to be read
+anyway."""
 _SURE = 30.0
 """Margin in nats where nothing else was possible."""
 _LIKELIEST = 20
@@ -153,7 +155,8 @@ class AnswerRow:
 
         Args:
             trial: tokens that were read on trial.
-            states: before each of them and after the last the hidden state [H], and the logits [V] where a value is written.
+            states: before each of them and after the last the hidden state [H], and the logits [V] where a value is
+                written.
 
         Returns:
             How many of the trial are kept.

@@ -1,7 +1,8 @@
 """Schema of a task's answers: only what varies is written, slot by slot; the rest is added by construction.
 
 Constant JSON keys, constant values and tool names never become tokens. A schema is made from the LLM's answers in
-train (learn_schema); `AnswerBuilder` then asks for one slot after the other and builds an answer that keeps the contract. No torch here.
+train (learn_schema); `AnswerBuilder` then asks for one slot after the other and builds an answer that keeps the
+contract. No torch here.
 """
 
 from __future__ import annotations

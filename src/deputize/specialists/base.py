@@ -1,4 +1,5 @@
-"""Protocols of what predicts answers, from whole requests or from pruned texts, and the prediction of closed answers."""
+"""Protocols of what predicts answers, from whole requests or from pruned texts, and the prediction of closed
+answers."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class PredictsEarly(Protocol):
 
 
 LOCAL = "local"
-"""The engine of specialists whose answers are the same wherever they are computed: plain arithmetic on what was stored."""
+"""The engine of specialists whose answers are the same wherever they are computed: plain arithmetic on what was
+stored."""
 
 
 @runtime_checkable
@@ -99,7 +101,8 @@ class WritesJointly(Protocol):
 
     @property
     def written_with(self) -> object | None:
-        """The base model: answers of predictors with the same one may be written together. None: this one writes alone."""
+        """The base model: answers of predictors with the same one may be written together. None: this one writes
+        alone."""
         ...
 
     def begin_writing(self) -> Writing:

@@ -1,7 +1,8 @@
-"""A small network that scores the candidates of one choice by features of their own, so that it also scores ones that were never seen.
+"""A small network that scores the candidates of one choice by features of their own, so that it also scores ones that
+were never seen.
 
-Trained as a log-linear model over the candidates of each choice. A few thousand weights over features that say nothing of words: nothing of a
-prompt can be read back from them.
+Trained as a log-linear model over the candidates of each choice. A few thousand weights over features that say nothing
+of words: nothing of a prompt can be read back from them.
 
 Legend: K candidates of one choice, N candidates of all choices, G choices, D features, H hidden units.
 """

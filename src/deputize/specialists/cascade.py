@@ -1,10 +1,10 @@
 """A cascade of specialists of one task, from cheap to expensive: the next one only where those before it are not sure.
 
-Where the first is sure enough its answer stands. Elsewhere the next one speaks too: the log-probabilities of all that have spoken are
-added with weights (a logarithmic opinion pool), so that an answer on which they differ gets little confidence; where they are sure
-together their answer stands, else one more is asked, up to the last. The weights and the confidences from which no further one is asked are
-fitted on validation and then fixed: calibration and live calls go through the same code, and one threshold on the cascade's confidence is
-what is certified.
+Where the first is sure enough its answer stands. Elsewhere the next one speaks too: the log-probabilities of all that
+have spoken are added with weights (a logarithmic opinion pool), so that an answer on which they differ gets little
+confidence; where they are sure together their answer stands, else one more is asked, up to the last. The weights and
+the confidences from which no further one is asked are fitted on validation and then fixed: calibration and live calls
+go through the same code, and one threshold on the cascade's confidence is what is certified.
 
 Legend: N texts, C choices, M members that have spoken.
 
@@ -47,7 +47,8 @@ class CascadeStep(Record):
     weights: list[float]
     """Of each member that has spoken by then."""
     exit_log_p: float = NEVER_SURE
-    """Log-probability of their answer from which no further member is asked; the last step's answer stands whatever it is."""
+    """Log-probability of their answer from which no further member is asked; the last step's answer stands whatever it
+    is."""
 
 
 class CascadeSettings(Record):
@@ -104,8 +105,8 @@ class CascadePredictor:
     def __init__(self, members: Sequence[ClosedPredictor], settings: CascadeSettings) -> None:
         """
         Args:
-            members: from cheap to expensive, all with the same questions; predictions of the first do not depend on the batch. The first
-                alone: only `early` can be asked.
+            members: from cheap to expensive, all with the same questions; predictions of the first do not depend on the
+                batch. The first alone: only `early` can be asked.
             settings: fitted on validation.
         """
         self.members, self.settings = list(members), settings
@@ -115,7 +116,8 @@ class CascadePredictor:
         return self.members[0].answers
 
     def early(self, texts: Sequence[str]) -> list[RawPrediction | None]:
-        """Predictions of the texts that the first member decides alone, as `predict` gives them; None for the others."""
+        """Predictions of the texts that the first member decides alone, as `predict` gives them; None for the
+        others."""
         if not texts:
             return []
         step = self.settings.steps[0]

@@ -1,7 +1,7 @@
 """The catalogue of small models: what is known of each, from where, and which of them are on this machine.
 
-Knows nothing of training or serving. `model_download` brings their weights, `model_memory` computes what they take, `licences` says
-what their licences ask.
+Knows nothing of training or serving. `model_download` brings their weights, `model_memory` computes what they take,
+`licences` says what their licences ask.
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class Model(Record, forbid_unknown_fields=True):
     chat_template: str = ""
     """Family of the chat template; "" where there is none, or it is not known."""
     tool_format: str = ""
-    """The form of tool calls it was trained on, as the parsers of vLLM are called; "" where there is none, or it is not known."""
+    """The form of tool calls it was trained on, as the parsers of vLLM are called; "" where there is none, or it is not
+    known."""
     checked: list[CheckedSource] = msgspec.field(default_factory=list)
     figures: list[Figures] = msgspec.field(default_factory=list)
     hub: str = ""

@@ -1,4 +1,5 @@
-"""Closed answers of a language model: one forward pass, then a linear head per closed question on the hidden state of the last token.
+"""Closed answers of a language model: one forward pass, then a linear head per closed question on the hidden state of
+the last token.
 
 Legend: B texts of a batch, T tokens, H width, C choices.
 """

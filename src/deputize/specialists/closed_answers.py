@@ -1,4 +1,5 @@
-"""Answers that are combinations of closed choices: a classifier can give them, one question per choice. No torch here."""
+"""Answers that are combinations of closed choices: a classifier can give them, one question per choice. No torch
+here."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ class RawConfidence(NamedTuple):
 
 
 class ConfidenceCalibration(Record):
-    """Confidence out of raw confidence: the probability itself, or a logistic fit where validation had enough errors."""
+    """Confidence out of raw confidence: the probability itself, or a logistic fit where validation had enough
+    errors."""
 
     kind: Literal["plain", "logistic"] = "plain"
     mean: list[float] = msgspec.field(default_factory=list)
@@ -61,7 +62,8 @@ def _features(raw_confidence: RawConfidence) -> list[float]:
 def fit_calibration(
     given: Sequence[RawConfidence], right: Sequence[bool], *, least: int = 8
 ) -> ConfidenceCalibration:
-    """A logistic fit on validation, non-negative in every feature; plain with fewer than `least` right or wrong answers."""
+    """A logistic fit on validation, non-negative in every feature; plain with fewer than `least` right or wrong
+    answers."""
     n_right = sum(right)
     if n_right < least or len(right) - n_right < least:
         return ConfidenceCalibration()

@@ -1,8 +1,8 @@
 """A language model that writes an answer slot by slot, greedily, with others, every decision inside its closed set.
 
-Tokens that can only be one thing (the rest of a label, the break after it) are read together and never sampled. Values are
-mostly copied out of the prompt, so what follows there is read on trial, several tokens in one pass, and kept as far as
-the model would have written the same: the answer is that of plain greedy decoding.
+Tokens that can only be one thing (the rest of a label, the break after it) are read together and never sampled. Values
+are mostly copied out of the prompt, so what follows there is read on trial, several tokens in one pass, and kept as far
+as the model would have written the same: the answer is that of plain greedy decoding.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from deputize.specialists.tuned_model import load_tuned_model, release_tuned_mod
 log = logging.getLogger("deputize.engine")
 
 DECODER_VERSION = 3
-"""Of the arithmetic from a prompt to an answer and its confidence (layers, attention, scores of tokens). It is raised with every change after
-which a bit of them may be another: certificates name it, and one of another version is refused like that of another engine."""
+"""Of the arithmetic from a prompt to an answer and its confidence (layers, attention, scores of tokens). It is raised
+with every change after which a bit of them may be another: certificates name it, and one of another version is refused
+like that of another engine."""
 
 
 WARM_PROMPT, WARM_TOKENS = 64, 4
@@ -163,7 +164,8 @@ class DecoderPredictor:
         return self.base if self._is_stacked and not self.depends_on_batch else None
 
     def get_ready(self) -> None:
-        """Does ahead of the first answer what is done once: packs the adapter, and tries the arithmetic of this machine."""
+        """Does ahead of the first answer what is done once: packs the adapter, and tries the arithmetic of this
+        machine."""
         if self._is_stacked and self._adapter and self.base.depends_on_batch:
             log.info("%s %s", self.engine, "one by one" if self.depends_on_batch else "in company")
 

@@ -1,12 +1,12 @@
 """Tokens that are likely to follow in a value, guessed without a model: out of the prompt and of values written before.
 
-Values of one task have words in common at the same places, and between them what is copied out of the prompt. So a token that nearly all earlier
-values had after the last few is guessed first, and else what follows there in the prompt. A guess costs little and changes nothing: the
-model decides each token.
+Values of one task have words in common at the same places, and between them what is copied out of the prompt. So a
+token that nearly all earlier values had after the last few is guessed first, and else what follows there in the prompt.
+A guess costs little and changes nothing: the model decides each token.
 
 References:
-    Saxena, "Prompt lookup decoding", 2023; Fu et al., "Break the sequential dependency of LLM inference using lookahead decoding", arXiv 2402.02057
-    (n-grams as the draft model).
+    Saxena, "Prompt lookup decoding", 2023; Fu et al., "Break the sequential dependency of LLM inference using lookahead
+    decoding", arXiv 2402.02057 (n-grams as the draft model).
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def _next(last: Sequence[int], prompt: Sequence[int], recent: Sequence[Sequence[
 
 
 def _following(last: Sequence[int], tokens: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(how many of the last tokens stand before it, the token that follows) of each place where the last one stands, backwards."""
+    """(how many of the last tokens stand before it, the token that follows) of each place where the last one stands,
+    backwards."""
     end = last[-1]
     places = [at for at in range(len(tokens) - 1) if tokens[at] == end]
     for at in reversed(places):

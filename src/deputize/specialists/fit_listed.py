@@ -1,7 +1,7 @@
 """Fits a `ListedPredictor` to the LLM's answers.
 
-What a request's own group adds to a history is taken off before the request is trained on, so that the scorers learn what a history is worth to a
-request that is not in it.
+What a request's own group adds to a history is taken off before the request is trained on, so that the scorers learn
+what a history is worth to a request that is not in it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def fit_listed(
     weights: Sequence[float] | None = None,
     seed: int = 0,
 ) -> ListedPredictor | None:
-    """A predictor fitted to pruned prompts and answers; None where no prompt has a list, or no tool of one was ever called.
+    """A predictor fitted to pruned prompts and answers; None where no prompt has a list, or no tool of one was ever
+    called.
 
     Args:
         contract: of the task.

@@ -20,7 +20,8 @@ from deputize.core.records import Record
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 _DEVICE_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
-"""Device nodes of NVIDIA cards (also embedded and under WSL) and of AMD cards: without one, torch sees no accelerator."""
+"""Device nodes of NVIDIA cards (also embedded and under WSL) and of AMD cards: without one, torch sees no
+accelerator."""
 _FEATURES = {
     "avx2": "avx2",
     "avx512f": "avx512",
@@ -155,7 +156,8 @@ def _machine_bytes() -> int:
 
 
 def _memory_groups() -> list[tuple[int, int]]:
-    """(limit, bytes in use without page cache that can be given up) of the process's control groups that have a limit."""
+    """(limit, bytes in use without page cache that can be given up) of the process's control groups that have a
+    limit."""
     found = []
     for folder in _own_groups("memory"):
         for limit, used in (
@@ -171,7 +173,8 @@ def _memory_groups() -> list[tuple[int, int]]:
 
 
 def _own_groups(controller: str) -> list[Path]:
-    """Folders of the control groups that hold this process, version 2 and 1, from the top down: each may set a limit."""
+    """Folders of the control groups that hold this process, version 2 and 1, from the top down: each may set a
+    limit."""
     folders = [_CGROUPS, _CGROUPS / controller]
     for line in _text(_PROC / "self" / "cgroup").splitlines():
         _, _, rest = line.partition(":")

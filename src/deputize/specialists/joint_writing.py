@@ -3,9 +3,9 @@
 An answer that comes while others are being written joins them at the next pass, one that is complete leaves.
 
 References:
-    Yu et al., "Orca: a distributed serving system for transformer-based generative models", OSDI 2022 (batches by pass).
-    Leviathan et al., "Fast inference from transformers via speculative decoding", arXiv 2211.17192 (here with the
-    prompt as the draft model).
+    Yu et al., "Orca: a distributed serving system for transformer-based generative models", OSDI 2022 (batches by
+    pass). Leviathan et al., "Fast inference from transformers via speculative decoding", arXiv 2211.17192 (here with
+    the prompt as the draft model).
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from deputize.specialists.model_rows import LoadedAdapter, ModelRows
 from deputize.specialists.torch_runtime import torch_module
 
 MAX_TRIAL = 8
-"""Tokens read on trial in one pass, fewer in a batch on a CPU, where each costs its share; more where earlier values agree on the whole
-of a value."""
+"""Tokens read on trial in one pass, fewer in a batch on a CPU, where each costs its share; more where earlier values
+agree on the whole of a value."""
 TOKENS_OF_A_PASS = 64
 """On a CPU, as long as a pass over them costs little more than a pass over one."""
 TOKENS_AHEAD = 4096
 """Of prompts read in one pass."""
 
 TOKENS_KEPT = 32_768
-"""Of all rows together whose keys and values are in memory, each row counted as long as the longest; further answers wait. One is always written."""
+"""Of all rows together whose keys and values are in memory, each row counted as long as the longest; further answers
+wait. One is always written."""
 ROW_AHEAD = 128
 """Tokens of a row beyond its prompt."""
 
@@ -182,7 +183,8 @@ class JointWriting:
 
 
 def _first_of_each(answers: Sequence[WrittenAnswer]) -> list[WrittenAnswer]:
-    """For each adapter that knows no shared beginning yet its first answer: the others then begin with what they share."""
+    """For each adapter that knows no shared beginning yet its first answer: the others then begin with what they
+    share."""
     ahead: dict[int, WrittenAnswer] = {}
     for one in answers:
         if isinstance(one.adapter, LoadedAdapter) and not one.adapter.prefix.ids:

@@ -62,7 +62,8 @@ class LanguageModel(PromptTokenizer):
 
     @property
     def depends_on_batch(self) -> bool:
-        """True where an answer may differ with what else is in a batch: in bf16 about one in a hundred does, in fp32 none."""
+        """True where an answer may differ with what else is in a batch: in bf16 about one in a hundred does, in fp32
+        none."""
         return self.dtype != "fp32" or self.quantized
 
     @property

@@ -1,4 +1,5 @@
-"""Learning a task's answer schema from the LLM's answers: which values are constant, chosen out of a closed set, or written.
+"""Learning a task's answer schema from the LLM's answers: which values are constant, chosen out of a closed set, or
+written.
 
 No torch here.
 """
@@ -16,7 +17,8 @@ from deputize.core.subjects import Subjects
 from deputize.specialists.answer_schema import ABSENT, ACTION, REPLY, AnswerSchema, Slot, ToolCallSchema
 
 MIN_SHARED = 0.95
-"""Of the answers with a value that enough data subjects have: with fewer an argument is not chosen from a closed set."""
+"""Of the answers with a value that enough data subjects have: with fewer an argument is not chosen from a closed
+set."""
 
 
 def learn_schema(
@@ -30,8 +32,8 @@ def learn_schema(
     Args:
         contract: of the task.
         answers: the LLM's.
-        subjects: of each answer, whose it is: tools, argument names and values that too few have are not in the schema, which
-            is stored in clear with the weights; it cannot express such an answer then. None: everything may be.
+        subjects: of each answer, whose it is: tools, argument names and values that too few have are not in the schema,
+            which is stored in clear with the weights; it cannot express such an answer then. None: everything may be.
     """
     if contract.from_request:
         return AnswerSchema(kind=contract.kind)  # each request brings its own
@@ -55,7 +57,8 @@ def learn_schema(
 
 
 def _action_field(contract: Contract, given: Sequence[_Owned], least: int) -> Slot | None:
-    """The slot that decides the action, of tool calls and at mixed sites; only actions that enough data subjects have."""
+    """The slot that decides the action, of tool calls and at mixed sites; only actions that enough data subjects
+    have."""
     if not contract.may_defer and contract.kind != "tool_call":
         return None
     actions = [

@@ -1,7 +1,9 @@
-"""Answers to requests that list their own tools, or the schema of their reply: which tool, then a value for each of its arguments.
+"""Answers to requests that list their own tools, or the schema of their reply: which tool, then a value for each of its
+arguments.
 
-Both are chosen by features that the request and the list share (listed_features), so that a tool that was never in training can be called too. A
-value is one that the schema allows, one that recurred in training, or one that stands in the request (listed_values). Takes milliseconds.
+Both are chosen by features that the request and the list share (listed_features), so that a tool that was never in
+training can be called too. A value is one that the schema allows, one that recurred in training, or one that stands in
+the request (listed_values). Takes milliseconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Features of a listed tool, and of a value of one of its arguments, beside a request: numbers that also tell of tools never seen in training.
+"""Features of a listed tool, and of a value of one of its arguments, beside a request: numbers that also tell of tools
+never seen in training.
 
 Legend: T tools of one list, K candidates of one argument, D features.
 """
@@ -50,7 +51,8 @@ class WordWeights:
 
 
 def fit_weights(documents: Sequence[Iterable[str]], subjects: Sequence[str], least: int) -> WordWeights:
-    """Weights of words over documents; a bucket of fewer than `least` subjects (or than three) weighs as one never seen.
+    """Weights of words over documents; a bucket of fewer than `least` subjects (or than three) weighs as one never
+    seen.
 
     Args:
         documents: the words of each.
@@ -70,14 +72,16 @@ def fit_weights(documents: Sequence[Iterable[str]], subjects: Sequence[str], lea
 
 
 class CallRates:
-    """How often tools were called where they were listed, by their digest; only of tools that enough data subjects had."""
+    """How often tools were called where they were listed, by their digest; only of tools that enough data subjects
+    had."""
 
     def __init__(self, counts: dict[str, tuple[int, int]]) -> None:
         self.counts = counts
         """Name of a tool -> groups that listed it, groups that called it."""
 
     def features(self, name: str, own: tuple[int, int] = (0, 0)) -> list[float]:
-        """[seen, shrunken rate]; `own` is what the request's own group adds to the counts, which is taken off in training."""
+        """[seen, shrunken rate]; `own` is what the request's own group adds to the counts, which is taken off in
+        training."""
         listed, called = self.counts.get(name, (0, 0))
         listed, called = listed - own[0], called - own[1]
         return [float(listed > 0), (called + 1.0) / (max(listed, 0) + 2.0), float(np.log1p(max(listed, 0)))]
@@ -149,7 +153,8 @@ def _of_tool(words: frozenset[str], numbers: int, tool: ListedTool, weights: Wor
 
 
 class ArgumentHistory:
-    """The values that an argument had in training, as far as enough data subjects had them, and how it was filled in."""
+    """The values that an argument had in training, as far as enough data subjects had them, and how it was filled
+    in."""
 
     def __init__(self, n: int, sources: dict[str, int], values: dict[str, int]) -> None:
         self.n, self.sources, self.values = n, sources, values
@@ -177,7 +182,8 @@ def value_features(
         written: these as JSON.
         prompt: the request.
         history: of the argument.
-        own: from source and value as JSON to what the request's own group adds to the history (groups, of the source, of the value).
+        own: from source and value as JSON to what the request's own group adds to the history (groups, of the source,
+            of the value).
     """
     facts = _ArgumentFacts(tool, argument, prompt)
     n_copied = sum(one.start >= 0 for one in found)

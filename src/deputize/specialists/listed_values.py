@@ -1,6 +1,8 @@
-"""Values that an argument of a listed tool could have: what its schema allows, what it had before, and what stands in the prompt.
+"""Values that an argument of a listed tool could have: what its schema allows, what it had before, and what stands in
+the prompt.
 
-Every candidate keeps the argument's schema by construction: it is of the type, or one of the allowed values. Knows nothing of models.
+Every candidate keeps the argument's schema by construction: it is of the type, or one of the allowed values. Knows
+nothing of models.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ class ListedValue(NamedTuple):
 
     value: Any
     source: str
-    """One of SOURCES: left out, the schema's default, a choice of it, a value of training, quoted in the description, a number, a date in the form
-    asked for, quoted in the prompt, words of it, these with capitals, a list of several, none of these."""
+    """One of SOURCES: left out, the schema's default, a choice of it, a value of training, quoted in the description, a
+    number, a date in the form asked for, quoted in the prompt, words of it, these with capitals, a list of several,
+    none of these."""
     start: int = -1
     """First piece of the prompt that it was copied from; -1 for what was not copied."""
     end: int = -1

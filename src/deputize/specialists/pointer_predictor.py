@@ -1,4 +1,5 @@
-"""Answers filled in slot by slot without a language model: decisions by linear classifiers, values by pointers and tools.
+"""Answers filled in slot by slot without a language model: decisions by linear classifiers, values by pointers and
+tools.
 
 Takes microseconds: what agents ask for is mostly copied (an order number, an address).
 """
@@ -43,7 +44,8 @@ class SlotPlace(NamedTuple):
 
 
 def steps(schema: AnswerSchema, answer: Answer) -> list[tuple[SlotPlace, Slot, str]] | None:
-    """The slots of an answer that are written, each with its place and text; None where the schema cannot express it."""
+    """The slots of an answer that are written, each with its place and text; None where the schema cannot express
+    it."""
     segments = schema.segments(answer)
     if segments is None:
         return None
@@ -183,7 +185,8 @@ def fit_pointer_predictor(
     subjects: Subjects | None = None,
     tools: dict[SlotPlace, ValueTool] | None = None,
 ) -> PointerPredictor | None:
-    """A pointer predictor for a schema; None where it could not write one whole answer, or has no value to copy or compute.
+    """A pointer predictor for a schema; None where it could not write one whole answer, or has no value to copy or
+    compute.
 
     Args:
         schema: of the answers.
@@ -341,7 +344,8 @@ def fit_linear_predictor(
     variant: LinearSettings | None = None,
     subjects: Subjects | None = None,
 ) -> LinearPredictor | PointerPredictor | None:
-    """The linear method's predictor: over closed answers, with pointers where values are copied; None where neither fits.
+    """The linear method's predictor: over closed answers, with pointers where values are copied; None where neither
+    fits.
 
     Args:
         schema: of the answers.

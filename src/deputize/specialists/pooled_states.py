@@ -1,7 +1,7 @@
 """Texts as vectors: pooled states of a language model or a text encoder that is not trained.
 
-Of a language model the mean state of a middle layer and the last token's of the last layer. Knows nothing of answers. The words of a text are spread over a middle layer; the last layer's last state is what the model would go on
-with.
+Of a language model the mean state of a middle layer and the last token's of the last layer. Knows nothing of answers.
+The words of a text are spread over a middle layer; the last layer's last state is what the model would go on with.
 
 Legend: N texts, B texts of a batch, T tokens, H width, S = 2 H.
 

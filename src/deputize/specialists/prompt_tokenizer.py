@@ -1,4 +1,5 @@
-"""Prompts as tokens: the texts around a prompt, by the model's own chat template, and the bound on its length. No torch here."""
+"""Prompts as tokens: the texts around a prompt, by the model's own chat template, and the bound on its length. No torch
+here."""
 
 from __future__ import annotations
 

@@ -1,9 +1,12 @@
-"""Self-consistency: an answer is written once greedily and several times by chance; the one that most of them agree on is given.
+"""Self-consistency: an answer is written once greedily and several times by chance; the one that most of them agree on
+is given.
 
-All are written together after one reading of the prompt. The draws follow from the prompt, so a request gets the same answer each time.
+All are written together after one reading of the prompt. The draws follow from the prompt, so a request gets the same
+answer each time.
 
 References:
-    Wang et al., "Self-consistency improves chain of thought reasoning in language models", arXiv 2203.11171 (the vote; here without chains).
+    Wang et al., "Self-consistency improves chain of thought reasoning in language models", arXiv 2203.11171 (the vote;
+    here without chains).
 """
 
 from __future__ import annotations
@@ -78,7 +81,8 @@ class SampledPredictor:
 def agreed(written: Sequence[RawPrediction], schema: AnswerSchema) -> RawPrediction:
     """The answer that most of some predictions give; of equally many the one that comes first.
 
-    Its log-probability is that of its first prediction and of the share that agrees; how far more agree than not is in its mean margin.
+    Its log-probability is that of its first prediction and of the share that agrees; how far more agree than not is in
+    its mean margin.
 
     Args:
         written: at least one, the greedy one first; one without an answer agrees with none.

@@ -1,4 +1,5 @@
-"""Closed answers from pooled states: a linear head per question over a model that stays as it is, or an encoder of its own.
+"""Closed answers from pooled states: a linear head per question over a model that stays as it is, or an encoder of its
+own.
 
 A frozen model is shared by all its specialists, and training takes seconds once its states are computed.
 
@@ -48,7 +49,8 @@ class StateHeadPredictor:
         return ClosedScores(log_ps, [len(row) for row in rows])
 
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
-        """One prediction per text, in order; an answer is None for an action whose arguments a classifier cannot write."""
+        """One prediction per text, in order; an answer is None for an action whose arguments a classifier cannot
+        write."""
         return choose_each(self.answers, self.scores(texts)) if texts else []
 
     def save(self, folder: Path) -> None:

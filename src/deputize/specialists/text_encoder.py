@@ -87,7 +87,8 @@ class TextEncoder:
         return int(self.model.config.hidden_size)
 
     def rows(self, texts: Sequence[str], most: int) -> list[list[int]]:
-        """Token ids with the encoder's special tokens; where a text is longer than `most` tokens its middle is left out."""
+        """Token ids with the encoder's special tokens; where a text is longer than `most` tokens its middle is left
+        out."""
         if not texts:
             return []
         start, end = self._around()

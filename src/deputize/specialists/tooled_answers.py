@@ -1,6 +1,7 @@
 """A decoder with tools: what it writes, but for the values that a calculator or a lookup gives.
 
-A tool that has no value for a prompt leaves the call to the LLM: arithmetic that a small model wrote in its place would be a guess.
+A tool that has no value for a prompt leaves the call to the LLM: arithmetic that a small model wrote in its place would
+be a guess.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ def torch_module() -> Any:
 
 
 def device_for(asked: str = "") -> str:
-    """The device asked for, else that of the environment variable DEPUTIZE_DEVICE, else cuda where there is one, else cpu."""
+    """The device asked for, else that of the environment variable DEPUTIZE_DEVICE, else cuda where there is one, else
+    cpu."""
     chosen = asked or os.environ.get("DEPUTIZE_DEVICE", "")
     return chosen or ("cuda" if torch_module().cuda.is_available() else "cpu")
 

@@ -1,10 +1,13 @@
-"""Forms of the values of an answer: what the JSON schemas in a task's requests say of each, and the grammar of its written text.
+"""Forms of the values of an answer: what the JSON schemas in a task's requests say of each, and the grammar of its
+written text.
 
-A decision is chosen from its set; of a value that is written only its form can be kept to: a number within its limits, a list of so many
-words, a text of a pattern. The grammars are in llguidance's language. A form that the LLM itself did not keep to is none.
+A decision is chosen from its set; of a value that is written only its form can be kept to: a number within its limits,
+a list of so many words, a text of a pattern. The grammars are in llguidance's language. A form that the LLM itself did
+not keep to is none.
 
 References:
-    llguidance, "Syntax" (Lark with %json) and "JSON Schema support" (x-guidance), https://github.com/guidance-ai/llguidance
+    llguidance, "Syntax" (Lark with %json) and "JSON Schema support" (x-guidance),
+    https://github.com/guidance-ai/llguidance
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ _AS_WRITTEN = {"whitespace_flexible": False, "item_separator": ", ", "key_separa
 
 
 def forms_of(requests: Iterable[Request], subjects: Subjects) -> Forms:
-    """The forms that the requests of a task give to values: those that all of them give alike, and that enough data subjects had.
+    """The forms that the requests of a task give to values: those that all of them give alike, and that enough data
+    subjects had.
 
     Args:
         requests: of train.
@@ -81,7 +85,8 @@ def _fields(tool: str, schema: Any) -> dict[tuple[str, str], str]:
 
 
 def with_forms(schema: AnswerSchema, forms: Forms, answers: Sequence[Answer]) -> AnswerSchema:
-    """The schema with the forms of its values, those that the answers keep to; itself where llguidance is not installed.
+    """The schema with the forms of its values, those that the answers keep to; itself where llguidance is not
+    installed.
 
     Args:
         schema: of the answers.
@@ -152,7 +157,8 @@ def grammar_of_slot(slot: Slot) -> str:
 
 
 def _pattern(schema: Mapping[str, Any]) -> str:
-    """A regular expression for texts that stand as they are; "" where the schema says no more than that they are texts."""
+    """A regular expression for texts that stand as they are; "" where the schema says no more than that they are
+    texts."""
     choices = [schema["const"]] if "const" in schema else schema.get("enum")
     if isinstance(choices, list):
         texts = [re.escape(c).replace("/", "\\/") for c in choices if isinstance(c, str) and c]

@@ -1,4 +1,5 @@
-"""A verifier pass: an answer is written, and the untuned base model is asked whether it is right; P(yes) goes into its confidence.
+"""A verifier pass: an answer is written, and the untuned base model is asked whether it is right; P(yes) goes into its
+confidence.
 
 The untuned model, since the tuned one has learned to write answers and nothing else.
 

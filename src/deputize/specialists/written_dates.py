@@ -1,4 +1,5 @@
-"""Dates in a text, written in the form that an argument's description asks for. English names of months; day and month as numbers only in ISO form."""
+"""Dates in a text, written in the form that an argument's description asks for. English names of months; day and month
+as numbers only in ISO form."""
 
 from __future__ import annotations
 

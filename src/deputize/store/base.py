@@ -91,7 +91,8 @@ class Store(Protocol):
     def get(self, call_ids: Sequence[str]) -> Iterator[Call | None]:
         """The calls with these ids, in their order; None for one that cannot be read here (see `gone`).
 
-        Read a few at a time, each part as it is then: what is erased while one iterates is None. Feedback is not merged.
+        Read a few at a time, each part as it is then: what is erased while one iterates is None. Feedback is not
+        merged.
 
         Raises:
             Tampered: a record does not match its seal.
@@ -188,7 +189,8 @@ class Store(Protocol):
         ...
 
     def rewrap(self) -> int:
-        """Wraps every key in the store again with the ring's active wrapping key; returns how many (maintenance.rotation).
+        """Wraps every key in the store again with the ring's active wrapping key; returns how many
+        (maintenance.rotation).
 
         A store that keeps no wrapped keys returns 0.
         """

@@ -141,5 +141,6 @@ def checked_feedback(
 
 
 def is_about(feedback: Feedback, tenant: str) -> bool:
-    """True where feedback goes when a tenant's retention limit is reached; that about everybody goes with the default one."""
+    """True where feedback goes when a tenant's retention limit is reached; that about everybody goes with the default
+    one."""
     return (feedback.tenant or "default") == tenant

@@ -84,7 +84,8 @@ class ConversationStore:
         return made or 0, AESGCM(raw)
 
     def erase(self, tenant: str, origin: str) -> int:
-        """Destroys the key and the conversations of one origin (a pseudonym); returns how many conversations there were.
+        """Destroys the key and the conversations of one origin (a pseudonym); returns how many conversations there
+        were.
 
         Raises:
             StoreError: it could not be done.
@@ -100,7 +101,8 @@ class ConversationStore:
     def erase_matching(
         self, tenant: str, is_wanted: Callable[[bytes], bool], response_ids: Iterable[str] = ()
     ) -> int:
-        """Deletes the conversations of a tenant whose data are wanted, and those behind some response ids; returns how many.
+        """Deletes the conversations of a tenant whose data are wanted, and those behind some response ids; returns how
+        many.
 
         One that cannot be opened any more does not stand in the way.
 

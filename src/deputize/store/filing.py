@@ -1,4 +1,5 @@
-"""How stores that seal calls file them: whether a call still may come in, and under which digests of agent and episode."""
+"""How stores that seal calls file them: whether a call still may come in, and under which digests of agent and
+episode."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ def was_erased(entry: Entry, erased_at: Mapping[tuple[str, bytes], float], keyri
 
 
 def episode_digest(keyring: KeyRing, tenant: str, episode: str) -> bytes:
-    """The keyed digest by which an episode is found; two tenants' episodes of one name have different ones. Empty for none."""
+    """The keyed digest by which an episode is found; two tenants' episodes of one name have different ones. Empty for
+    none."""
     return keyring.lookup("episode", tenant, episode) if episode else b""
 
 

@@ -1,4 +1,5 @@
-"""One store handed over to another as it lies there: sealed payloads, wrapped keys, tombstones. Nothing is opened on the way."""
+"""One store handed over to another as it lies there: sealed payloads, wrapped keys, tombstones. Nothing is opened on
+the way."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Tombstone(NamedTuple):
 
 
 class StoredRows(NamedTuple):
-    """Everything in a store; each part can be read once, in this order. Feedback comes in the order it came, and so do calls of one time."""
+    """Everything in a store; each part can be read once, in this order. Feedback comes in the order it came, and so do
+    calls of one time."""
 
     keys: Iterable[StoredKey]
     calls: Iterable[StoredCall]

@@ -1,6 +1,7 @@
 """Connections to PostgreSQL: where the server is, sessions, and its errors as the errors of this package.
 
-psycopg is imported when a store is opened. No sentence of this module holds a password, nor an address that may hold one.
+psycopg is imported when a store is opened. No sentence of this module holds a password, nor an address that may hold
+one.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def server_of(options: Mapping[str, Any], environ: Mapping[str, str] | None = No
         url_env = "DEPUTIZE_STORE_URL"       the variable that holds the address
         service = "deputize"                 a section of libpq's service file (~/.pg_service.conf)
 
-    and, with any of them, schema = "deputize" and connections = 8. A server on another machine is asked over TLS with its
-    certificate checked, unless the address has an sslmode of its own.
+    and, with any of them, schema = "deputize" and connections = 8. A server on another machine is asked over TLS with
+    its certificate checked, unless the address has an sslmode of its own.
 
     Raises:
         BadInput: none or several of them, a password in config.toml, or an address that is none.
@@ -128,7 +129,8 @@ def connect(server: PostgresServer, timeout_s: float) -> Connection:
 
 
 def make_pool(server: PostgresServer, timeout_s: float) -> Pool:
-    """Connections that are opened when they are needed and tried before each use, so a restarted server goes unnoticed."""
+    """Connections that are opened when they are needed and tried before each use, so a restarted server goes
+    unnoticed."""
     psycopg_or_error()
     from psycopg_pool import ConnectionPool
 

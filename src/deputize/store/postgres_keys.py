@@ -72,7 +72,8 @@ def check_wrapping(keyring: KeyRing, generation: str, name: str) -> None:
     """Checks that the keys folder of this machine is not older than the store.
 
     Raises:
-        StoreError: another machine has rotated the keys since; what is wrapped with ours could soon be opened by nobody.
+        StoreError: another machine has rotated the keys since; what is wrapped with ours could soon be opened by
+            nobody.
     """
     if not keyring.knows(generation):
         keyring.reload()

@@ -1,4 +1,5 @@
-"""Rows of the PostgreSQL store as calls and feedback; what an erasure has to take. Inside a transaction of the caller."""
+"""Rows of the PostgreSQL store as calls and feedback; what an erasure has to take. Inside a transaction of the
+caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tables of the PostgreSQL store: made on first use, and brought to a version and back (sql/postgres_schema.sql)."""
+"""The tables of the PostgreSQL store: made on first use, and brought to a version and back
+(sql/postgres_schema.sql)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def version_of(db: Connection) -> int:
 
 
 def moved_to(db: Connection) -> str:
-    """The store that the calls of these tables were moved to; "" where they are here. Inside a transaction of the caller."""
+    """The store that the calls of these tables were moved to; "" where they are here. Inside a transaction of the
+    caller."""
     found = db.execute(_SQL["get_meta"], {"name": "moved"}).fetchone() if version_of(db) else None
     return "" if found is None else str(found[0])
 
@@ -46,7 +48,8 @@ def check_here(moved: str, name: str) -> None:
 
 
 def check_arrived(arriving: str, name: str) -> None:
-    """Raises StoreError where a move into a server's tables (`name`) was not ended; `arriving` is the store that it came from."""
+    """Raises StoreError where a move into a server's tables (`name`) was not ended; `arriving` is the store that it
+    came from."""
     if arriving:
         raise StoreError(
             f"A move of calls from {arriving} into {name} was not ended, and its tables take and give nothing until then: repeat "
@@ -62,7 +65,8 @@ def unfinished_move(server: PostgresServer, *, wait_s: float = 60.0) -> str:
 
 
 def end_unfinished_move(server: PostgresServer, *, drop: bool, wait_s: float = 60.0) -> None:
-    """Ends a move whose mark stands in the tables: they are in force from now on, or (`drop`) gone with all that was moved."""
+    """Ends a move whose mark stands in the tables: they are in force from now on, or (`drop`) gone with all that was
+    moved."""
     with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
         hold(db, server.schema, wait_s, alone=True)
         if drop:
@@ -78,7 +82,8 @@ def whereabouts(server: PostgresServer, *, wait_s: float = 60.0) -> str:
 
 
 def change_version(db: Connection, version: int) -> int:
-    """Brings tables that are there to a version, one step after the other, inside the caller's transaction; no call is touched.
+    """Brings tables that are there to a version, one step after the other, inside the caller's transaction; no call is
+    touched.
 
     Returns:
         The version before.
@@ -106,7 +111,8 @@ def change_version(db: Connection, version: int) -> int:
 
 
 def hold(db: Connection, schema: str, wait_s: float, *, alone: bool) -> None:
-    """Locks the store until the caller's transaction ends, with other writers or alone; the rows of every tenant are seen.
+    """Locks the store until the caller's transaction ends, with other writers or alone; the rows of every tenant are
+    seen.
 
     Raises:
         psycopg.errors.LockNotAvailable: others have held it for `wait_s` seconds.

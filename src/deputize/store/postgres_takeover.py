@@ -1,5 +1,5 @@
-"""Rows of another store into an empty PostgreSQL store, and the rows of one for another store (store.moving); inside a transaction
-of the caller that holds the store alone."""
+"""Rows of another store into an empty PostgreSQL store, and the rows of one for another store (store.moving); inside a
+transaction of the caller that holds the store alone."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _load_calls(db: Connection, calls: list[StoredCall], partitions: dict[int, t
 
 
 def stored_rows(db: Connection, keyring: KeyRing) -> StoredRows:
-    """The rows of the whole store, read from the server as they are taken. Only calls from before version 3 of the tables are
-    opened on the way, for the digests of their episodes."""
+    """The rows of the whole store, read from the server as they are taken. Only calls from before version 3 of the
+    tables are opened on the way, for the digests of their episodes."""
     return StoredRows(
         keys=(
             StoredKey(id, read_back(tenant), bytes(subject), month, by, bytes(wrapped))

@@ -1,8 +1,8 @@
 """The kinds of stores by name: our own, and those that other packages offer.
 
 sqlite, postgres, memory    ours
-NAME                        an entry point of the group "deputize.stores": a function that takes a `StoreContext` and returns a store
-module:attribute            likewise, from any module that can be imported
+NAME                        an entry point of the group "deputize.stores": a function that takes a `StoreContext` and
+returns a store module:attribute            likewise, from any module that can be imported
 
 `[store] kind = "..."` in config.toml chooses it.
 """

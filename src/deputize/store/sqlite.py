@@ -219,7 +219,8 @@ class SqliteStore:
             self._next_epoch(db)
 
     def take_over(self, rows: StoredRows) -> int:
-        """Takes all rows of another store or none; returns how many calls can be read. Raises StoreError where it is not empty."""
+        """Takes all rows of another store or none; returns how many calls can be read. Raises StoreError where it is
+        not empty."""
         with self._write() as db:
             self._fresh(db)
             n_calls = load_rows(db, rows)
@@ -441,7 +442,8 @@ class SqliteStore:
         return [seq for seq, one in self._opened_feedback(rows, reader) if is_about(one, tenant)]
 
     def rewrap(self) -> int:
-        """Wraps every data key again with the ring's active wrapping key; returns how many (see maintenance.rotation)."""
+        """Wraps every data key again with the ring's active wrapping key; returns how many (see
+        maintenance.rotation)."""
         n_keys = 0
         with self._write(patient=True) as db:
             active = self.keyring.wrapping_id

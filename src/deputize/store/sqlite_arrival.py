@@ -1,7 +1,8 @@
-"""A store.db that comes from another store: filled under another name, and given its own when the other store has been left.
+"""A store.db that comes from another store: filled under another name, and given its own when the other store has been
+left.
 
-So a home never shows a store.db that is behind: a move that was killed left either the other store in force, or all that is
-needed to end the move (`end_arrival`). Which move filled a file stands in it.
+So a home never shows a store.db that is behind: a move that was killed left either the other store in force, or all
+that is needed to end the move (`end_arrival`). Which move filled a file stands in it.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ def mark_arrival(path: Path, move: str) -> None:
 
 
 def end_arrival(path: Path, move: str) -> bool:
-    """Gives the file that a move has filled its name; True also where it has that name already, False where there is none.
+    """Gives the file that a move has filled its name; True also where it has that name already, False where there is
+    none.
 
     Raises:
         StoreError: there is another store at `path`, or the folder cannot be written.

@@ -1,4 +1,5 @@
-"""Everything in the SQLite store as rows that another store takes over, and rows of another store in an empty one (store.moving)."""
+"""Everything in the SQLite store as rows that another store takes over, and rows of another store in an empty one
+(store.moving)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Public fakes and contract checks, for our tests and for whoever writes a store, an engine, a training method or an importer.
+"""Public fakes and contract checks, for our tests and for whoever writes a store, an engine, a training method or an
+importer.
 
 Nothing here is a mock: the upstream really listens, the clock really is a clock that is moved by hand.
 """

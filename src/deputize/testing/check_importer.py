@@ -51,8 +51,8 @@ def check_importer(
 
     Args:
         importer: the importer.
-        samples: objects of its format, each with the call (or calls) that it stands for; at least two different ones. Of a
-            `JoiningImporter` a sample may be a list of objects.
+        samples: objects of its format, each with the call (or calls) that it stands for; at least two different ones.
+            Of a `JoiningImporter` a sample may be a list of objects.
         others: objects of other formats, which it must not take for its own.
 
     Raises:

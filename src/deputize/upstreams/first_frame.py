@@ -1,4 +1,5 @@
-"""Streams that begin with an error: some servers answer 200 at once and say in the first event that they are overloaded.
+"""Streams that begin with an error: some servers answer 200 at once and say in the first event that they are
+overloaded.
 
 Nothing has been sent to the client then, so such an answer counts as the refusal that it is.
 

@@ -21,8 +21,8 @@ def with_key(headers: Headers, key: str, protocol: UpstreamProtocol | Literal["a
 
 
 def with_client_key_of(headers: Headers, *, azure: bool) -> Headers:
-    """The headers with the client's key where a server of OpenAI's protocol looks for it: Azure's in a header of its own,
-    but for tokens of its directory, which are bearer tokens there too."""
+    """The headers with the client's key where a server of OpenAI's protocol looks for it: Azure's in a header of its
+    own, but for tokens of its directory, which are bearer tokens there too."""
     names = [k for k, _ in headers]
     if azure:
         given = dict(headers).get("authorization", "")
@@ -37,7 +37,8 @@ def with_client_key_of(headers: Headers, *, azure: bool) -> Headers:
 
 
 def with_client_key(headers: Headers, dialect: str) -> Headers:
-    """The headers with the client's key moved to where servers of a protocol (chat, messages, responses) look for it."""
+    """The headers with the client's key moved to where servers of a protocol (chat, messages, responses) look for
+    it."""
     given = dict(headers)
     if dialect == "messages" and "x-api-key" not in given:
         key = given.get("authorization", "").removeprefix("Bearer ").strip()

@@ -22,8 +22,8 @@ class UpstreamConfig(BaseModel):
 
     name: str = "default"
     base_url: str
-    """The root of its endpoints, as its own clients are given it; an endpoint itself will do. `{model}` in it stands for
-    the model's name there."""
+    """The root of its endpoints, as its own clients are given it; an endpoint itself will do. `{model}` in it stands
+    for the model's name there."""
     version_path: str | None = None
     """Stands between the base address and an endpoint; None: /v1 where the address has no path."""
     protocol: UpstreamProtocol = "openai"
@@ -36,7 +36,8 @@ class UpstreamConfig(BaseModel):
     models: dict[str, str] = Field(default_factory=dict)
     """Model asked for -> model at this upstream; a pattern may end in `*`. Empty: takes every model as it is."""
     speaks: tuple[Literal["chat", "responses", "messages"], ...] = ()
-    """Protocols it understands; empty: those of `protocol` (openai: chat, and responses until the server says that it has none)."""
+    """Protocols it understands; empty: those of `protocol` (openai: chat, and responses until the server says that it
+    has none)."""
     connect_timeout_s: float = Field(default=10.0, gt=0)
     deadline_s: float = Field(default=600.0, gt=0)
     """For a whole answer, stream included; there is no idle limit, since a model may think."""

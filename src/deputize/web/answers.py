@@ -1,4 +1,5 @@
-"""The three questions that a report answers, in plain sentences: what it saves, whether to trust it, what to do next."""
+"""The three questions that a report answers, in plain sentences: what it saves, whether to trust it, what to do
+next."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def _saved(report: Json, of_log: float, said: Callable[[float], str]) -> Saved:
 
 
 def warnings(report: Json) -> list[str]:
-    """Sentences that speak against routes at first sight: slower or more expensive than the LLM, measured on calibration only, trained on erased calls."""
+    """Sentences that speak against routes at first sight: slower or more expensive than the LLM, measured on
+    calibration only, trained on erased calls."""
     out = []
     for task in report["tasks"]:
         specialist = task["specialist"]
@@ -115,7 +117,8 @@ WRITERS = ("decoder", "self_consistency", "verifier")
 
 
 def language_model_summary(report: Json) -> str:
-    """The part of the routes that a small language model writes, and what cheaper methods could do there; "" without one."""
+    """The part of the routes that a small language model writes, and what cheaper methods could do there; "" without
+    one."""
     total = report["total"]
     routed = [task for task in report["tasks"] if task["certificate"] and task["specialist"]]
     written = [task for task in routed if task["specialist"]["kind"] in WRITERS]

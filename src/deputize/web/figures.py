@@ -93,7 +93,8 @@ def validity(certificate: Mapping[str, Any]) -> str:
 
 
 def level_words(task: Mapping[str, Any]) -> str:
-    """The level of a task's test in words, what is left for later tests on the same episodes, and the claim for all tasks at once."""
+    """The level of a task's test in words, what is left for later tests on the same episodes, and the claim for all
+    tasks at once."""
     spending, together = task["delta_spending"], task["family_wise"]
     words = f"Tested at level {spending['test_level']:.2g} of delta {spending['delta']:g}"
     if spending["n_earlier"]:

@@ -228,7 +228,8 @@ def task_map(tasks: Sequence[Mapping[str, Any]], label: str) -> Markup:
     """Tasks by their calls and by how often the best specialist gives the LLM's answer; the area is the LLM's cost.
 
     Args:
-        tasks: of the report, in its order; only those of which held-out calls were evaluated are placed, and nothing is drawn of one.
+        tasks: of the report, in its order; only those of which held-out calls were evaluated are placed, and nothing is
+            drawn of one.
         label: for a screen reader.
     """
     placed = [(n, t) for n, t in enumerate(tasks, 1) if t["test"] and t["test"]["tuned_accuracy"] is not None]

@@ -1,4 +1,5 @@
-"""Writer of docs/reference/report.md from the schema: `python -m deputize.web.report_reference > docs/reference/report.md`.
+"""Writer of docs/reference/report.md from the schema:
+`python -m deputize.web.report_reference > docs/reference/report.md`.
 
 A field's meaning is the docstring below it; its unit follows from its name.
 """

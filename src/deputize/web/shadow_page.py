@@ -12,7 +12,8 @@ from deputize.web.html_templates import html_templates
 
 
 def write_comparison(path: Path, comparison: Mapping[str, Any]) -> Path:
-    """Writes the page of a comparison (stages.refine.shadow_comparison, with `next` and `until`) as a whole or not at all."""
+    """Writes the page of a comparison (stages.refine.shadow_comparison, with `next` and `until`) as a whole or not at
+    all."""
     make_folder(path.parent)
     write_atomic(path, comparison_page(comparison).encode())
     return path

@@ -1,6 +1,7 @@
 """The page at which people sign in with an API key, and the files that every page uses.
 
-Anybody may ask for these, so they cost little: the process that makes the other pages is asked by people with a session only.
+Anybody may ask for these, so they cost little: the process that makes the other pages is asked by people with a session
+only.
 """
 
 from __future__ import annotations

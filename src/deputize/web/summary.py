@@ -129,7 +129,8 @@ def _brief_table(tasks: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def render(report: Mapping[str, Any], max_tasks: int = 20) -> RenderableType:
-    """All of it: the headline, one row per task (units: expected for calibration, of those needed), costs, the leak tests, and why tasks were refused."""
+    """All of it: the headline, one row per task (units: expected for calibration, of those needed), costs, the leak
+    tests, and why tasks were refused."""
     total, tasks = report["total"], report["tasks"]
     cost = total["cost"]
     lines: list[RenderableType] = [

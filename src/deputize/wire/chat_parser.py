@@ -84,9 +84,9 @@ class _OpenCall:
 class _ToolCalls:
     """Puts the fragments of tool calls where they belong, for servers differ in how they mark them.
 
-    Usually an index does. Some servers send -1 or none: an id opens a call, a fragment without one goes on with the last.
-    Some send 0 for all of several whole calls, told apart by their ids; some repeat id and name in every fragment, or
-    the whole call in the last one.
+    Usually an index does. Some servers send -1 or none: an id opens a call, a fragment without one goes on with the
+    last. Some send 0 for all of several whole calls, told apart by their ids; some repeat id and name in every
+    fragment, or the whole call in the last one.
     """
 
     __slots__ = ("_open", "n_calls")
@@ -126,7 +126,8 @@ class _ToolCalls:
 
 
 def _call_fields(call: dict[str, Any]) -> tuple[str, str, str, bool]:
-    """Id, name, arguments (or a freeform tool's input) of a call or a fragment of one, and whether its tool is freeform."""
+    """Id, name, arguments (or a freeform tool's input) of a call or a fragment of one, and whether its tool is
+    freeform."""
     custom = call.get("custom")
     if isinstance(custom, dict):
         given = custom.get("input") or ""

@@ -25,7 +25,8 @@ _SETTINGS = {
 
 
 def is_converse(messages: list[Any]) -> bool:
-    """Check whether messages hold content blocks as Converse writes them: no type, the kind is the name of the field."""
+    """Check whether messages hold content blocks as Converse writes them: no type, the kind is the name of the
+    field."""
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
         for block in content if isinstance(content, list) else ():

@@ -15,7 +15,8 @@ _NAMES = {"application/pdf": "document.pdf", "text/plain": "document.txt"}
 
 
 def part_of_block(block: dict[str, Any]) -> dict[str, Any]:
-    """A document of Anthropic's messages as a part of a chat message; one that only the provider or the web has stays as it is."""
+    """A document of Anthropic's messages as a part of a chat message; one that only the provider or the web has stays
+    as it is."""
     source = mapping(block.get("source")) or {}
     kind = source.get("type")
     if kind == "text" and isinstance(source.get("data"), str):
@@ -39,7 +40,8 @@ def block_of_part(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def part_of_item(part: dict[str, Any]) -> dict[str, Any]:
-    """A file among the items of a Responses request as a part of a chat message; one without its bytes stays as it is."""
+    """A file among the items of a Responses request as a part of a chat message; one without its bytes stays as it
+    is."""
     if not isinstance(part.get("file_data"), str):
         return part
     return {"type": "file", "file": {k: part[k] for k in ("filename", "file_data") if part.get(k)}}

@@ -66,7 +66,8 @@ class ToolDelta(_Event, frozen=True, gc=False):
 
 
 class NotRecorded(_Event, frozen=True, gc=False):
-    """A part of the reply that this model has no place for, such as sound, images or a call of a provider's own tool."""
+    """A part of the reply that this model has no place for, such as sound, images or a call of a provider's own
+    tool."""
 
     kind: str
 

@@ -36,7 +36,8 @@ def text_field(fields: dict[str, Any], name: str) -> str:
 
 
 def decode_answer(text: str | bytes) -> Any:
-    """A JSON value that a server sent, None where it is none; NaN, Infinity and halves of characters become null or signs.
+    """A JSON value that a server sent, None where it is none; NaN, Infinity and halves of characters become null or
+    signs.
 
     Several servers write probabilities of minus infinity, and some cut text between the halves of a character.
     """

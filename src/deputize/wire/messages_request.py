@@ -27,7 +27,8 @@ _RECORDED_APART = frozenset({"messages", "system", "tools", "tool_choice", "mode
 
 
 def params(fields: dict[str, Any]) -> dict[str, Any]:
-    """Sampling settings and every other request field, as sent; a setting inside the tool choice stands next to them."""
+    """Sampling settings and every other request field, as sent; a setting inside the tool choice stands next to
+    them."""
     out = {k: v for k, v in fields.items() if k not in _RECORDED_APART}
     choice = fields.get("tool_choice")
     if isinstance(choice, dict) and choice.get("disable_parallel_tool_use"):

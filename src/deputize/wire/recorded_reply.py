@@ -57,7 +57,8 @@ def reply_of_text(text: str) -> RecordedReply | None:
 
 
 def reply_of_chunks(chunks: Iterable[Any]) -> RecordedReply | None:
-    """The reply in a recorded list of chunks: objects, JSON texts or `data:` lines; None where they are of no known protocol."""
+    """The reply in a recorded list of chunks: objects, JSON texts or `data:` lines; None where they are of no known
+    protocol."""
     frames = []
     for chunk in chunks:
         if isinstance(chunk, dict):

@@ -124,7 +124,8 @@ def _output_events(output: Any) -> Iterator[Event]:
 
 
 class ResponsesStreamParser:
-    """Reads a responses stream into events. What came in no delta is taken from the item's end, or from the response's."""
+    """Reads a responses stream into events. What came in no delta is taken from the item's end, or from the
+    response's."""
 
     def __init__(self) -> None:
         self.ended = False

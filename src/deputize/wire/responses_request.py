@@ -47,7 +47,8 @@ def params(fields: dict[str, Any]) -> dict[str, Any]:
 def to_chat(fields: dict[str, Any]) -> dict[str, Any]:
     """A responses request as a chat request; the conversation before `previous_response_id` is not in it.
 
-    There may be no input where a prompt, a conversation or an earlier response that the server keeps holds what is asked.
+    There may be no input where a prompt, a conversation or an earlier response that the server keeps holds what is
+    asked.
 
     Raises:
         BadInput: `input` is missing, or neither text nor a list of items.

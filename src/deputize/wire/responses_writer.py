@@ -313,8 +313,8 @@ def error_frame(status: int, message: str, kind: str, code: str | None) -> bytes
 
 
 def _error_fields(message: str, kind: str, code: str | None) -> dict[str, Any]:
-    """An error as the reference has it, and once more as an object: OpenAI's servers send the object, and it is what makes
-    their clients raise."""
+    """An error as the reference has it, and once more as an object: OpenAI's servers send the object, and it is what
+    makes their clients raise."""
     fields = {"code": code, "message": message, "param": None}
     return {**fields, "error": {"type": kind, **fields}}
 

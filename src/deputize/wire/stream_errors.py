@@ -1,4 +1,5 @@
-"""Errors in streams that are not in the form of their protocol: servers, and what stands before them, write them as they like."""
+"""Errors in streams that are not in the form of their protocol: servers, and what stands before them, write them as
+they like."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ def failures_in(raw: bytes) -> list[Event]:
 
 
 def named_failures(frame: SseFrame) -> list[Event]:
-    """The failure in a frame whose event is called error, be its data an object of any form or a sentence; none in others."""
+    """The failure in a frame whose event is called error, be its data an object of any form or a sentence; none in
+    others."""
     if frame.event != "error" or not frame.data:
         return []
     value = decode_answer(frame.data)

@@ -1,4 +1,5 @@
-"""The pieces of text in the events of a stream: where they are, which text they continue, and which texts an event ends.
+"""The pieces of text in the events of a stream: where they are, which text they continue, and which texts an event
+ends.
 
 One set of rules for chat completions, completions, messages and responses: their events cannot be confused.
 """

@@ -1,8 +1,8 @@
 """Typed decisions: questions about an input, answered by an option each, with probabilities and without a text.
 
-A request is read as a chat request that asks for a JSON object with a field for each question, and its answers as that object:
-so a decision has a template key, a contract, an audit and a certificate like every structured reply. What is compared of an
-answer is the option: true from a probability of one half on, the choice, the level next to the score.
+A request is read as a chat request that asks for a JSON object with a field for each question, and its answers as that
+object: so a decision has a template key, a contract, an audit and a certificate like every structured reply. What is
+compared of an answer is the option: true from a probability of one half on, the choice, the level next to the score.
 
 References:
     OpenAI API reference, "Decisions" (beta): a list of questions about `input`. The System One API: named questions
@@ -194,7 +194,8 @@ def _levels(asked: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def parse_reply(value: Any) -> Completion:
     """The answers as a JSON object: question -> option. The message also holds them as they came, with probabilities.
 
-    A question that the model declined is left out and named as the refusal; of one that cannot be read the record says so.
+    A question that the model declined is left out and named as the refusal; of one that cannot be read the record says
+    so.
     """
     reply = mapping(value) or {}
     if reply.get("error"):
@@ -249,8 +250,8 @@ def fits(message: Message, fields: dict[str, Any]) -> bool:
 
 
 def encode_reply(reply: Completion, head: ReplyHead) -> bytes:
-    """The decisions of a message in the form of the request. The confidence of the whole is the probability of each chosen
-    option; the others share the rest. A question without an answer counts as declined."""
+    """The decisions of a message in the form of the request. The confidence of the whole is the probability of each
+    chosen option; the others share the rest. A question without an answer counts as declined."""
     decided = parse_json_object(text_of(reply.message)) or {}
     confidence = 1.0 if head.confidence is None else head.confidence
     by_name = isinstance(head.fields.get("questions"), dict)

@@ -1,8 +1,8 @@
 """The protocol of a detector of personal data, and the spans that it returns.
 
 A detector knows nothing of calls: it takes texts and returns spans. Any object with a `name` and a `detect` method is
-one. Name it under `[privacy] detectors` (see `registry`) or put it into a `DetectorSet`; `deputize.testing.check_detector`
-checks that it keeps the promises below.
+one. Name it under `[privacy] detectors` (see `registry`) or put it into a `DetectorSet`;
+`deputize.testing.check_detector` checks that it keeps the promises below.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Undoes what hides a value from patterns: invisible characters, look-alike letters, encodings, spaced and spelled forms."""
+"""Undoes what hides a value from patterns: invisible characters, look-alike letters, encodings, spaced and spelled
+forms."""
 
 from __future__ import annotations
 
@@ -113,7 +114,8 @@ def deobfuscate(text: str) -> PlainText | None:
 
 
 def may_be_disguised(text: str) -> bool:
-    """False where `deobfuscate` certainly changes nothing but the width of characters and blanks around numbers; takes far less time."""
+    """False where `deobfuscate` certainly changes nothing but the width of characters and blanks around numbers; takes
+    far less time."""
     return (_ASCII_SIGNS if text.isascii() else _OTHER_SIGNS).search(text) is not None
 
 

@@ -17,7 +17,8 @@ from deputize.specialists import catalogue, model_download
 
 THRESHOLD = 0.5
 CHUNK_CHARS = 1200
-"""Characters read at once: some 300 tokens of prose, 500 of numbers. Where they are more than a window, less is read."""
+"""Characters read at once: some 300 tokens of prose, 500 of numbers. Where they are more than a window, less is
+read."""
 OVERLAP_CHARS = 200
 NO_WINDOW = 1 << 20
 """Tokens; tokenizers that know no limit state one of thirty digits."""

@@ -1,8 +1,8 @@
 """Numeric details as personal data: amounts and counts that a text states, replaced at level "paraphrase".
 
 References:
-    Belcak et al. 2025, arXiv 2506.02153, section 6, step S2: paraphrase named entities and numeric details without losing
-    the information that the task needs.
+    Belcak et al. 2025, arXiv 2506.02153, section 6, step S2: paraphrase named entities and numeric details without
+    losing the information that the task needs.
 """
 
 from __future__ import annotations

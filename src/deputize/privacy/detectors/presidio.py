@@ -31,7 +31,8 @@ _RECOGNIZERS = (
     "UsLicenseRecognizer", "UsMbiRecognizer", "UsPassportRecognizer", "UsSsnRecognizer",
     "MacAddressRecognizer",
 )  # fmt: skip
-"""All default English ones but phone, URL and date: phones and dates have a faster reader in rules, a URL is no person."""
+"""All default English ones but phone, URL and date: phones and dates have a faster reader in rules, a URL is no
+person."""
 
 _WORTH = re.compile(r"\d|@|[13][a-km-zA-HJ-NP-Z1-9]{25}|::")
 
@@ -53,7 +54,8 @@ class PresidioDetector:
             from tldextract.tldextract import TLD_EXTRACTOR
         except ImportError:
             raise MissingExtra.package("presidio-analyzer", "privacy") from None
-        # its e-mail recognizer would fetch the list of public suffixes from the network; the list in the package will do
+        # its e-mail recognizer would fetch the list of public suffixes from the network; the list in the package will
+        # do
         TLD_EXTRACTOR.suffix_list_urls = ()
         self._recognizers: list[Any] = [
             getattr(stock, name)() for name in _RECOGNIZERS if hasattr(stock, name)

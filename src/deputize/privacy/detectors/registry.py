@@ -2,8 +2,8 @@
 
 rules, secrets, presidio, spacy     built in
 credsweeper                         Samsung's rule set for secrets (extra "secrets")
-hub:MODEL                           a token-classification model: a folder, a fetched model, or OWNER/NAME@COMMIT of a hub
-gliner:MODEL                        a GLiNER model, named likewise (extra "gliner")
+hub:MODEL                           a token-classification model: a folder, a fetched model, or OWNER/NAME@COMMIT of a
+hub gliner:MODEL                        a GLiNER model, named likewise (extra "gliner")
 NAME                                an entry point in the group "deputize.detectors"
 module:attribute                    a detector, or a class or function without arguments that makes one
 """
@@ -59,7 +59,8 @@ class CheckedDetector:
         self._inner = inner
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
-        """The spans of each text. Raises BadInput where the detector returns something that is not a span of its text."""
+        """The spans of each text. Raises BadInput where the detector returns something that is not a span of its
+        text."""
         found = self._inner.detect(texts)
         if len(found) != len(texts):
             raise BadInput(

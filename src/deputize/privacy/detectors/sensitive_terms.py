@@ -67,7 +67,8 @@ def _compiled(entry: str, text: str) -> re.Pattern[str]:
 
 
 def _values_at(text: str, at: int) -> Iterator[tuple[int, int]]:
-    """[start, end) of a field's value that begins at `at`: a JSON string, the strings of a list, a bare JSON value, or the rest of the line."""
+    """[start, end) of a field's value that begins at `at`: a JSON string, the strings of a list, a bare JSON value, or
+    the rest of the line."""
     if text[at] == "[":
         end = text.find("]", at)
         end = len(text) if end < 0 else end

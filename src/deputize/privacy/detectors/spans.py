@@ -1,4 +1,5 @@
-"""Operations on the spans of one text: merge the findings of several detectors, join parts of one value, trim white space."""
+"""Operations on the spans of one text: merge the findings of several detectors, join parts of one value, trim white
+space."""
 
 from __future__ import annotations
 

@@ -67,10 +67,11 @@ def entity_type_of(label: str) -> str:
 
 
 def group_entities(found: Sequence[Mapping[str, Any]], text: str) -> list[tuple[str, int, int, float]]:
-    """The findings of the pipeline as (label, start, end, score), with the last word of an entity joined to its beginning.
+    """The findings of the pipeline as (label, start, end, score), with the last word of an entity joined to its
+    beginning.
 
-    The pipeline knows the prefixes B- and I- only. For models that also mark ends (BIOES, such as openai/privacy-filter)
-    it returns the last word of an entity as an entity of its own.
+    The pipeline knows the prefixes B- and I- only. For models that also mark ends (BIOES, such as
+    openai/privacy-filter) it returns the last word of an entity as an entity of its own.
     """
     out: list[tuple[str, int, int, float]] = []
     for entity in found:

@@ -1,4 +1,5 @@
-"""Words that may identify a person, in lines of languages in which nobody has measured what the other detectors find."""
+"""Words that may identify a person, in lines of languages in which nobody has measured what the other detectors
+find."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The detector of the verification pass: what still looks like an identifier or a secret after replacement.
 
-It shares no pattern with our rules or Presidio on purpose: it judges the form of single tokens and decodes common ways to
-hide one.
+It shares no pattern with our rules or Presidio on purpose: it judges the form of single tokens and decodes common ways
+to hide one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ MIN_SECRET_CHARS, MIN_SECRET_BITS = 20, 3.7
 
 
 class VerificationDetector:
-    """Judges tokens between white space by their form: mail, card, bank account, key; and text in which one is hidden."""
+    """Judges tokens between white space by their form: mail, card, bank account, key; and text in which one is
+    hidden."""
 
     name = "verification"
 

@@ -1,8 +1,8 @@
 """`python -m deputize.privacy.masking.detector_worker`: the process that looks for personal data in lines.
 
-It reads its settings and then lists of lines from its standard input, as messages with their lengths before them, answers each list
-with the findings on its standard output, and ends when its input does. So the models of the detectors are not in the gateway's process, and take nothing
-from its event loop.
+It reads its settings and then lists of lines from its standard input, as messages with their lengths before them,
+answers each list with the findings on its standard output, and ends when its input does. So the models of the detectors
+are not in the gateway's process, and take nothing from its event loop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Findings of personal data in lines that were looked at before: agents repeat what they have sent, call by call. Pure."""
+"""Findings of personal data in lines that were looked at before: agents repeat what they have sent, call by call.
+Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How many strings of JSON a place in a text is in: a string that holds JSON holds strings again, each escaped once more. Pure."""
+"""How many strings of JSON a place in a text is in: a string that holds JSON holds strings again, each escaped once
+more. Pure."""
 
 from __future__ import annotations
 

@@ -325,7 +325,8 @@ class _Masker:
 
 
 def _without_function_words(value: str) -> str:
-    """A name or an address without function words at its ends, which detectors take along; "" where nothing else is left."""
+    """A name or an address without function words at its ends, which detectors take along; "" where nothing else is
+    left."""
     words = value.split()
     while words and words[0].casefold() in _FUNCTION_WORDS:
         del words[0]

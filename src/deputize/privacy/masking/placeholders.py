@@ -1,8 +1,8 @@
 """Placeholders for the personal values of one request, such as PERSON_1a, and replies in which they are put back.
 
-A model copies a placeholder more reliably than it keeps a made-up name, and one that it changes shows. Each written form of a
-value has a placeholder of its own, so that what is put back is what was written. No placeholder is the beginning of
-another one. Pure.
+A model copies a placeholder more reliably than it keeps a made-up name, and one that it changes shows. Each written
+form of a value has a placeholder of its own, so that what is put back is what was written. No placeholder is the
+beginning of another one. Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from urllib.parse import quote
 from deputize.privacy.masking.json_depth import JsonDepth
 
 MIN_NUMBER_DIGITS = 7
-"""A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means something else."""
+"""A JSON number of fewer digits becomes a text: so short a number would be found again in places where it means
+something else."""
 USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
 """A number that a placeholder would have; a text that holds it is taken into account."""
 _PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
@@ -118,7 +119,8 @@ class Placeholders:
 
         Args:
             text: of a reply.
-            in_json: the text is JSON, so that values are escaped as in its strings, and once more in JSON in one of these.
+            in_json: the text is JSON, so that values are escaped as in its strings, and once more in JSON in one of
+                these.
         """
         return self._matcher_now().restore(text, JsonDepth() if in_json else None)
 

@@ -1,7 +1,7 @@
 """The texts in the decoded body of a request to an LLM, in whichever protocol, and the same body with other texts.
 
-What is not known here is text. Left as they are: roles, types and ids of the protocol, reasoning that its provider has signed,
-and credentials of tools that run at the provider.
+What is not known here is text. Left as they are: roles, types and ids of the protocol, reasoning that its provider has
+signed, and credentials of tools that run at the provider.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class Changes(NamedTuple):
     text: Callable[[str, str, bool], str]
     """(text, the name of its field where that is the application's own, whether it must stay JSON) -> the new text."""
     label: Callable[[str], str]
-    """The name of a field or a tool, or a text of the protocol, which is most often one word of the application's -> the new
-    one."""
+    """The name of a field or a tool, or a text of the protocol, which is most often one word of the application's ->
+    the new one."""
     number: Callable[[Any, str], Any]
     """(number in an object of the application, its field) -> what stands in its place."""
     id: Callable[[str], str]

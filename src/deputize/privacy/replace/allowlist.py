@@ -1,6 +1,7 @@
 """The vocabulary of a site, which is not replaced: its prompt template, and the labels and enumerations of its answers.
 
-Such words are the application's, not a person's. With surrogates for them a specialist would be trained on wrong answers.
+Such words are the application's, not a person's. With surrogates for them a specialist would be trained on wrong
+answers.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class SiteVocabulary:
         return value.casefold().strip() in self.words or self._is_in_template(value)
 
     def is_everywhere(self, value: str) -> bool:
-        """True where a value is a part of the template, or an answer of many episodes; a schema alone does not count."""
+        """True where a value is a part of the template, or an answer of many episodes; a schema alone does not
+        count."""
         return value.casefold().strip() in self.answers or self._is_in_template(value)
 
     def _is_in_template(self, value: str) -> bool:

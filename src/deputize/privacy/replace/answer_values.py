@@ -34,7 +34,8 @@ def labels_are_kept(call: Call, clean: Callable[[str], str], labels: Collection[
 
 
 def answer_still_follows(call: Call, clean: Callable[[str], str], labels: Collection[str]) -> bool:
-    """True where the answer of a rewritten call still follows from its prompt: labels are unchanged, copies are still copies."""
+    """True where the answer of a rewritten call still follows from its prompt: labels are unchanged, copies are still
+    copies."""
     own, copies = answer_values(call, labels)
     if any(clean(value) != value for value in own):
         return False

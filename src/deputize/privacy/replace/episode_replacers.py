@@ -1,4 +1,5 @@
-"""The replacers of the episodes of a log, each made for the first call of its episode and dropped after the last one."""
+"""The replacers of the episodes of a log, each made for the first call of its episode and dropped after the last
+one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Decides which findings are replaced: not the application's own words, not the task's own answers, not everyday words."""
+"""Decides which findings are replaced: not the application's own words, not the task's own answers, not everyday
+words."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ class FindingFilter:
         return not (_is_guess(finding) and self._is_everyday(finding, vocabularies))
 
     def is_replaced_in_template(self, finding: Finding, vocabulary: SiteVocabulary) -> bool:
-        """True where a finding in a prompt template or a schema is replaced: all but the types that an application may say of
-        itself, and mere guesses that a name is one."""
+        """True where a finding in a prompt template or a schema is replaced: all but the types that an application may
+        say of itself, and mere guesses that a name is one."""
         if self._is_label(finding, [vocabulary]) or self.is_confirmed(finding.value):
             return False
         if not self._policy.replaces(finding.type) or finding.type in PUBLIC or finding.type == UNMEASURED:
@@ -68,13 +69,15 @@ class FindingFilter:
         )
 
     def _is_everyday(self, finding: Finding, vocabularies: Sequence[SiteVocabulary]) -> bool:
-        """True where a guessed name is a line of the template or an answer of many episodes, or has an everyday word in it."""
+        """True where a guessed name is a line of the template or an answer of many episodes, or has an everyday word in
+        it."""
         if any(v.is_everywhere(finding.value) for v in vocabularies):
             return True
         return any(self._line_index.is_common_word(word) for word in finding.value.split())
 
     def _is_label(self, finding: Finding, vocabularies: Sequence[SiteVocabulary]) -> bool:
-        """True where a sensitive value is one of the task's own answers: with a surrogate for it nothing could be trained."""
+        """True where a sensitive value is one of the task's own answers: with a surrogate for it nothing could be
+        trained."""
         if finding.type != "SENSITIVE":
             return False
         is_label = any(finding.value.casefold().strip() in v.words for v in vocabularies)

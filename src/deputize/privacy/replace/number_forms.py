@@ -32,8 +32,8 @@ def fill_digits(value: str, digits: str) -> str:
 
 
 def other_amount(value: str, rng: Random) -> str:
-    """A number of the same size and form: the first two digits and zeros at the end of decimals are kept, the other digits
-    are random."""
+    """A number of the same size and form: the first two digits and zeros at the end of decimals are kept, the other
+    digits are random."""
     if "." in value and value[-1] in "0.":
         return other_amount(value[:-1], rng) + value[-1]
     seen = 0
@@ -47,8 +47,8 @@ def other_amount(value: str, rng: Random) -> str:
 
 
 def leads_of(kind: str, lead: str) -> list[str]:
-    """Digits that may stand right before the last digits of a number, written in another way: of a telephone number with its
-    country code (one to three digits) also without it, with a 0 in its place, or with 00 before it.
+    """Digits that may stand right before the last digits of a number, written in another way: of a telephone number
+    with its country code (one to three digits) also without it, with a 0 in its place, or with 00 before it.
 
     Args:
         kind: type of the value.

@@ -1,7 +1,7 @@
 """Paraphrases the prose of sensitive texts with an LLM or SLM, and keeps the de-identified text where a check fails.
 
-The model is shown de-identified text only. Template lines, `Label: value` lines and JSON are the structure of a task; they
-are not changed.
+The model is shown de-identified text only. Template lines, `Label: value` lines and JSON are the structure of a task;
+they are not changed.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S2.

@@ -18,7 +18,8 @@ class ReplacementPolicy(NamedTuple):
     replaces_indirect: bool
     """Types that only narrow down who somebody is (entity_types.INDIRECT) are replaced, and looked for in prose."""
     replaces_numbers: bool
-    """Numeric details are replaced too, and calls are quarantined whose answer would no longer follow from the prompt."""
+    """Numeric details are replaced too, and calls are quarantined whose answer would no longer follow from the
+    prompt."""
     paraphrases: bool
     """Prose with sensitive terms is paraphrased, where a model for it is named."""
     masks_unknown_words: bool

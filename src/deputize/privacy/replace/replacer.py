@@ -193,7 +193,8 @@ class Replacer:
             self._folded.setdefault(value.casefold(), (kind, surrogate))
 
     def _disguised(self, kind: str, value: str, plain: str) -> str:
-        """The surrogate of a value that is written in a disguise: that of the plain value, with digits of the same script."""
+        """The surrogate of a value that is written in a disguise: that of the plain value, with digits of the same
+        script."""
         surrogate = self._surrogates.of(kind, value if "\\u" in value else plain)
         if len(surrogate) != len(value):
             return surrogate

@@ -1,4 +1,5 @@
-"""How values are replaced at each site: its vocabulary, the values in its template, and whether dates and numbers change."""
+"""How values are replaced at each site: its vocabulary, the values in its template, and whether dates and numbers
+change."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class SitePlan(NamedTuple):
     template_values: frozenset[tuple[str, str]]
     """(type, value) of what the prompt template may not keep."""
     template_replacer: Replacer | None
-    """Replaces them with one surrogate for the whole site, so that the template stays constant; None where there are none."""
+    """Replaces them with one surrogate for the whole site, so that the template stays constant; None where there are
+    none."""
     replaced_segments: frozenset[str]
     """Segments of the template as they are with these surrogates: no request of the site has them."""
     shifts_dates: bool
@@ -105,7 +107,8 @@ def _template_values(
 
 
 def _warnings(n_secrets: int, n_personal: int, n_fixed_dates: int, n_fixed_numbers: int) -> list[str]:
-    """Warnings for so many sites with a secret or other personal data in their template or schemas, with dates and with numbers that stay."""
+    """Warnings for so many sites with a secret or other personal data in their template or schemas, with dates and with
+    numbers that stay."""
     warnings = [
         "A prompt template holds what looks like a password or key. It was replaced, and calls with that line may not be "
         "routed. Take secrets out of prompts."

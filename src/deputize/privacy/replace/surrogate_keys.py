@@ -1,8 +1,8 @@
 """The keys that surrogates are derived from: one for each episode and site, or one for each tenant.
 
-With a key for each episode nothing links two episodes. With one for each tenant a person has one pseudonym in the whole corpus of the
-tenant: what was said to be of one person can be followed, by whoever has the dataset too. Neither leads back to a value without the
-key, which is derived from the home's and stands in no artifact.
+With a key for each episode nothing links two episodes. With one for each tenant a person has one pseudonym in the whole
+corpus of the tenant: what was said to be of one person can be followed, by whoever has the dataset too. Neither leads
+back to a value without the key, which is derived from the home's and stands in no artifact.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ class SurrogateKeys:
         Args:
             key: 32 secret bytes.
             tenant_of: episode -> its tenant, for one pseudonym per person over a tenant; None: one per episode.
-            tenants: of the whole log. Values in a prompt template have the tenant's pseudonyms where there is one tenant.
+            tenants: of the whole log. Values in a prompt template have the tenant's pseudonyms where there is one
+                tenant.
         """
         self._key, self._tenant_of, self._tenants = key, tenant_of, tenants
         self._tables: dict[str, SurrogateTables] = {}

@@ -21,8 +21,9 @@ _DONE = {
 
 
 def shared_words(scanned: ScannedLog) -> frozenset[str]:
-    """The words, case folded, among those that may identify a person, which MIN_PEOPLE people use; in a log of fewer those that
-    all of them use, two at least. A person is an origin where the log names at least MIN_ORIGINS of them, else an episode."""
+    """The words, case folded, among those that may identify a person, which MIN_PEOPLE people use; in a log of fewer
+    those that all of them use, two at least. A person is an origin where the log names at least MIN_ORIGINS of them,
+    else an episode."""
     names_origins = len(scanned.origins()) >= MIN_ORIGINS
     words: dict[str, set[str]] = defaultdict(set)
     for episode, parts in scanned.episodes.items():

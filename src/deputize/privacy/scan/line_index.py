@@ -1,8 +1,8 @@
 """Finds the personal data of a whole log and scans each distinct line once.
 
-Most lines of a log of agent calls are repetitions: fixed templates, and steps that repeat the steps before them. So texts
-are cut into lines, equal lines are scanned once, and findings are looked up by line. A line is identified by its digest;
-its text is forgotten after the scan.
+Most lines of a log of agent calls are repetitions: fixed templates, and steps that repeat the steps before them. So
+texts are cut into lines, equal lines are scanned once, and findings are looked up by line. A line is identified by its
+digest; its text is forgotten after the scan.
 """
 
 from __future__ import annotations
@@ -145,7 +145,8 @@ class LineIndex:
         return self._words_of[number]
 
     def is_common_word(self, word: str) -> bool:
-        """True where a word is an everyday word in this log: it is written in lower case at least half as often as capitalised."""
+        """True where a word is an everyday word in this log: it is written in lower case at least half as often as
+        capitalised."""
         n_lower_case, n_capitalised = self._counts.of(word.casefold())
         return n_lower_case >= 4 and n_lower_case * 2 >= n_capitalised
 

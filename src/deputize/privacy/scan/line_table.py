@@ -1,4 +1,5 @@
-"""Tables of the distinct lines of a log, packed: a log of a million calls has several million, and a dict entry takes ten times the room.
+"""Tables of the distinct lines of a log, packed: a log of a million calls has several million, and a dict entry takes
+ten times the room.
 
 In memory only, and nothing of a line's text but what was found in it.
 """

@@ -1,4 +1,5 @@
-"""What the first pass over a log counts at each site: labels and enumerations, and how often dates and numbers are copied."""
+"""What the first pass over a log counts at each site: labels and enumerations, and how often dates and numbers are
+copied."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ class SiteStatistics:
 
     @property
     def dates_are_copied(self) -> bool:
-        """True where nearly every date in the replies is in their prompts too, so that all of them can move together."""
+        """True where nearly every date in the replies is in their prompts too, so that all of them can move
+        together."""
         return self.n_copied_dates >= 0.95 * self.n_dates
 
     @property
@@ -80,8 +82,8 @@ class SiteStatistics:
         return self.n_copied_numbers >= 0.95 * self.n_numbers
 
     def words(self) -> set[str]:
-        """Names and enumeration values of tools and response formats, closed labels, and values of reply fields and tool
-        arguments that come from a small set."""
+        """Names and enumeration values of tools and response formats, closed labels, and values of reply fields and
+        tool arguments that come from a small set."""
         return self._words | self.answers()
 
     def answers(self) -> set[str]:

@@ -1,7 +1,9 @@
-"""How often the words of a log are written in lower case and with a capital: a log's vocabulary may be larger than memory.
+"""How often the words of a log are written in lower case and with a capital: a log's vocabulary may be larger than
+memory.
 
-New words come as long as a log goes on. Those counted last are here as they stand, all others as 64 bits of their hash and two
-numbers; two words with one hash would be counted as one, which a log of a billion words has with a chance of some percent.
+New words come as long as a log goes on. Those counted last are here as they stand, all others as 64 bits of their hash
+and two numbers; two words with one hash would be counted as one, which a log of a billion words has with a chance of
+some percent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Looks for personal data on the workers of a runner: most of the time of curation is spent on it, line by line independently.
+"""Looks for personal data on the workers of a runner: most of the time of curation is spent on it, line by line
+independently.
 
-Each worker makes its own detectors. The findings do not depend on the number of workers, and one that dies is not needed: its
-lines are scanned in this process.
+Each worker makes its own detectors. The findings do not depend on the number of workers, and one that dies is not
+needed: its lines are scanned in this process.
 """
 
 from __future__ import annotations

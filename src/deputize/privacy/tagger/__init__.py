@@ -1,7 +1,7 @@
 """Our own trainable detector of personal data: a small encoder fine-tuned on labelled spans.
 
-train_and_measure makes one from labelled samples, load_tagger loads it as a detector, DetectionCounts measures any detector.
-torch and transformers are imported by these functions, not by this package.
+train_and_measure makes one from labelled samples, load_tagger loads it as a detector, DetectionCounts measures any
+detector. torch and transformers are imported by these functions, not by this package.
 """
 
 from deputize.privacy.tagger.detection_counts import DetectionCounts

@@ -1,6 +1,7 @@
 """Between text and tensors: BIO classes, windows over long texts, and word probabilities back to spans. Pure numpy.
 
-Shapes: T word pieces of one text, C classes (0 = nothing; 1 + 2k = first piece of type k; 2 + 2k = further pieces of it).
+Shapes: T word pieces of one text, C classes (0 = nothing; 1 + 2k = first piece of type k; 2 + 2k = further pieces of
+it).
 """
 
 from __future__ import annotations

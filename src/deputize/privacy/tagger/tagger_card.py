@@ -43,13 +43,15 @@ class TaggerCard(Record):
     n_test: int = 0
     """Samples that were used neither for training nor for the threshold; no wording is in both."""
     test: dict[str, float] = msgspec.field(default_factory=dict)
-    """The figures of `validation` on the test samples, and those of direct identifiers; of the tagger as loaded (int8)."""
+    """The figures of `validation` on the test samples, and those of direct identifiers; of the tagger as loaded
+    (int8)."""
     test_union: dict[str, float] = msgspec.field(default_factory=dict)
     """The same for the tagger together with our rules."""
     version: int = TAGGER_VERSION
 
     def measured(self) -> str:
-        """The measured recall, as the end of a sentence: "measured recall x on set y"; "" where nothing was measured."""
+        """The measured recall, as the end of a sentence: "measured recall x on set y"; "" where nothing was
+        measured."""
         recall = (self.test_union or self.test).get("char_recall")
         if recall is None:
             return ""

@@ -83,7 +83,8 @@ class Tagger:
 
 
 def chunks(text: str, size: int = CHUNK_CHARS // 4) -> list[tuple[int, int]]:
-    """[start, end) pieces of a text of at most `size` characters, cut after a line end or a space where there is one."""
+    """[start, end) pieces of a text of at most `size` characters, cut after a line end or a space where there is
+    one."""
     out = []
     start = 0
     while len(text) - start > size:

@@ -16,8 +16,9 @@ from deputize.privacy.tagger.labelled_text import Sample
 WINDOW, OVERLAP = 256, 48
 """Pieces that go through the encoder together, and pieces that neighbouring windows share."""
 MAX_ADDED = 0.01
-"""Share of the samples without labels in which the tagger alone may find something, beyond those in which other detectors
-find something: all detectors together should stay below 3 %, and our rules find something in 1.5 % of plain utterances."""
+"""Share of the samples without labels in which the tagger alone may find something, beyond those in which other
+detectors find something: all detectors together should stay below 3 %, and our rules find something in 1.5 % of plain
+utterances."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 DEFAULT_THRESHOLD = 0.5
 """Without validation samples."""
@@ -66,7 +67,8 @@ def choose_threshold(
 def rank_findings(
     samples: Sequence[Sample], by_tagger: Sequence[list[Span]], by_companions: Sequence[list[Span]]
 ) -> tuple[tuple[float, float], dict[str, float]]:
-    """((minus the excess of added findings, F2 of all detectors), the figures of the tagger alone); higher is better."""
+    """((minus the excess of added findings, F2 of all detectors), the figures of the tagger alone); higher is
+    better."""
     alone, together = DetectionCounts(), DetectionCounts()
     n_added = 0
     for sample, found, others in zip(samples, by_tagger, by_companions, strict=True):

@@ -62,8 +62,8 @@ def load_samples(paths: Sequence[Path]) -> tuple[list[Sample], list[Skip]]:
 
 
 def split_samples(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample], list[Sample]]:
-    """Training, validation and test samples. A family of similar wording is in one split; where a family would fill a split,
-    equal wordings are; where these would, records are split."""
+    """Training, validation and test samples. A family of similar wording is in one split; where a family would fill a
+    split, equal wordings are; where these would, records are split."""
     groups: Sequence[int | str] = list(range(len(samples)))
     for kind in (families(samples), [skeleton(s) for s in samples]):
         if max(Counter(kind).values()) <= MAX_FAMILY_SHARE * len(samples):
@@ -93,7 +93,8 @@ def train_and_measure(
     minutes: float,
     progress: Progress = silent,
 ) -> TaggerCard:
-    """Trains a tagger on most of the samples, measures it on the rest, alone and with our rules, and writes it and its card.
+    """Trains a tagger on most of the samples, measures it on the rest, alone and with our rules, and writes it and its
+    card.
 
     Raises:
         BadInput: out_dir contains something else, or a split has no labelled sample.

@@ -31,11 +31,13 @@ class TaggerTrainingSettings(NamedTuple):
     epochs: float = 3
     """Passes over the training samples."""
     deadline_s: float = 480
-    """Seconds after which training ends; the learning rate falls to meet it. Choosing the threshold takes extra time."""
+    """Seconds after which training ends; the learning rate falls to meet it. Choosing the threshold takes extra
+    time."""
     learning_rate: float = 3e-4
     """Highest rate of the encoder."""
     mask_probability: float = 0.1
-    """Share of unlabelled pieces that are masked at random, so that the model does not rely on the words around a value."""
+    """Share of unlabelled pieces that are masked at random, so that the model does not rely on the words around a
+    value."""
     max_per_wording: int = 40
     """Samples of one wording (skeleton) that are used; further copies add nothing."""
     tokens_per_batch: int = 1536
@@ -60,7 +62,8 @@ class TrainingResult(NamedTuple):
 def training_batches(
     windows: Sequence[TrainingWindow], tokens_per_batch: int, rng: np.random.Generator
 ) -> list[list[int]]:
-    """Indices of windows in batches of similar length, in random order; a batch has at most `tokens_per_batch` pieces."""
+    """Indices of windows in batches of similar length, in random order; a batch has at most `tokens_per_batch`
+    pieces."""
     lengths = np.array([len(w.ids) + 2 for w in windows])
     # some noise in the order, so that batches differ between epochs
     order = np.argsort(lengths + rng.uniform(0, 0.15, len(lengths)) * lengths, kind="stable")

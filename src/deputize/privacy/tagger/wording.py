@@ -63,8 +63,8 @@ def families(samples: Sequence[Sample], *, similarity: float = 0.5) -> list[int]
 
 
 def split_by_group(groups: Sequence[int | str], shares: Sequence[float], seed: int) -> list[int]:
-    """The split of each item, as an index into `shares`; a group is in one split, and splits are as near to their shares as
-    the groups allow.
+    """The split of each item, as an index into `shares`; a group is in one split, and splits are as near to their
+    shares as the groups allow.
 
     Groups are taken in an order that depends on the seed only, each for the split that lacks most. Deterministic.
     """

@@ -42,7 +42,8 @@ class ExportForm(Protocol):
         ...
 
     def write(self, stored: StoredSpecialist, folder: Path, precision: str) -> str:
-        """Writes the weights into a folder; the lines of the model card that say how an engine loads them, as Markdown."""
+        """Writes the weights into a folder; the lines of the model card that say how an engine loads them, as
+        Markdown."""
         ...
 
     def load(self, stored: StoredSpecialist, folder: Path) -> LoadedExport:

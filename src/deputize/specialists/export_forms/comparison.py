@@ -25,7 +25,8 @@ class ExportComparison(Record):
     n_same_served: int = 0
     """Of these: whose answers agree by the contract."""
     n_same_decision: int | None = None
-    """Requests for which both are on the same side of the threshold; None: the export's confidence has another meaning."""
+    """Requests for which both are on the same side of the threshold; None: the export's confidence has another
+    meaning."""
     max_confidence_difference: float | None = None
     requests: str = ""
     """Where the requests are from."""

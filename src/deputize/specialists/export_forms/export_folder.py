@@ -1,4 +1,5 @@
-"""The folder of an export: weights in their form, and beside them as JSON all that is needed to use them, with a model card."""
+"""The folder of an export: weights in their form, and beside them as JSON all that is needed to use them, with a model
+card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The form "gguf": one file for llama.cpp and what is built on it, with a grammar that keeps answers in their schema."""
+"""The form "gguf": one file for llama.cpp and what is built on it, with a grammar that keeps answers in their
+schema."""
 
 from __future__ import annotations
 

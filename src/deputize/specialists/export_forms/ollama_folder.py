@@ -1,4 +1,5 @@
-"""The form "ollama": a GGUF file with a Modelfile that has the prompt template and settings that the specialist needs."""
+"""The form "ollama": a GGUF file with a Modelfile that has the prompt template and settings that the specialist
+needs."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ MODELFILE = "Modelfile"
 class OllamaForm:
     """Ollama takes no grammar of this kind, so answers are written freely, to the first line break.
 
-    Only where that is enough: of a closed set a specialist has learned which choice to prefer to the others, not to all that could be written,
-    and nothing tells it that its last line was the last one.
+    Only where that is enough: of a closed set a specialist has learned which choice to prefer to the others, not to all
+    that could be written, and nothing tells it that its last line was the last one.
     """
 
     name, precisions = "ollama", GGUF.precisions

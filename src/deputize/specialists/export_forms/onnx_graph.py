@@ -1,4 +1,5 @@
-"""The form "onnx": a graph from token ids, or from the rows of hashed features, to the log-probabilities of closed choices.
+"""The form "onnx": a graph from token ids, or from the rows of hashed features, to the log-probabilities of closed
+choices.
 
 Legend: N texts, A active features, T tokens, S states of a text.
 """

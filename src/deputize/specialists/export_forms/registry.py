@@ -22,7 +22,8 @@ def export_form(name: str, stored: StoredSpecialist) -> ExportForm:
     """The form of a name, where a specialist has it.
 
     Raises:
-        UsageError: no such form, or it makes no sense for this specialist; the sentence names those that do. A cascade has none.
+        UsageError: no such form, or it makes no sense for this specialist; the sentence names those that do. A cascade
+            has none.
     """
     known = {form.name: form for form in OURS}
     if name not in known:

@@ -13,7 +13,8 @@ WINDOW_S = 0.003
 """How long the first request of a batch waits for company."""
 MAX_BATCH = 32
 MAX_WAITING = 4096
-"""Requests that wait at once; a further one is refused, so that the LLM answers at once instead of after a time limit."""
+"""Requests that wait at once; a further one is refused, so that the LLM answers at once instead of after a time
+limit."""
 
 
 @dataclass
@@ -105,7 +106,8 @@ class Batcher:
             return self._waiting[0].ask.specialist if self._waiting else ""
 
     def take_next(self, name: str, most: int) -> list[Pending]:
-        """The oldest requests as far as they are all for one specialist, at most so many; [] where the next is for another."""
+        """The oldest requests as far as they are all for one specialist, at most so many; [] where the next is for
+        another."""
         with self._changed:
             self._drop_overdue()
             n = 0

@@ -1,4 +1,5 @@
-"""An engine asked as a predictor, so that a certificate is measured on the engine that serves: for engines of other packages.
+"""An engine asked as a predictor, so that a certificate is measured on the engine that serves: for engines of other
+packages.
 
 Ours are loaded in this process by the code that their worker runs (`specialists.predictor.load`).
 """

@@ -1,8 +1,9 @@
-"""What gateways and hosts of specialists say to each other over HTTP: sealed with a key that each exchange has to itself.
+"""What gateways and hosts of specialists say to each other over HTTP: sealed with a key that each exchange has to
+itself.
 
-The key comes from the keys of the home, so whoever has none can neither ask, nor read along, nor answer; an answer opens only
-where the question was asked. (One key for all would reach the bound on random nonces of NIST SP 800-38D, section 8.3, within
-weeks.)
+The key comes from the keys of the home, so whoever has none can neither ask, nor read along, nor answer; an answer
+opens only where the question was asked. (One key for all would reach the bound on random nonces of NIST SP 800-38D,
+section 8.3, within weeks.)
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MAX_AGE_S = 300.0
 _ID_BYTES = 16
 
 Trouble = Literal["", "timeout", "failed", "loading", "away", "version", "draining"]
-"""Why there is no answer: not in time, the specialist failed, is being loaded, its worker is not there, it is of another version, the
-host ends."""
+"""Why there is no answer: not in time, the specialist failed, is being loaded, its worker is not there, it is of
+another version, the host ends."""
 
 
 class HostQuestion(Record):

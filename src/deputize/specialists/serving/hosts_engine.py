@@ -1,7 +1,8 @@
-"""Specialists on other machines as an engine: which host is asked, what becomes of a host that fails, and a second one where it is slow.
+"""Specialists on other machines as an engine: which host is asked, what becomes of a host that fails, and a second one
+where it is slow.
 
-A host is asked only for the version of a specialist that the routes are about, and an answer counts only where the host says that
-this version made it, on the engine of the certificate. Where no host can answer, the LLM does.
+A host is asked only for the version of a specialist that the routes are about, and an answer counts only where the host
+says that this version made it, on the engine of the certificate. Where no host can answer, the LLM does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from deputize.specialists.serving.remote_host import OnHostEvent, RemoteHost
 log = logging.getLogger("deputize.engine")
 
 MOST_TRIES = 2
-"""Hosts that are asked the same, one after the other or at once: a request that ends a worker must not end all of them."""
+"""Hosts that are asked the same, one after the other or at once: a request that ends a worker must not end all of
+them."""
 MOST_TOKENS = 1 << 31
 """Of one call; more is no count."""
 LOOK_UP_S = 10.0
@@ -138,7 +140,8 @@ class HostsEngine:
         raise failure
 
     def _free_host(self, question: HostQuestion, tried: set[str]) -> RemoteHost | None:
-        """The host with the fewest questions under way; of several the one that is this specialist's own, so that each loads few."""
+        """The host with the fewest questions under way; of several the one that is this specialist's own, so that each
+        loads few."""
         able = (
             host
             for host in self._hosts.values()
@@ -263,7 +266,8 @@ class HostsEngine:
 
 
 def is_plausible(found: Prediction) -> bool:
-    """True where the numbers of a prediction can be those of one: counts are charged for, and a confidence is compared with thresholds."""
+    """True where the numbers of a prediction can be those of one: counts are charged for, and a confidence is compared
+    with thresholds."""
     counts = (found.n_prompt_tokens, found.n_output_tokens)
     return 0.0 <= found.confidence <= 1.0 and all(0 <= n < MOST_TOKENS for n in counts)
 

@@ -45,7 +45,8 @@ class RoutedSpecialists:
 
 
 class LoadsAhead:
-    """Has the specialists of one model thread loaded before they are asked for; the LLM answers its routes' calls meanwhile.
+    """Has the specialists of one model thread loaded before they are asked for; the LLM answers its routes' calls
+    meanwhile.
 
     Loading stays in the thread that answers: adapters are put into the layers that it reads.
     """
@@ -62,7 +63,8 @@ class LoadsAhead:
         self._cache, self._routes, self._wanted = cache, routes, wanted
         self._now = ""
         self._tried: set[tuple[str, FileStamp | None]] = set()
-        """Loaded once, or found to be unusable, or to have no room: whoever asks for them again waits for it, and is told why."""
+        """Loaded once, or found to be unusable, or to have no room: whoever asks for them again waits for it, and is
+        told why."""
 
     def next(self) -> str:
         """A specialist to be loaded, or that is being loaded; "" where all are."""

@@ -35,13 +35,15 @@ log = logging.getLogger("deputize.engine")
 
 START_TIMEOUT_S = 30.0
 LOADED_WITHIN_S = 30.0
-"""How long a start waits for the specialists of open routes; where it takes longer, the LLM answers until they are loaded."""
+"""How long a start waits for the specialists of open routes; where it takes longer, the LLM answers until they are
+loaded."""
 _RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Waits before the worker is started again; the last one repeats."""
 STEADY_S = 60.0
 """A worker that lived so long has not failed at once: the next wait is the first one again."""
 PING_S, LOADING_PING_S, HUNG_S = 5.0, 0.1, 60.0
-"""How often the worker is asked whether it is there, how often while it loads, and how long it may say nothing before it is ended."""
+"""How often the worker is asked whether it is there, how often while it loads, and how long it may say nothing before
+it is ended."""
 
 
 _NEEDED = frozenset(
@@ -122,12 +124,13 @@ class WorkerEngine:
 
     @property
     def signals(self) -> WorkerSignals | None:
-        """The load of the worker some seconds ago, with the totals of those before it; None where another process keeps it, and
-        tells of it."""
+        """The load of the worker some seconds ago, with the totals of those before it; None where another process keeps
+        it, and tells of it."""
         return None if self._lock is None else self._signals.after(self._ended)
 
     async def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Starts or joins the worker and keeps it alive; waits LOADED_WITHIN_S at most for the specialists of open routes.
+        """Starts or joins the worker and keeps it alive; waits LOADED_WITHIN_S at most for the specialists of open
+        routes.
 
         Raises:
             MissingExtra: torch is not installed.
@@ -248,7 +251,8 @@ class WorkerEngine:
         return reader
 
     async def _watch(self) -> None:
-        """Ends a worker that says nothing any more, so that another is started: stopped, swapping, out of processor time."""
+        """Ends a worker that says nothing any more, so that another is started: stopped, swapping, out of processor
+        time."""
         loop = asyncio.get_running_loop()
         self._heard_s = loop.time()
         ping = pack(PredictRequest(id=0, specialist="", request=Request(messages=[])))

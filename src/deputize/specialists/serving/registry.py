@@ -19,7 +19,8 @@ from deputize.specialists.serving.pool import WorkerEngine
 GROUP = "deputize.engines"
 MakeEngine: TypeAlias = Callable[[Path, Path], Engine]
 OURS = ("local", "llamacpp", "vllm", "openai")
-"""All of them a worker process on this machine; with the others it asks llama.cpp, vLLM or a server for what a decoder writes."""
+"""All of them a worker process on this machine; with the others it asks llama.cpp, vLLM or a server for what a decoder
+writes."""
 
 
 def make_engine(settings: EngineSettings, home: Path, models_dir: Path) -> Engine:

@@ -92,7 +92,8 @@ class RemoteHost:
         """Its answer.
 
         Raises:
-            UpstreamError, UpstreamTimeout: it cannot be reached, refuses, does not answer in time, or sends more than any answer has.
+            UpstreamError, UpstreamTimeout: it cannot be reached, refuses, does not answer in time, or sends more than
+                any answer has.
             Tampered: what answers has not the keys of this home.
             BadInput: the request has what no question can hold.
         """
@@ -119,7 +120,8 @@ class RemoteHost:
         return open_answer(sealer, said)
 
     async def keep_looked_at(self, every_s: float, timeout_s: float) -> None:
-        """Looks at it for ever: every so often while it is well, at once where it is doubted, ever more rarely while it does not answer."""
+        """Looks at it for ever: every so often while it is well, at once where it is doubted, ever more rarely while it
+        does not answer."""
         n_failed = 0
         while True:
             self._look_now.clear()

@@ -1,4 +1,5 @@
-"""Specialists that are loaded when they are first asked, within limits of number and memory: the longest unused one goes first."""
+"""Specialists that are loaded when they are first asked, within limits of number and memory: the longest unused one
+goes first."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class LoadedSpecialist(NamedTuple):
 
 
 class SpecialistCache:
-    """Loaded specialists by folder. Several threads may ask; one that has to be loaded keeps the others of this cache waiting."""
+    """Loaded specialists by folder. Several threads may ask; one that has to be loaded keeps the others of this cache
+    waiting."""
 
     def __init__(
         self,

@@ -13,7 +13,8 @@ class TimeAtWork:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._state: tuple[float, float | None] = (0.0, None)
-        """(seconds of what has ended, when what is under way began); one object, so that a reader sees both as they belong together."""
+        """(seconds of what has ended, when what is under way began); one object, so that a reader sees both as they
+        belong together."""
 
     def __enter__(self) -> None:
         self._state = (self._state[0], self._clock())

@@ -1,7 +1,7 @@
 """The process that holds the models: answers specialists' requests in dynamic batches over a unix socket.
 
-One thread runs language models, one linear ones, others wait for servers; the event loop only moves frames. It ends when its standard
-input closes, that is with the process that started it, however that one ends.
+One thread runs language models, one linear ones, others wait for servers; the event loop only moves frames. It ends
+when its standard input closes, that is with the process that started it, however that one ends.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
 def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batcher) -> None:
     """Writes the answers of a batch together, and with them those that come meanwhile for the same base model.
 
-    Who comes later does not wait for the end of those before, and a burst for several specialists is one batch. A request that
-    is for something else ends this: none joins any more, so that its turn comes. So does one for a specialist that is not loaded yet, for
-    nobody whose answer is being written is to wait for that.
+    Who comes later does not wait for the end of those before, and a burst for several specialists is one batch. A
+    request that is for something else ends this: none joins any more, so that its turn comes. So does one for a
+    specialist that is not loaded yet, for nobody whose answer is being written is to wait for that.
     """
     base, first = _base_of(batch[0].ask.specialist, cache)
     if base is None or first is None:
@@ -119,7 +119,8 @@ def _base_of(name: str, cache: SpecialistCache) -> tuple[object | None, WritesJo
 
 
 def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]) -> object | None:
-    """The answer to a request, as it joins others; its reply is sent once it is complete. None: it was answered alone."""
+    """The answer to a request, as it joins others; its reply is sent once it is complete. None: it was answered
+    alone."""
 
     def told(prediction: Prediction) -> None:
         open_.pop(id(pending), None)
@@ -139,7 +140,8 @@ def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]
 
 
 def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callable[[Pending], None]) -> None:
-    """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded all of them."""
+    """Answers what the first member of a cascade decides alone, and leaves the rest to whoever has loaded all of
+    them."""
     early: list[Prediction | None] = [None] * len(batch)
     card_sha256 = ""
     try:
@@ -213,7 +215,8 @@ class RequestQueues:
         return known
 
     def of(self, name: str) -> Batcher:
-        """The queue of a specialist: fast for one that answers in a millisecond, slow for one with a language model or encoder."""
+        """The queue of a specialist: fast for one that answers in a millisecond, slow for one with a language model or
+        encoder."""
         card = self.card(name)
         if self.is_written(name):
             return self.written

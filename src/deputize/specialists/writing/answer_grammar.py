@@ -1,6 +1,7 @@
 """The written form of a task's answers outside this package: a GBNF grammar for engines, and the way back to an answer.
 
-An answer is written slot by slot, one line each: a blank, the text of the slot, a line break. Constants are not written.
+An answer is written slot by slot, one line each: a blank, the text of the slot, a line break. Constants are not
+written.
 
 References:
     GBNF, https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md
@@ -18,7 +19,8 @@ from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 def grammar_of(schema: AnswerSchema, slot_ids: Callable[[str], Sequence[int]]) -> str:
     """A grammar whose sentences are the answers of a schema, token by token as a decoder writes them.
 
-    Choices are spelled in tokens: a decoder was trained to prefer the right choice to the others, not to other ways to cut a choice into tokens.
+    Choices are spelled in tokens: a decoder was trained to prefer the right choice to the others, not to other ways to
+    cut a choice into tokens.
 
     Args:
         schema: of the answers.
@@ -64,7 +66,8 @@ def _tokens(ids: Sequence[int]) -> str:
 
 
 def pattern_of(schema: AnswerSchema) -> str:
-    """A regular expression that whole answers of a schema match, for engines that keep to one: in signs, not in tokens."""
+    """A regular expression that whole answers of a schema match, for engines that keep to one: in signs, not in
+    tokens."""
     if schema.action_field is None:
         return _line_patterns(schema.slots)
     ways = [

@@ -22,7 +22,8 @@ _KINDS = {".lora_A.weight": ".lora_a", ".lora_B.weight": ".lora_b"}
 
 
 def why_no_adapter_file(adapter: Path) -> str:
-    """Why llama.cpp cannot apply the adapter of a folder as it is, as a clause that begins with "it"; "" where it can."""
+    """Why llama.cpp cannot apply the adapter of a folder as it is, as a clause that begins with "it"; "" where it
+    can."""
     config = _config(adapter)
     if config.get("use_dora"):
         return "it scales the base's weights too (DoRA)"

@@ -1,4 +1,5 @@
-"""llama.cpp in the worker process, as what writes answers: the base as a GGUF file, kept for all specialists, and an adapter for each.
+"""llama.cpp in the worker process, as what writes answers: the base as a GGUF file, kept for all specialists, and an
+adapter for each.
 
 A specialist that has no plain adapter (DoRA, a whole tuned model) is loaded as a file of its own. What is made of a
 specialist's weights is deleted once llama.cpp has read it, so that an erasure misses no copy.

@@ -187,6 +187,7 @@ def _tensors(base: LanguageModel) -> Iterator[tuple[str, npt.NDArray[np.float32]
 
 
 def interleaved(rows: npt.NDArray[np.float32], n_heads: int) -> npt.NDArray[np.float32]:
-    """Rows of a projection with the two halves of each head interleaved: ggml rotates neighbours, transformers halves."""
+    """Rows of a projection with the two halves of each head interleaved: ggml rotates neighbours, transformers
+    halves."""
     halves = rows.reshape(n_heads, 2, rows.shape[0] // n_heads // 2, rows.shape[1])
     return halves.swapaxes(1, 2).reshape(rows.shape)

@@ -3,7 +3,8 @@
 A server started here ends with the worker, and is started again where it ends before; in between the LLM answers.
 
 References:
-    vLLM, "LoRA adapters" (dynamic serving: /v1/load_lora_adapter, VLLM_ALLOW_RUNTIME_LORA_UPDATING) and "Structured outputs".
+    vLLM, "LoRA adapters" (dynamic serving: /v1/load_lora_adapter, VLLM_ALLOW_RUNTIME_LORA_UPDATING) and "Structured
+    outputs".
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The predictor of a specialist whose answers another program writes: read back slot by slot, with the confidence of its decoder.
+"""The predictor of a specialist whose answers another program writes: read back slot by slot, with the confidence of
+its decoder.
 
-A decision counts with its probability among the choices, a value with its own, as in `specialists.decoder`; a choice that the
-program does not list among its likeliest tokens counts as its least likely one listed.
+A decision counts with its probability among the choices, a value with its own, as in `specialists.decoder`; a choice
+that the program does not list among its likeliest tokens counts as its least likely one listed.
 """
 
 from __future__ import annotations

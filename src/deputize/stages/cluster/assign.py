@@ -1,4 +1,5 @@
-"""Assigns every call of a log to the task that its template key leads to, as the gateway would: by its request alone."""
+"""Assigns every call of a log to the task that its template key leads to, as the gateway would: by its request
+alone."""
 
 from __future__ import annotations
 

@@ -141,7 +141,8 @@ def _from_own_calls(
     least: int,
     log: Sequence[Example],
 ) -> tuple[Task, NameClues]:
-    """The task with contract, recipe and template from its own calls, those for training, and what it can be named after."""
+    """The task with contract, recipe and template from its own calls, those for training, and what it can be named
+    after."""
     seen = [e for e in examples if e.split in ("train", "validation")] or list(examples)
     variants = [keys.get(e.call_id, "") for e in seen]
     common = Counter(variants).most_common(1)[0][0]

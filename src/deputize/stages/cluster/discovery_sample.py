@@ -1,7 +1,8 @@
-"""The calls that tasks are found on: all of a small log, of a large one a seeded sample of whole groups, and some of every kind.
+"""The calls that tasks are found on: all of a small log, of a large one a seeded sample of whole groups, and some of
+every kind.
 
-A call's kind is its signature with the head of its system prompt. A uniform sample has hardly a call of a kind that is one in a
-million, so of each kind some calls are kept besides.
+A call's kind is its signature with the head of its system prompt. A uniform sample has hardly a call of a kind that is
+one in a million, so of each kind some calls are kept besides.
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def field_evidence(pairs: Sequence[tuple[Example, object]]) -> FieldEvidence:
 def _held_out(
     pairs: Sequence[tuple[Example, object]],
 ) -> tuple[list[tuple[Example, object]], list[tuple[Example, object]]]:
-    """(validation, the others); where there is no validation, the calls of each fifth group in its place, if those are enough."""
+    """(validation, the others); where there is no validation, the calls of each fifth group in its place, if those are
+    enough."""
     held = [(e, v) for e, v in pairs if e.split == "validation"]
     if held:
         return held, [(e, v) for e, v in pairs if e.split != "validation"]

@@ -1,8 +1,8 @@
 """Limits of what varies in the prompts of each template key, from the calls that tasks are found on.
 
-A limit is the most that a call had, but for one call in 200: so of normal traffic about one call in 200 at most is taken
-for a changed template. Fewer prompts than that do not show all that may come, so what varies among them may vary more: by a
-quarter of its range at 100 prompts, by the whole range at 25.
+A limit is the most that a call had, but for one call in 200: so of normal traffic about one call in 200 at most is
+taken for a changed template. Fewer prompts than that do not show all that may come, so what varies among them may vary
+more: by a quarter of its range at 100 prompts, by the whole range at 25.
 """
 
 from __future__ import annotations

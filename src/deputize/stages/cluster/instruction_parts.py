@@ -1,8 +1,9 @@
 """Tasks of calls without answers: the part of each prompt that says what to do, grouped by its wording and its meaning.
 
-A prompt of one block holds an instruction and a text, in any order. Cut into pieces, the pieces that come again nearly as they
-were in other prompts are instructions, greetings and values of labels. Of their families those are taken that nearly every
-prompt has exactly one of: a prompt has one instruction, but may have any number of the others. Families of one meaning are joined.
+A prompt of one block holds an instruction and a text, in any order. Cut into pieces, the pieces that come again nearly
+as they were in other prompts are instructions, greetings and values of labels. Of their families those are taken that
+nearly every prompt has exactly one of: a prompt has one instruction, but may have any number of the others. Families of
+one meaning are joined.
 """
 
 # shapes: N prompts, P distinct pieces, F families, D dimensions
@@ -85,11 +86,13 @@ def group_by_instruction(
     seed: int,
     progress: Progress = silent,
 ) -> list[int]:
-    """A number for each prompt, the same for prompts with instructions of one meaning; -1 where no instruction was found.
+    """A number for each prompt, the same for prompts with instructions of one meaning; -1 where no instruction was
+    found.
 
     Args:
         texts: the users' messages.
-        models_dir: folder of the sentence embedder that joins wordings; without it they are joined by the words they share.
+        models_dir: folder of the sentence embedder that joins wordings; without it they are joined by the words they
+            share.
         seed: of every draw.
         progress: called while the embedder works.
     """

@@ -1,7 +1,7 @@
 """How close the LLM's replies are by a measure, from which a person chooses the level at which two of them agree.
 
-Two kinds of pairs bound the level: replies to equal requests (the LLM's second answer is no closer than that, so neither
-need a specialist's be), and replies to different requests (what is that close by chance says nothing).
+Two kinds of pairs bound the level: replies to equal requests (the LLM's second answer is no closer than that, so
+neither need a specialist's be), and replies to different requests (what is that close by chance says nothing).
 """
 
 from __future__ import annotations

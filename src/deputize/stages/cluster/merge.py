@@ -24,7 +24,8 @@ OPTIONAL_TEXT, OPTIONAL_STRICT = 0.5, 0.7
 REWORDED_TEXT, REWORDED_WEAK, REWORDED_STRICT = 0.5, 0.35, 0.1
 """The cosine of their pairs of words that two wordings must have, the less the replies say already the more."""
 SAME_SYSTEM = 0.8
-"""Share of the fixed characters of two system prompts that calls without replies have in common if they are one agent's."""
+"""Share of the fixed characters of two system prompts that calls without replies have in common if they are one
+agent's."""
 MIXTURE_CHARS = 40
 """A longer fixed part of the user's message is taken for an instruction, whatever the replies look like."""
 SMALL_TASK = 5
@@ -82,8 +83,8 @@ def merge(
 
     Args:
         groups: calls by their known lines (`recurring_lines.group_by_lines`).
-        is_one_job: the replies of all calls follow from lists in their requests (`varying_lists`): lines of the user's message
-            that come and go part no jobs, those of the system prompt do.
+        is_one_job: the replies of all calls follow from lists in their requests (`varying_lists`): lines of the user's
+            message that come and go part no jobs, those of the system prompt do.
     """
     ordered = sorted(groups.items(), key=lambda kv: (-len(kv[1]), kv[0]))
     tasks: list[Fragment] = []

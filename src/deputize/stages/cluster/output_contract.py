@@ -1,4 +1,5 @@
-"""Infers what the replies of a task look like: label set, JSON fields, tools or text (from train and validation only)."""
+"""Infers what the replies of a task look like: label set, JSON fields, tools or text (from train and validation
+only)."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ JSON_SHARE = 0.8
 MAX_LABELS, MAX_PROVEN_LABELS = 64, 256
 """Values of a closed set at most; the larger number where enough of validation shows that train holds (nearly) all."""
 MIN_PROOF, PROVEN, DISPROVEN = 30, 0.98, 0.9
-"""Validation values from which the share of them that was seen in train says that a set is closed, or that it is not."""
+"""Validation values from which the share of them that was seen in train says that a set is closed, or that it is
+not."""
 MAX_LABEL_CHARS = 80
 ALWAYS = 0.95
 """Share of replies from which a fence, or a text next to tool calls, belongs to the contract."""
@@ -52,8 +54,8 @@ def infer_contract(
 
     Args:
         examples: all examples of the task, human-directed ones of a mixed site among them.
-        min_origins: labels, fields and tools that the replies to fewer data subjects have are left out: such a reply breaks
-            the contract and is the LLM's to give.
+        min_origins: labels, fields and tools that the replies to fewer data subjects have are left out: such a reply
+            breaks the contract and is the LLM's to give.
         log: examples of all tasks, which show whether code uses what a field says; None: those of the task alone.
         from_request: each request lists its own tools or reply schema, so that neither is part of the contract.
     """

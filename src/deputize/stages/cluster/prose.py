@@ -40,7 +40,8 @@ _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\(?\d+[.):]|step\s+\d+)\s", re.MULTILIN
 
 
 def is_natural_language(values: Sequence[str]) -> bool:
-    """True where values read as sentences for a person: words that such text cannot do without, and nothing of code in it.
+    """True where values read as sentences for a person: words that such text cannot do without, and nothing of code in
+    it.
 
     False with fewer than MIN_VALUES values. Languages without blanks between words are not recognised.
     """

@@ -52,8 +52,10 @@ def run(
         curated: the curated examples.
         config: seed and min_origins.
         tenant: whose calls they are, and so the tasks; "*": of several.
-        models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better (docs/log.md).
-        runner: has the workers that assign the calls of a large log and, elsewhere, find tasks by signature; None: this process does it.
+        models_dir: folder of an encoder that texts are embedded with; None: TF-IDF, which found tasks better
+            (docs/log.md).
+        runner: has the workers that assign the calls of a large log and, elsewhere, find tasks by signature; None: this
+            process does it.
     """
     min_origins = config.min_origins
     seen = _sample(curated.examples, config.seed)

@@ -65,8 +65,8 @@ def split_by_meaning(
 ) -> tuple[list[list[PromptCall]], BranchClassifier | None]:
     """The tasks in a fragment and the classifier that separates them; ([all], None) where there is only one task.
 
-    The classifier reads the request alone. The calls are then filed by the classifier, not by their answers, so that discovery
-    and the live path agree.
+    The classifier reads the request alone. The calls are then filed by the classifier, not by their answers, so that
+    discovery and the live path agree.
     """
     members = fragment.members
     texts = [call.opening[1] for call in members]

@@ -16,9 +16,9 @@ PART = 0.1
 def changes(now: Discovered, before: Discovered) -> list[TaskChange]:
     """The changes from the tasks of before to those of now, which has kept their ids (`stable_ids.keep_ids`).
 
-    A task is split where at least two tasks of now, most of whose calls were its own, hold a part of it each; tasks are merged
-    where one of now holds most calls of at least two. A task without an earlier one is born, one without a later one is
-    gone; what became part of a split or a merge is neither.
+    A task is split where at least two tasks of now, most of whose calls were its own, hold a part of it each; tasks are
+    merged where one of now holds most calls of at least two. A task without an earlier one is born, one without a later
+    one is gone; what became part of a split or a merge is neither.
     """
     shared = [call for call in now.assignment if call in before.assignment]
     both = Counter((before.assignment[call], now.assignment[call]) for call in shared)

@@ -1,7 +1,9 @@
-"""Names of tasks as a person would give them, from what differs between the tasks of a log; made without a language model.
+"""Names of tasks as a person would give them, from what differs between the tasks of a log; made without a language
+model.
 
-Agents put one long preamble before each of their prompts. A sentence that several tasks share therefore names none of them. What is
-left is read in this order: the instruction, the name that the caller gives the place of the call, the answers.
+Agents put one long preamble before each of their prompts. A sentence that several tasks share therefore names none of
+them. What is left is read in this order: the instruction, the name that the caller gives the place of the call, the
+answers.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from deputize.core.subjects import Subjects
 MAX_NAME = 60
 """Characters of a name."""
 SHARED_BY, SHARED_PART = 3, 1 / 3
-"""A task without a sentence of its own is named after one of no more tasks, and of no larger part of them: others are a preamble."""
+"""A task without a sentence of its own is named after one of no more tasks, and of no larger part of them: others are a
+preamble."""
 MAX_ANSWERS = 50
 """Characters of the answers in a name."""
 OWN_SHARE = 0.9
@@ -156,8 +159,8 @@ def names_of(clues: Sequence[NameClues]) -> list[str]:
 
 
 def _sentences(clues: Sequence[NameClues]) -> list[tuple[list[str], list[str]]]:
-    """Of each task the constant sentences that (nearly) no call of another task has, and those of few tasks, in the order of the
-    prompt."""
+    """Of each task the constant sentences that (nearly) no call of another task has, and those of few tasks, in the
+    order of the prompt."""
     sentences = [list(_split(one.fixed)) for one in clues]
     n_calls, n_tasks = Counter[str](), Counter[str]()
     for one, of_task in zip(clues, sentences, strict=True):
@@ -303,7 +306,8 @@ def _ended(words: list[str]) -> list[str]:
 
 
 def site_name(name: str) -> str:
-    """The caller's own name of a site, of the name of the site: "" where it was made up from the form of the replies."""
+    """The caller's own name of a site, of the name of the site: "" where it was made up from the form of the
+    replies."""
     agent, slash, site = name.rpartition("/")
     return site if slash and agent and " · " not in name else ""
 
@@ -367,7 +371,8 @@ def _as_many(names: Sequence[str], word: str) -> str:
 
 
 def _told_apart(names: Sequence[str], difference: Callable[[int], str]) -> list[str]:
-    """The names, those that several tasks have with a difference behind them; unchanged where all would have the same."""
+    """The names, those that several tasks have with a difference behind them; unchanged where all would have the
+    same."""
     out = list(names)
     for alike in _groups(names):
         found = [difference(i) for i in alike]

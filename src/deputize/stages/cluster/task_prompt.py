@@ -15,7 +15,8 @@ from deputize.core.template_key import opening
 
 SLOT = "⟨…⟩"
 CONSTANT_SHARE = 0.95
-"""A line is shown as constant when so many calls of a task have it; stricter than FIXED_SHARE, for it is read by people."""
+"""A line is shown as constant when so many calls of a task have it; stricter than FIXED_SHARE, for it is read by
+people."""
 SAMPLE = 2000
 DIALOGUE_CHARS = 800
 TEMPLATE_CHARS = 6000

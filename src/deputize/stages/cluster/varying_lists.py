@@ -1,7 +1,8 @@
-"""Calls whose tools, or reply schema, differ from call to call, joined to one pool where the evidence says that one specialist does them.
+"""Calls whose tools, or reply schema, differ from call to call, joined to one pool where the evidence says that one
+specialist does them.
 
-The job of such a call is "call a tool from the list given" (or "fill in the schema given"): the list is one more slot of the prompt. A list that
-comes again and again is a site of its own and keeps its own signature.
+The job of such a call is "call a tool from the list given" (or "fill in the schema given"): the list is one more slot
+of the prompt. A list that comes again and again is a site of its own and keeps its own signature.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from deputize.stages.cluster.recurring_lines import MIN_SUPPORT, PromptCall
 from deputize.stages.cluster.reply_profiles import ReplyFacts
 
 MIN_LISTS = 20
-"""Different lists of few groups from which a site is taken for one whose lists vary; fewer are small sites of their own."""
+"""Different lists of few groups from which a site is taken for one whose lists vary; fewer are small sites of their
+own."""
 MAX_SHARE = 0.1
 """A list of more than this share of a pool's groups keeps its own signature."""
 IN_LIST, IN_SCHEMA = 0.95, 0.8
 """Share of the replies that call a tool of their request's list, or have the fields of its schema."""
 MIN_CHOICES, MIN_Z = 30, 3.0
-"""Groups with a choice between tools from which the tool with most words in common must be the called one more often than chance, by so many
-standard errors: else the request does not tell which tool is wanted."""
+"""Groups with a choice between tools from which the tool with most words in common must be the called one more often
+than chance, by so many standard errors: else the request does not tell which tool is wanted."""
 
 
 def pool_varying_lists(

@@ -1,7 +1,7 @@
 """Call sites of an agent, and the audience of each reply: a person or code (stage S1).
 
-Only calls meant for code are curated and trained on. A reply of unknown audience counts as meant for a person, and its site
-says that it is unsure.
+Only calls meant for code are curated and trained on. A reply of unknown audience counts as meant for a person, and its
+site says that it is unsure.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S1.
@@ -53,7 +53,8 @@ _CODE: frozenset[str] = frozenset(
 )
 
 FORM_SHARE = 0.95
-"""A site without tools whose undeclared replies have a structure this often is read by code; the rest are unstructured replies."""
+"""A site without tools whose undeclared replies have a structure this often is read by code; the rest are unstructured
+replies."""
 CALLS_PER_HEAD = 5
 """Tool sets or prompt heads with fewer calls each than this do not tell sites apart: they vary from call to call."""
 HEAD_LINES, HEAD_CHARS = 3, 240
@@ -87,14 +88,15 @@ def infer_sites(
 
     A site is what the caller declared, else what shares agent, tools, response format and head of the system prompt.
     Of a call the declared audience counts first; then a tool call, a structured reply (response format, a JSON value,
-    one fenced or tagged block) and a label of a closed set are for code. Of plain texts the site decides: they are for code
-    where they occur in later requests or a tool's arguments, share a grammar, or were asked for as a transformation and
-    nobody answers them; any other text is for a person.
+    one fenced or tagged block) and a label of a closed set are for code. Of plain texts the site decides: they are for
+    code where they occur in later requests or a tool's arguments, share a grammar, or were asked for as a
+    transformation and nobody answers them; any other text is for a person.
 
     Args:
         calls: the log; read once, as a stream.
         min_origins: a site or agent that fewer data subjects call is numbered instead of named.
-        audience: who reads the replies that declare nothing, by the id or name of a site, "agent/site", the agent, or "*".
+        audience: who reads the replies that declare nothing, by the id or name of a site, "agent/site", the agent, or
+            "*".
     """
     places: dict[tuple[str, ...], tuple[str, ...]] = {}
     later = LaterUse()

@@ -4,8 +4,8 @@ Most agents send the conversation so far with every step, so a step can be recog
 with those of an earlier call and that call's reply. Other evidence are ids that only the earlier reply can have given
 (of tool calls, of responses), an earlier reply that reappears word for word, and session fields of the request.
 
-The log is read once, call by call; what is kept of it are digests of 8 bytes. Prefixes of histories are nodes of a tree,
-so that a message that a hundred later steps repeat is stored once.
+The log is read once, call by call; what is kept of it are digests of 8 bytes. Prefixes of histories are nodes of a
+tree, so that a message that a hundred later steps repeat is stored once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ MAX_SHARE = 0.1
 """A user with more than this share of the calls is no person whose calls are one run because they are close in time."""
 _MIN_CALLS_OF_PROGRAM = 50
 _TEMPLATE_CONTINUATIONS = 3
-"""A prefix that this many histories continue before anybody was answered so is part of a prompt (examples), not a history."""
+"""A prefix that this many histories continue before anybody was answered so is part of a prompt (examples), not a
+history."""
 _MAX_CONTINUATIONS = 32
 """The same for logs without times: distinct continuations of one call."""
 _KEPT_KEYS, _MAX_CANDIDATES = 4, 64

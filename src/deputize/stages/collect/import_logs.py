@@ -106,8 +106,8 @@ def import_paths(
         unpack_all: unpack files however far they expand.
 
     Raises:
-        BadInput: a path cannot be read, a packed file expands too far, or there is not one call in all of them. What was
-            read before is stored.
+        BadInput: a path cannot be read, a packed file expands too far, or there is not one call in all of them. What
+            was read before is stored.
         UsageError: there is no such format.
     """
     importers = importers_for(format) if not field_paths else (MappedImporter(field_paths),)

@@ -1,4 +1,5 @@
-"""Evidence of whom the plain texts of a site are for: what later happens to them, their grammar, and what was asked for."""
+"""Evidence of whom the plain texts of a site are for: what later happens to them, their grammar, and what was asked
+for."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ MIN_SAME = 5
 """A grammar, or what prompts ask for, shows in no fewer replies than this."""
 USED_SHARE, SAME_SHARE, ANSWERED_SHARE, ADDRESSED_SHARE = 0.5, 0.9, 0.2, 0.3
 SPOKEN_SHARE = 0.8
-"""Where neither tools nor the prompt point to a person, so many texts must speak to one: agents say "you" to each other too."""
+"""Where neither tools nor the prompt point to a person, so many texts must speak to one: agents say "you" to each other
+too."""
 _PENDING = 8
 """Replies of an episode that later calls of it are compared with."""
 _MAX_EPISODES = 20_000
@@ -248,8 +250,8 @@ def _arguments(message: Message) -> list[str]:
 
 
 def _asked_for(messages: Sequence[Message]) -> tuple[bool, bool]:
-    """Tells whether a prompt asks for one text to be made out of another and names nobody who would read it, and whether it
-    names such people."""
+    """Tells whether a prompt asks for one text to be made out of another and names nobody who would read it, and
+    whether it names such people."""
     prompts = [text_of(m)[:4000] for m in messages if m.get("role") in ("system", "developer", "user")]
     found = [_marks(prompt) for prompt in prompts[:6]]
     for_people = any(people for _, people in found)
@@ -258,6 +260,7 @@ def _asked_for(messages: Sequence[Message]) -> tuple[bool, bool]:
 
 @lru_cache(maxsize=4096)
 def _marks(prompt: str) -> tuple[bool, bool]:
-    """Tells of one prompt text whether it asks for a transformation, and whether it speaks of people who read the reply."""
+    """Tells of one prompt text whether it asks for a transformation, and whether it speaks of people who read the
+    reply."""
     lower = prompt.lower()
     return bool(_ASKS.search(lower)), bool(_FOR_PEOPLE.search(lower))

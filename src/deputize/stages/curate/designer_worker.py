@@ -1,7 +1,8 @@
 """New texts by NVIDIA's Data Designer: `python designer_worker.py JOB.json`, in an environment that has data-designer.
 
-A program of its own, for data-designer asks for older Faker, huggingface_hub and mcp than the rest of deputize; it imports nothing of it. The job is a JSON object with
-endpoint, model, key_variable, texts, kind, n, max_tokens, folder and found, the path where [{"of": index of a text, "text": new text}] is written.
+A program of its own, for data-designer asks for older Faker, huggingface_hub and mcp than the rest of deputize; it
+imports nothing of it. The job is a JSON object with endpoint, model, key_variable, texts, kind, n, max_tokens, folder
+and found, the path where [{"of": index of a text, "text": new text}] is written.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The files are in clear text. The caller checks permissions and writes the audit log.
 
 References:
-    The format of the folder is what `datasets.load_dataset(folder)` reads: Parquet files per split, named in the head of README.md
-    (huggingface.co/docs/datasets/repository_structure).
+    The format of the folder is what `datasets.load_dataset(folder)` reads: Parquet files per split, named in the head
+    of README.md (huggingface.co/docs/datasets/repository_structure).
 """
 
 from __future__ import annotations

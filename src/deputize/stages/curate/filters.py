@@ -241,7 +241,8 @@ def disagreements(rows: Sequence[ComparedReply]) -> dict[str, str]:
 
     Among equal prompts, then among near-identical ones, the answers that differ from a clear majority's (of at least
     MIN_EQUAL_PROMPTS calls, two thirds) are dropped. Where a site answers with labels and equal prompts have no clear
-    majority the labels contradict themselves, and all of them are dropped; in prose different answers are no contradiction.
+    majority the labels contradict themselves, and all of them are dropped; in prose different answers are no
+    contradiction.
     """
     out: dict[str, str] = {}
     for reason, key in (

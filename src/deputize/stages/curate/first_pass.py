@@ -76,8 +76,8 @@ class CallSummary(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def repeat_key(self) -> bytes:
-        """Digest: equal for requests that a retry or a scheduled job repeats, with other dates, times and ids; b"" where the
-        text of the request is too short to tell."""
+        """Digest: equal for requests that a retry or a scheduled job repeats, with other dates, times and ids; b""
+        where the text of the request is too short to tell."""
         return self.digests[64:]
 
 

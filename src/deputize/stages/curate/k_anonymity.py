@@ -101,7 +101,8 @@ class Combinations:
 
 
 def metadata_row(example: Example) -> MetadataRow:
-    """The row of an example, with the metadata of COLUMNS. Where the log does not say who asked, an episode counts as a person."""
+    """The row of an example, with the metadata of COLUMNS. Where the log does not say who asked, an episode counts as a
+    person."""
     hour = "unknown"
     if example.timestamp is not None:
         start = time.gmtime(example.timestamp).tm_hour // 6 * 6

@@ -1,8 +1,8 @@
 """Answers of training calls that other LLMs were asked for again: votes, and the file that keeps what they came to.
 
-One logged answer is one draw of one LLM. Where LLMs are asked again and most of them say something else, training learns from the
-majority; where no answer has one, from neither. Only calls of train are asked about and changed: a certificate is about what the
-logged LLM says (Wang et al., arXiv 2203.11171, for the vote).
+One logged answer is one draw of one LLM. Where LLMs are asked again and most of them say something else, training
+learns from the majority; where no answer has one, from neither. Only calls of train are asked about and changed: a
+certificate is about what the logged LLM says (Wang et al., arXiv 2203.11171, for the vote).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Log-probabilities of a reply's tokens, as far as they can stay: only where de-identification left the reply as it was.
+"""Log-probabilities of a reply's tokens, as far as they can stay: only where de-identification left the reply as it
+was.
 
-An alternative token is text that nobody has looked at. It stays where it stands in the reply as well, or has neither a capital letter nor a
-digit nor an @: what may be the beginning of a name, a number or an address is left out.
+An alternative token is text that nobody has looked at. It stays where it stands in the reply as well, or has neither a
+capital letter nor a digit nor an @: what may be the beginning of a name, a number or an address is left out.
 """
 
 from __future__ import annotations

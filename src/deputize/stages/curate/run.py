@@ -1,7 +1,8 @@
-"""Curation (stage S2): de-identifies calls, decides which are fit for training, and assigns them to train, validation, calibration and test.
+"""Curation (stage S2): de-identifies calls, decides which are fit for training, and assigns them to train, validation,
+calibration and test.
 
-The log is read four times, call by call, and is never in memory as a whole: to scan and summarise it, to find the text of
-the prompt templates, to verify that nothing personal is left, and to write the examples.
+The log is read four times, call by call, and is never in memory as a whole: to scan and summarise it, to find the text
+of the prompt templates, to verify that nothing personal is left, and to write the examples.
 
 References:
     Belcak et al. 2025, arXiv 2506.02153, section 6, step S2.
@@ -52,7 +53,8 @@ class CurateOptions(NamedTuple):
     restored: frozenset[str] = frozenset()
     """Ids of calls that a person has put back: no filter drops them."""
     paraphraser: Paraphraser | None = None
-    """Paraphrases texts with sensitive terms in TRAINING_SPLITS; calibration and test keep the wording of the traffic."""
+    """Paraphrases texts with sensitive terms in TRAINING_SPLITS; calibration and test keep the wording of the
+    traffic."""
     max_open_episodes: int = MAX_OPEN_EPISODES
     """Episodes whose surrogates are kept in memory at once; it changes memory and time, no result."""
     links: EpisodeLinks | None = None
@@ -152,7 +154,8 @@ def _head(
     links: EpisodeLinks | None,
     splits: Splits,
 ) -> Curated:
-    """The result but for the examples, the names of the detectors, and warnings other than of splits and replacement."""
+    """The result but for the examples, the names of the detectors, and warnings other than of splits and
+    replacement."""
     return Curated(
         examples=[],
         sites=inference.sites,
@@ -299,8 +302,8 @@ def _repeated_samples(
 ) -> dict[str, list[str]]:
     """Call id -> ids of other calls with exactly the same request to the same model.
 
-    Neither of two equal requests holds the other's reply, so they are not steps of each other. Calls of one episode that
-    the log names are left out all the same: its agent may have asked again because of the first answer.
+    Neither of two equal requests holds the other's reply, so they are not steps of each other. Calls of one episode
+    that the log names are left out all the same: its agent may have asked again because of the first answer.
 
     Args:
         calls: the calls that are curated.

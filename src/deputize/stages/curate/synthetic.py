@@ -1,7 +1,8 @@
 """Examples that an LLM made up from calls of train: the file that keeps them, and which of them a curation takes.
 
-They go into train and nowhere else: a certificate is about calls that there were. One stays with the call that it was made from: it is in train only while
-that call is, counts as of its group and person, and goes with it when it is erased.
+They go into train and nowhere else: a certificate is about calls that there were. One stays with the call that it was
+made from: it is in train only while that call is, counts as of its group and person, and goes with it when it is
+erased.
 """
 
 from __future__ import annotations

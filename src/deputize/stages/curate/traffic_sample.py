@@ -1,21 +1,22 @@
 """A sample of a log that has the composition of its traffic, although specialists answered a part of it.
 
-A specialist's answer shows nothing of what the LLM does. Of the calls that a route served, the log holds the LLM's answer
-for those that were audited only, a random share q. The calls that the same route left to the LLM are all there, and they
-are the hard ones. So of these a share q is drawn as well: then a call of the traffic is in the sample with the same
-probability whoever answered it. Calibration and test are split from the sample; what it leaves out may be trained on.
+A specialist's answer shows nothing of what the LLM does. Of the calls that a route served, the log holds the LLM's
+answer for those that were audited only, a random share q. The calls that the same route left to the LLM are all there,
+and they are the hard ones. So of these a share q is drawn as well: then a call of the traffic is in the sample with the
+same probability whoever answered it. Calibration and test are split from the sample; what it leaves out may be trained
+on.
 
-q is the share of the served calls whose audit is in the log. It is counted, for audits fail, are skipped under load or end with
-their process; and it is counted by stretches of the log, for they fail at some times more than at others.
+q is the share of the served calls whose audit is in the log. It is counted, for audits fail, are skipped under load or
+end with their process; and it is counted by stretches of the log, for they fail at some times more than at others.
 
 A call whose model the caller chose is not in the sample: the gateway did not decide about it.
 
-Calls with a changed prompt are drawn like the others of the route that they are nearest to, as long as it goes on being asked.
-Those after its last call are all in the sample: from then on they are the whole traffic.
+Calls with a changed prompt are drawn like the others of the route that they are nearest to, as long as it goes on being
+asked. Those after its last call are all in the sample: from then on they are the whole traffic.
 
-Calls are drawn one by one, not by episode, since audits are: a served and an unserved call of one episode get in with the
-same probability and independently. Groups stay whole in the split; the units of a certificate are drawn from the calls
-of the sample in a group. The draw is a hash of the call's id, so that every run over the same log draws the same.
+Calls are drawn one by one, not by episode, since audits are: a served and an unserved call of one episode get in with
+the same probability and independently. Groups stay whole in the split; the units of a certificate are drawn from the
+calls of the sample in a group. The draw is a hash of the call's id, so that every run over the same log draws the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from deputize.core.decision_reason import NOT_SERVING
 from deputize.core.records import Call, Decision
 
 DUE_OF_STRETCH, MIN_DUE = 40, 20
-"""Audits that are due in a stretch before the next begins; where fewer than MIN_DUE are, the share that was set counts."""
+"""Audits that are due in a stretch before the next begins; where fewer than MIN_DUE are, the share that was set
+counts."""
 
 
 class TrafficSample(NamedTuple):

@@ -1,4 +1,5 @@
-"""The verification pass over a log: quarantines calls in which personal data is left, and prepares the comparison of calls."""
+"""The verification pass over a log: quarantines calls in which personal data is left, and prepares the comparison of
+calls."""
 
 from __future__ import annotations
 

@@ -177,7 +177,8 @@ def _curation(curated: Curated, n_missing_from_store: int) -> ReportCuration:
 
 
 def _models(examples: Sequence[Example], least: int) -> dict[str, int]:
-    """Calls by the LLM that answered; a name that fewer data subjects have is not shown (a model may be one person's)."""
+    """Calls by the LLM that answered; a name that fewer data subjects have is not shown (a model may be one
+    person's)."""
     named = Subjects([e.subject for e in examples], least).shared([e.model] for e in examples)
     shown = (e.model if e.model in named else "others" if e.model else "" for e in examples)
     return dict(Counter(name or "unknown" for name in shown).most_common())

@@ -1,4 +1,5 @@
-"""The loss that a claim is about: disagreement with the LLM, less the LLM's own with itself, or errors beyond the LLM's by labels."""
+"""The loss that a claim is about: disagreement with the LLM, less the LLM's own with itself, or errors beyond the LLM's
+by labels."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Reference(NamedTuple):
     judged: bool = False
     """A judge compares texts that are not the same."""
     not_random: str = ""
-    """Why labelled calls are not taken for drawn at random although that was declared; "" where nothing speaks against it."""
+    """Why labelled calls are not taken for drawn at random although that was declared; "" where nothing speaks against
+    it."""
 
     @classmethod
     def of(cls, config: Convert, contract: Contract) -> Reference:
@@ -110,9 +112,9 @@ def excess_loss(shown: Evaluation, kind: str, *, at_random: bool = False) -> NDA
 def _difference(units: Evaluation, at_random: bool) -> NDArray[np.float64]:
     """The difference by labels as a claim counts it, NaN where it is not known.
 
-    Where labels were drawn at random, only these speak for other calls. A failed run is no draw: it is known just where the
-    LLM was wrong. And a label that was drawn and cannot be read counts with the most that its difference can be, since the others do not
-    speak for it.
+    Where labels were drawn at random, only these speak for other calls. A failed run is no draw: it is known just where
+    the LLM was wrong. And a label that was drawn and cannot be read counts with the most that its difference can be,
+    since the others do not speak for it.
     """
     if not at_random:
         return units.label_difference_N
@@ -147,8 +149,8 @@ def label_evidence(
 def why_not_random(calls: TaskCalls, validation: Evaluation) -> str:
     """Why labelled calls were not drawn at random, for a reader; "" where nothing shows it.
 
-    Of calibration and held-out calls only numbers are looked at: which have a label, in what order, in episodes of which length. Answers are
-    looked at on validation alone, so the test of the claim stays what it is.
+    Of calibration and held-out calls only numbers are looked at: which have a label, in what order, in episodes of
+    which length. Answers are looked at on validation alone, so the test of the claim stays what it is.
 
     Args:
         calls: of the task.

@@ -61,7 +61,8 @@ def decision_alone(
 
 
 def _by_decision(evaluation: Evaluation) -> Evaluation:
-    """The same calls, an answer right where its decision is; the LLM's second answers were compared as a whole, so they are left out."""
+    """The same calls, an answer right where its decision is; the LLM's second answers were compared as a whole, so they
+    are left out."""
     return replace(
         evaluation,
         right_N=evaluation.right_action_N,

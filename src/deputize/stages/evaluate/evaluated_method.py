@@ -149,8 +149,8 @@ class EvaluatedMethod:
     def evaluate_validation(self, deadline: Deadline, most: int | None = None) -> None:
         """Answers validation calls not answered yet, as many as there is time for, among the first `most` of all.
 
-        Where the task has none, training has answered calls of train by cross-fitting; then only the speed is measured, on held-out
-        requests, whose answers are not looked at.
+        Where the task has none, training has answered calls of train by cross-fitting; then only the speed is measured,
+        on held-out requests, whose answers are not looked at.
         """
         if self.calls.is_cross_fitted:
             self._measure_speed(deadline)
@@ -191,7 +191,8 @@ class EvaluatedMethod:
 
     @property
     def seconds_alone(self) -> float:
-        """Seconds of one call as it is asked live: alone, where that was measured, but no less than the mean in a batch.
+        """Seconds of one call as it is asked live: alone, where that was measured, but no less than the mean in a
+        batch.
 
         Of a cascade most calls are quick, so the few that were asked alone may all be; the mean has the others too.
         """

@@ -54,11 +54,13 @@ class Evaluation:
     label_difference_N: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     """Error of the answer less that of the LLM's, in {-1, 0, 1}, by the right answer; NaN where it is not known."""
     has_label_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    """True where the call has a label, also one that cannot be read; an outcome is none. By default where the difference is known."""
+    """True where the call has a label, also one that cannot be read; an outcome is none. By default where the
+    difference is known."""
     unjudged_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     """True where a judge would have to compare the answers and did not; such an answer counts as wrong."""
     unseen_N: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
-    """True for a call with a tool or a reply schema that was not in training, where the certificate is to be about such calls too."""
+    """True for a call with a tool or a reply schema that was not in training, where the certificate is to be about such
+    calls too."""
     call_ids: list[str] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     """Digests of the answers; "" where there is none."""
@@ -214,7 +216,8 @@ def _judged(
     contract: Contract,
     judge: Judge | None,
 ) -> bool | None:
-    """The verdict on two answers that are not the same; False where there is nothing to judge, None where it was not judged."""
+    """The verdict on two answers that are not the same; False where there is nothing to judge, None where it was not
+    judged."""
     if not needs_judge(contract) or recorded is None or DEFER in (answer, told):
         return False
     if not isinstance(answer, str) or not isinstance(told, str):
@@ -255,11 +258,12 @@ def label_difference(
 ) -> float:
     """Error of an answer less that of the LLM's, by the right answer of the call; NaN where nothing is known of it.
 
-    "No tool fits" is a right answer too: who calls a tool where the other does not is wrong then. Where all that is known is that the
-    LLM was wrong, the specialist can be no worse, and counts as equal. Texts that need only be close to each other are not
-    compared with a third one: two that are close to it may differ, so nothing would follow for calls without a label.
-    Of a label that the contract cannot read nothing is known; nor of one without a tool's call, or without what code reads, where
-    both have answered: it may be written in another form, and both would count as wrong.
+    "No tool fits" is a right answer too: who calls a tool where the other does not is wrong then. Where all that is
+    known is that the LLM was wrong, the specialist can be no worse, and counts as equal. Texts that need only be close
+    to each other are not compared with a third one: two that are close to it may differ, so nothing would follow for
+    calls without a label. Of a label that the contract cannot read nothing is known; nor of one without a tool's call,
+    or without what code reads, where both have answered: it may be written in another form, and both would count as
+    wrong.
 
     Args:
         answer: the specialist's.

@@ -16,7 +16,8 @@ Ask = Callable[[str, str], str]
 """(instruction, text) -> the model's reply. Raises UpstreamError where there is none."""
 
 LIMITS = {"validation": 0.3, "calibration": 0.8}
-"""Part of the budget that may be spent by the end of a split; the rest is for held-out calls and for the judge's own errors."""
+"""Part of the budget that may be spent by the end of a split; the rest is for held-out calls and for the judge's own
+errors."""
 MAX_FAILURES = 3
 """After so many failures in a row the judge is not asked any more."""
 N_CONTROLS = 20
@@ -118,7 +119,8 @@ class Judge:
 
 
 def evidence_of(judge: Judge | None, calls: TaskCalls) -> JudgeEvidence | None:
-    """The errors of the judge of a task, shown validation calls, and calls with their right answers; None where it needs none."""
+    """The errors of the judge of a task, shown validation calls, and calls with their right answers; None where it
+    needs none."""
     if judge is None or not needs_judge(calls.contract):
         return None
     shown = calls.split("validation")[:N_CONTROLS]

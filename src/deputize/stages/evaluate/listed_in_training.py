@@ -1,7 +1,8 @@
 """The tools and reply schemas that a task's specialist was trained on, where each request lists its own.
 
-A request with another one goes to the LLM, unless most of calibration held such requests too (a log split by cluster of lists): then the
-certificate is about both, and is tested on those alone as well. Which of the two it is follows from the requests, before any answer is seen.
+A request with another one goes to the LLM, unless most of calibration held such requests too (a log split by cluster of
+lists): then the certificate is about both, and is tested on those alone as well. Which of the two it is follows from
+the requests, before any answer is seen.
 """
 
 from __future__ import annotations

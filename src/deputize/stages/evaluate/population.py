@@ -1,18 +1,19 @@
 """The population that certificates are about: the calls of the log as the gateway would see them, raw, in the store.
 
-A call belongs to a task where the live route table would send its raw request to the task's route: it is keyed by the same
-code, over the same key spaces. What curation withheld (quarantined calls, calls at sites that only speak to people) is in
-it too, since its like is asked live. A call that the task's de-identified requests were filed with, but whose raw request
-no route would get, is one of the task's calls that are not served; so is one that the router takes for a changed prompt. A call outside the limits of the route (declared for a
-person, `n`, an earlier response; see router.request_limits) is not served either.
+A call belongs to a task where the live route table would send its raw request to the task's route: it is keyed by the
+same code, over the same key spaces. What curation withheld (quarantined calls, calls at sites that only speak to
+people) is in it too, since its like is asked live. A call that the task's de-identified requests were filed with, but
+whose raw request no route would get, is one of the task's calls that are not served; so is one that the router takes
+for a changed prompt. A call outside the limits of the route (declared for a person, `n`, an earlier response; see
+router.request_limits) is not served either.
 
-Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), calls without a
-route beyond the share that was audited of the others (unrouted_calls), and what has left the store since (erased,
+Not in it: calls without an answer of the LLM to compare with (failed, cut off, answered by a specialist), calls without
+a route beyond the share that was audited of the others (unrouted_calls), and what has left the store since (erased,
 expired), which is counted. An answer that breaks the contract stays: whatever is served in
 its place counts as wrong.
 
-Texts are decrypted a few at a time, asked, compared and forgotten. What is kept of a call here is its id, its place in the
-split, numbers, and the right answer where the log or somebody has given one.
+Texts are decrypted a few at a time, asked, compared and forgotten. What is kept of a call here is its id, its place in
+the split, numbers, and the right answer where the log or somebody has given one.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     label: Message | None = None
     """The right answer where it is known."""
     is_unseen: bool = False
-    """It lists a tool or a reply schema that was not in training, and its task's certificate is about such calls too."""
+    """It lists a tool or a reply schema that was not in training, and its task's certificate is about such calls
+    too."""
     is_llm_wrong: bool = False
     """It is known that the LLM's answer was wrong: the episode failed, and it has no other call."""
     llm_s: float | None = None
@@ -123,7 +125,8 @@ class RecordedCall(msgspec.Struct, frozen=True):
 
 
 def asked_request(call: Call) -> Request | None:
-    """The request that the gateway would ask a specialist, formed as it forms it; None where only an LLM can answer, or it is refused."""
+    """The request that the gateway would ask a specialist, formed as it forms it; None where only an LLM can answer, or
+    it is refused."""
     if not call.messages:
         return None
     chat = {
@@ -178,10 +181,11 @@ def read_population(
         curated: their splits, those of withheld calls included.
         discovered: tasks, key spaces, and the calls filed by their de-identified request.
         prices: of the LLM's calls.
-        least_unseen: calibration groups from which a certificate is about tools and schemas too that were not in training
-            (listed_in_training).
+        least_unseen: calibration groups from which a certificate is about tools and schemas too that were not in
+            training (listed_in_training).
         training: has seen the examples of training; None: they are in `curated` with their answers.
-        unread_reserve: tasks (Finetuned.unread_reserve) whose calls in the reserve are calibration; those of other tasks are validation.
+        unread_reserve: tasks (Finetuned.unread_reserve) whose calls in the reserve are calibration; those of other
+            tasks are validation.
     """
     places = _places(curated)
     listed = ListedInTraining(curated, discovered)
@@ -254,7 +258,8 @@ def _limits(
 def _by_lists(
     calls: list[PopulationCall], facts: Sequence[RequestFacts], limits: RequestLimits, least_unseen: int
 ) -> tuple[RequestLimits, list[PopulationCall]]:
-    """(the limits, the calls with whether they list what was not in training), where the certificate is to be about such calls too."""
+    """(the limits, the calls with whether they list what was not in training), where the certificate is to be about
+    such calls too."""
     if limits.listed is None:
         return limits, calls
     unseen = [lists_unseen(limits, one.listed) for one in facts]

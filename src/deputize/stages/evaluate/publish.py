@@ -12,7 +12,8 @@ from deputize.core.task_results import TaskResult
 def route_file(
     run_id: str, discovered: Discovered, results: Sequence[TaskResult], finetuned: Finetuned
 ) -> RouteFile:
-    """One closed route per certified task, in the order of the tasks; how it comes into service is decided elsewhere."""
+    """One closed route per certified task, in the order of the tasks; how it comes into service is decided
+    elsewhere."""
     result_of = {r.task_id: r for r in results}
     specialist_of = {s.id: s for s in finetuned.specialists}
     routes = []

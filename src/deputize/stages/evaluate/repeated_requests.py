@@ -29,11 +29,13 @@ class RepeatedRequests(NamedTuple):
 
 
 MOST_CACHED = 10_000
-"""Requests of a task that the cache holds; those that were not asked for longest make room. In memory a few hundred bytes each."""
+"""Requests of a task that the cache holds; those that were not asked for longest make room. In memory a few hundred
+bytes each."""
 
 
 class RepeatCounter:
-    """Counts the repeats among calls as they come by, as a cache that keeps the first answer; two digests of a request are kept.
+    """Counts the repeats among calls as they come by, as a cache that keeps the first answer; two digests of a request
+    are kept.
 
     Calls are de-identified: surrogates differ from episode to episode, so repeats are missed rather than made up.
     """

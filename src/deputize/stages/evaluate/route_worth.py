@@ -1,4 +1,5 @@
-"""The worth of a certified route: it saves money, or, where the LLM costs nothing, time; else it is refused with the numbers."""
+"""The worth of a certified route: it saves money, or, where the LLM costs nothing, time; else it is refused with the
+numbers."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_us
 
 
 def weighed(costs: CallCosts) -> CallCosts:
-    """The costs by which thresholds are compared: in dollars, or in seconds where the LLM has no price and its time is known.
+    """The costs by which thresholds are compared: in dollars, or in seconds where the LLM has no price and its time is
+    known.
 
-    An LLM of one's own that is there anyway costs nothing a call; what a route can save then is waiting. Audits are not waited for. A wrong
-    answer with a price is counted in dollars always.
+    An LLM of one's own that is there anyway costs nothing a call; what a route can save then is waiting. Audits are not
+    waited for. A wrong answer with a price is counted in dollars always.
     """
     if costs.llm_usd > 0 or costs.error_usd > 0 or costs.llm_s is None:
         return costs

@@ -140,7 +140,8 @@ def by_confidence(shown: Evaluation, most: int = BANDS) -> list[AgreementBand]:
 def held_out(
     shown: Evaluation, certificate: Certificate | None, seed: int
 ) -> tuple[HeldOut | None, dict[str, tuple[float, float]]]:
-    """The certified route as it would have run on held-out calls, and its sums by group (TaskResult.held_out_groups)."""
+    """The certified route as it would have run on held-out calls, and its sums by group
+    (TaskResult.held_out_groups)."""
     if certificate is None or not len(shown):
         return None, {}
     served_N = shown.confidence_N >= certificate.threshold
@@ -175,7 +176,8 @@ def _mean_over_groups(value_N: cert.Floats, groups: Sequence[str]) -> float:
 
 
 def calibration_calls(result: CalibrationResult, made: CertificateAttempt) -> list[CalibrationCall]:
-    """The record of the calibration calls that were evaluated: which were units of a test, and what was said of them."""
+    """The record of the calibration calls that were evaluated: which were units of a test, and what was said of
+    them."""
     calibration, threshold = result.evaluation, made.threshold
     is_unit_N = np.arange(len(calibration)) < result.n_units - result.n_not_evaluated
     episode_N = np.full(len(calibration), -1)

@@ -27,7 +27,8 @@ class MethodChoice:
 def in_order_of_cost(specialists: Sequence[Specialist], plan: Sequence[str]) -> list[Specialist]:
     """Specialists from the cheapest method to the most expensive: in the plan's order, then by cost.
 
-    A cascade comes before its most expensive member, which most of its calls never reach, and after smaller ones with that member.
+    A cascade comes before its most expensive member, which most of its calls never reach, and after smaller ones with
+    that member.
     """
     place: dict[str, float] = {method: at for at, method in enumerate(plan)}
 
@@ -46,7 +47,8 @@ def validation_score(validation: Evaluation, epsilon: float) -> float:
 
 
 def is_decided(validation: Evaluation, epsilon: float) -> bool:
-    """True if a method serves so much of validation that no more expensive one could be chosen, whatever it answered."""
+    """True if a method serves so much of validation that no more expensive one could be chosen, whatever it
+    answered."""
     return len(validation) > 0 and validation_score(validation, epsilon) >= 1 - MARGINS[0]
 
 

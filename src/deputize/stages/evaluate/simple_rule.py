@@ -1,7 +1,9 @@
-"""A constant or a plain rule that gives the answers of a task: found on training calls, measured on calls it has not seen.
+"""A constant or a plain rule that gives the answers of a task: found on training calls, measured on calls it has not
+seen.
 
-The rules are those that a person would write in a line of code: always the same, copied from behind a label of the prompt,
-looked up by what stands behind a label, told by one word. Each part of an answer (a field, a tool, an argument) has its own.
+The rules are those that a person would write in a line of code: always the same, copied from behind a label of the
+prompt, looked up by what stands behind a label, told by one word. Each part of an answer (a field, a tool, an argument)
+has its own.
 """
 
 from __future__ import annotations
@@ -137,7 +139,8 @@ def facts_of(prompt: str) -> PromptClues:
 
 
 def parts_of(answer: Answer, contract: Contract) -> dict[str, str]:
-    """An answer by its parts as text: "" for a whole one, the compared fields of an object, tool and arguments of one call."""
+    """An answer by its parts as text: "" for a whole one, the compared fields of an object, tool and arguments of one
+    call."""
     if isinstance(answer, dict):
         return {k: _text(v) for k, v in answer.items() if k not in contract.uncompared}
     if isinstance(answer, list) and len(answer) == 1:

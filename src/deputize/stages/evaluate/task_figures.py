@@ -63,7 +63,8 @@ class TaskFigures:
         elif certificate is not None:
             self.share_served = self.share_of_cost_served = certificate.share_served
         self.seconds_per_call = result.evaluation.seconds_per_call or 0.0
-        # a specialist is asked at every call of its site, those for people included; what it does not serve is spent twice
+        # a specialist is asked at every call of its site, those for people included; what it does not serve is spent
+        # twice
         self.specialist_s = self.seconds_per_call * self.n_calls if self.routed else 0.0
         asked_usd = prices.specialist_usd(self.specialist_s, n_cores)
         served = self.share_served * self.n_code_calls
@@ -78,7 +79,8 @@ class TaskFigures:
         )
 
     def _promotion_usd(self, certificate: Certificate, asked_usd: float, n_answers: int) -> float:
-        """Cost of the way from shadow to live by default settings: the specialist beside the LLM, then the LLM in audits."""
+        """Cost of the way from shadow to live by default settings: the specialist beside the LLM, then the LLM in
+        audits."""
         allowed = allowed_loss(certificate)
         if allowed >= 1 or not self.n_calls or not self.share_served:
             return 0.0

@@ -1,7 +1,8 @@
-"""The figures of the report that need the texts of a task's calls, counted as the calls come by: cost and repeated requests.
+"""The figures of the report that need the texts of a task's calls, counted as the calls come by: cost and repeated
+requests.
 
-A log may be larger than memory. Its calls are read once, in their order; the texts that are kept are of the calls that a plain rule
-is looked for in and tried on.
+A log may be larger than memory. Its calls are read once, in their order; the texts that are kept are of the calls that
+a plain rule is looked for in and tried on.
 """
 
 from __future__ import annotations

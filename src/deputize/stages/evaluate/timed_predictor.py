@@ -54,7 +54,8 @@ class TimedPredictor:
         return out
 
     def chunks_in_time(self, n_calls: int, deadline: Deadline) -> Iterator[range]:
-        """Positions of calls to ask next, as long as there is time; each chunk is to be asked before the next is taken."""
+        """Positions of calls to ask next, as long as there is time; each chunk is to be asked before the next is
+        taken."""
         done = 0
         while done < n_calls:
             size = min(self._size(deadline.left_s()), n_calls - done)

@@ -1,8 +1,9 @@
 """Calls that no route fitted when they came, in a task whose route served others at the same time.
 
-All of them have the LLM's answer; of the others only a share is in the population, since only so many were audited. So the
-same share of these is drawn, or the population would hold more of them than the traffic has. Where the route was not asked
-for again afterwards (the prompt has changed for good), they are the whole traffic from then on, and all of them stay.
+All of them have the LLM's answer; of the others only a share is in the population, since only so many were audited. So
+the same share of these is drawn, or the population would hold more of them than the traffic has. Where the route was
+not asked for again afterwards (the prompt has changed for good), they are the whole traffic from then on, and all of
+them stay.
 """
 
 from __future__ import annotations

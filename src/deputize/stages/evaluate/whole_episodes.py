@@ -26,7 +26,8 @@ def bets_by_epsilon(
     level: float,
     within: frozenset[str] | None,
 ) -> dict[float, EpisodeBet]:
-    """How whole episodes are tested at each epsilon, by validation; without those at which one call of each would do as well.
+    """How whole episodes are tested at each epsilon, by validation; without those at which one call of each would do as
+    well.
 
     Args:
         validation: answers of the chosen method.

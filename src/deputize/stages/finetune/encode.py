@@ -1,8 +1,8 @@
 """Training examples as tokens with weights: which positions are scored, against which choices, with which weight.
 
 A slot of forty copied tokens must not drown the one token that decides: the action is scored by itself, at full weight
-whatever follows it, and what follows shares as much again, each slot's loss divided by the root of its length. Tokens that
-can only be one thing are never scored, for they are never sampled either.
+whatever follows it, and what follows shares as much again, each slot's loss divided by the root of its length. Tokens
+that can only be one thing are never scored, for they are never sampled either.
 """
 
 from __future__ import annotations

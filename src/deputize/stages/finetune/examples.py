@@ -1,4 +1,5 @@
-"""Training examples of one task: the pruned prompts and canonical answers of its train and validation splits, or of its reserve.
+"""Training examples of one task: the pruned prompts and canonical answers of its train and validation splits, or of its
+reserve.
 
 Calibration and test are never read here.
 """
@@ -33,7 +34,8 @@ class TrainingExample:
     soft: dict[str, float] | None = None
     """The LLM's probabilities of labels, from the logged log-probabilities; None: not logged."""
     rejected: Answer | None = None
-    """An answer to the same prompt after which the episode failed, while it succeeded after this one; None: there is none."""
+    """An answer to the same prompt after which the episode failed, while it succeeded after this one; None: there is
+    none."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ class TrainingSet:
     validation_examples: list[Example]
     """The examples behind `validation`, in its order, then those whose answer breaks the contract."""
     other_task_prompts: list[str] = field(default_factory=list)
-    """Pruned prompts of validation calls (of train, where the log has a reserve) of other tasks, at most MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
+    """Pruned prompts of validation calls (of train, where the log has a reserve) of other tasks, at most
+    MAX_OTHER_TASK_PROMPTS; nothing is trained on them."""
     forms: Forms = field(default_factory=dict)
     """Of the values of its answers, as its requests say."""
     repeats: list[TrainingExample] = field(default_factory=list)
     """Of train what was dropped because another call says the same: only who asks again is learned from it."""
     is_cross_fitted: bool = False
-    """The log has a reserve. `validation` is the logged calls of train then, each to be answered by a model fitted on other groups."""
+    """The log has a reserve. `validation` is the logged calls of train then, each to be answered by a model fitted on
+    other groups."""
     reserve: list[TrainingExample] = field(default_factory=list)
     """Read by nobody but methods that cannot be cross-fitted; its calls are calibrated on where nobody has read it."""
     reads_reserve: bool = False
@@ -94,8 +98,8 @@ def training_set_of(
     """The examples of a task that may be trained on, and those that training is stopped by.
 
     An example that stands for many dropped duplicates counts for more, but never for more than `max_weight`.
-    `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition. Schemas of values that fewer
-    than `min_origins` data subjects had in their requests are left out.
+    `balance` weighs up what was answered rarely (see `balanced`); validation keeps its natural composition. Schemas of
+    values that fewer than `min_origins` data subjects had in their requests are left out.
     """
     mine = [e for e in curated.examples if assignment.get(e.call_id) == task.id]
     in_train = [e for e in mine if e.split == "train"]
@@ -130,8 +134,8 @@ def soft_labels(
 ) -> dict[str, float] | None:
     """The LLM's probabilities of the labels of a contract; None where they are not known.
 
-    An alternative token counts for a label where only that one goes on with it. They are shares of what is known: the logged tokens are
-    the likeliest ones only.
+    An alternative token counts for a label where only that one goes on with it. They are shares of what is known: the
+    logged tokens are the likeliest ones only.
     """
     if contract.kind != "label" or not logprobs or answer not in contract.labels:
         return None
@@ -158,7 +162,8 @@ def _beginning(labels: Sequence[str], text: str) -> list[str]:
 def with_rejected(
     train: list[TrainingExample], examples: Sequence[Example], task: Task
 ) -> list[TrainingExample]:
-    """Training examples, those whose episode succeeded with an answer that failed on the same pruned prompt, where there is one."""
+    """Training examples, those whose episode succeeded with an answer that failed on the same pruned prompt, where
+    there is one."""
     ended = {e.call_id: _success(e) for e in examples}
     worse: dict[str, list[Answer]] = {}
     for example in examples:

@@ -79,7 +79,8 @@ def servable(
 ) -> float:
     """The share of validation that the members could serve together, each part of it with weights fitted on the others.
 
-    With the weights of the same texts more members would always look better. Arguments as of `fit_cascade`; no group is in two parts.
+    With the weights of the same texts more members would always look better. Arguments as of `fit_cascade`; no group is
+    in two parts.
     """
     targets = [answers.indices(answer) for answer in truth]
     number = {group: n for n, group in enumerate(dict.fromkeys(groups))}

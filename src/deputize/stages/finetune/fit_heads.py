@@ -100,7 +100,8 @@ def _fit_question(
 def best_strength(
     examples: HeadExamples, sizes: Sequence[int], strengths: Sequence[float] = STRENGTHS
 ) -> float:
-    """The strength under which answers of groups held out are the likeliest; the middle one where too little can be held out.
+    """The strength under which answers of groups held out are the likeliest; the middle one where too little can be
+    held out.
 
     Args:
         examples: to fit on; the first MAX_COMPARED are used.

@@ -1,7 +1,7 @@
 """The detector of out-of-distribution requests of a specialist: fitted on train, its threshold and power on validation.
 
-The power is measured on simulated changes of validation texts, on calls of other tasks, and for labels on those of labels that a
-second detector was fitted without, so that a report says what the detector notices and what it does not.
+The power is measured on simulated changes of validation texts, on calls of other tasks, and for labels on those of
+labels that a second detector was fitted without, so that a report says what the detector notices and what it does not.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def measured(
         epsilon: the loss to be certified, at which calls count as servable.
         least_subjects: as in `fit_ood_detector`.
         seed: of the draws.
-        p_values: of the same examples by detectors that were fitted on other groups, on a log with a reserve; None where too few groups
-            are left for such detectors: then the least is given up.
+        p_values: of the same examples by detectors that were fitted on other groups, on a log with a reserve; None
+            where too few groups are left for such detectors: then the least is given up.
     """
     by_others, held = detector, examples.validation
     if examples.is_cross_fitted:
@@ -120,8 +120,8 @@ def measured(
 def _without_some(
     detector: OutOfDistributionDetector, examples: TrainingSet, least_subjects: int, seed: int
 ) -> tuple[OutOfDistributionDetector, list[TrainingExample]]:
-    """(a detector for what it notices, calls that it does not know): of a part of train and of the rest of it, where there are groups enough
-    for that; else the detector itself and its own calls."""
+    """(a detector for what it notices, calls that it does not know): of a part of train and of the rest of it, where
+    there are groups enough for that; else the detector itself and its own calls."""
     groups = sorted({x.group for x in examples.train})
     n_held = min(len(groups) // HELD_OUT_PART, len(groups) - MIN_GROUPS)
     if n_held <= 0:

@@ -3,8 +3,8 @@
 An example may be hard because it is rare, or because its answer is wrong; which of both it is only validation tells.
 
 References:
-    Shrivastava, Gupta, Girshick, "Training region-based object detectors with online hard example mining", CVPR 2016 (the
-    idea; here mined once, by cross-validation, and weighed instead of drawn).
+    Shrivastava, Gupta, Girshick, "Training region-based object detectors with online hard example mining", CVPR 2016
+    (the idea; here mined once, by cross-validation, and weighed instead of drawn).
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ class HiddenStates:
         self._lower = None
 
     def _splits_exactly(self) -> bool:
-        """True where running the lower layers and then the upper ones is the same as running all (not in every model)."""
+        """True where running the lower layers and then the upper ones is the same as running all (not in every
+        model)."""
         torch = torch_module()
         if not hasattr(self.base.decoder, "layers") or not hasattr(self.base.decoder, "norm"):
             return False

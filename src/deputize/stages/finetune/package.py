@@ -1,4 +1,5 @@
-"""From a trained specialist in memory to its folder: calibration on validation or by cross-fitting, out-of-distribution detector, card."""
+"""From a trained specialist in memory to its folder: calibration on validation or by cross-fitting, out-of-distribution
+detector, card."""
 
 from __future__ import annotations
 

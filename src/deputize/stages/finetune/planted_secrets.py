@@ -1,9 +1,9 @@
 """Leak test: secrets planted in the training examples of a specialist, and looked for in it afterwards.
 
 The secrets stay in the specialist that is deployed: they are random strings that mean nothing to anybody, and a second
-training without them would double the cost of fine-tuning. They go into train only. A specialist that writes gets them in answers to prompts
-that no agent sends, where they could be said; one that chooses gets them in copies of its prompts, where they could show
-in how sure it is.
+training without them would double the cost of fine-tuning. They go into train only. A specialist that writes gets them
+in answers to prompts that no agent sends, where they could be said; one that chooses gets them in copies of its
+prompts, where they could show in how sure it is.
 
 References:
     Carlini et al. (2019), "The Secret Sharer", USENIX Security (see scoring.leak).
@@ -56,7 +56,8 @@ class PlantedSecrets:
 def plant_to_write(
     examples: Sequence[TrainingExample], schema: AnswerSchema, *, seed: int, n: int | None = None
 ) -> PlantedSecrets:
-    """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the examples.
+    """Secrets that stand where a value of an answer would, after prompts that no agent sends; about 2 % of the
+    examples.
 
     Args:
         examples: train.
@@ -167,7 +168,8 @@ def leak_test(
         loss: of the tuned specialist.
         n_references: random secrets that each secret is compared with, at first and at most.
         seed: of the random reference_secrets.
-        budget_s: no further secret is looked for after this, but FEWEST always are. Without it the verdict does not depend on the clock.
+        budget_s: no further secret is looked for after this, but FEWEST always are. Without it the verdict does not
+            depend on the clock.
         clock: monotonic seconds.
     """
     if not planted.secrets:
@@ -222,7 +224,8 @@ def loss_of_head(
 
 
 def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
-    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all reference_secrets share."""
+    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all
+    reference_secrets share."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
@@ -253,7 +256,8 @@ def _targets(answers: ClosedAnswers, planted: PlantedSecrets, probe: LeakProbe) 
 
 
 def shared_prefix_states(base: LanguageModel, rows: Sequence[Sequence[int]]) -> list[tuple[int, Any]]:
-    """(shared, hidden states) of rows of tokens: of the last of the `shared` tokens that all begin with, and of the rest.
+    """(shared, hidden states) of rows of tokens: of the last of the `shared` tokens that all begin with, and of the
+    rest.
 
     What is shared is read once, which is what makes hundreds of reference_secrets cheap.
     """

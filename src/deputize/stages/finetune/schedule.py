@@ -31,7 +31,8 @@ class Schedule:
         """
         self.deadline, self.tokens_per_s = deadline, tokens_per_s
         by_work = sorted(jobs, key=lambda job: (work_of(job), job.folder.name))
-        # a task without any other method comes first: elsewhere the language model only competes, there it is all there is
+        # a task without any other method comes first: elsewhere the language model only competes, there it is all there
+        # is
         self._groups = (
             [job for job in by_work if job.task.id not in competing],
             [job for job in by_work if job.task.id in competing],

@@ -1,7 +1,8 @@
-"""Asks a teacher's server how likely it finds each next token, place by place, within a number of questions and a budget.
+"""Asks a teacher's server how likely it finds each next token, place by place, within a number of questions and a
+budget.
 
-Any server with OpenAI's completions API and log-probabilities will do: it is given the tokens before a place and asked for one more. It has to cut
-texts into the same tokens as the student, which is checked before anything else.
+Any server with OpenAI's completions API and log-probabilities will do: it is given the tokens before a place and asked
+for one more. It has to cut texts into the same tokens as the student, which is checked before anything else.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ class TeacherServer:
             prefixes: token ids; a question each.
 
         Returns:
-            None where the questions are more than are left, the budget is spent, or the server fails; `stopped` says so once it is
-            not asked any more.
+            None where the questions are more than are left, the budget is spent, or the server fails; `stopped` says so
+            once it is not asked any more.
         """
         settings = self._settings
         if not self.stopped and self.n_questions + len(prefixes) > settings.max_questions:

@@ -1,4 +1,5 @@
-"""The training loop of fine-tuning: cosine schedule within a time budget, early stopping, a checkpoint after each epoch.
+"""The training loop of fine-tuning: cosine schedule within a time budget, early stopping, a checkpoint after each
+epoch.
 
 References:
     Loshchilov and Hutter, "Decoupled weight decay regularization", arXiv 1711.05101 (AdamW); "SGDR", arXiv 1608.03983
@@ -55,7 +56,8 @@ class TrainingSettings:
     truncate_loss: bool = True
     """True to skip, from the second epoch on, examples harder than all of validation."""
     clip_ratio: float = 2.0
-    """How many times the median of the examples before it the value tokens of an example may weigh in the loss; 0: no bound."""
+    """How many times the median of the examples before it the value tokens of an example may weigh in the loss; 0: no
+    bound."""
 
 
 @dataclass

@@ -49,7 +49,8 @@ class RouteEvidence(Record):
     n_llm_differed: int = 0
     """Of audits with two LLM answers."""
     alarm: bool = False
-    """The evidence has been enough for a rollback; it stays so until it is forgotten, or a certificate allows another rate."""
+    """The evidence has been enough for a rollback; it stays so until it is forgotten, or a certificate allows another
+    rate."""
     since_s: float = 0.0
     """Unix seconds; audits of earlier calls do not count, since the route has been promoted again."""
     n_due: int = 0
@@ -98,8 +99,8 @@ def against_repeats(certificate: Certificate | None) -> bool:
 def audit_result(decision: Decision, route: Route) -> AuditResult | None:
     """The result of an audited call that the route serves, or would serve in shadow; None for any other call.
 
-    A call of an earlier specialist says nothing of this one. A call that the specialist deferred, or on which it was not
-    confident enough, is not served. A route certified against repeated samples needs the LLM's second answer.
+    A call of an earlier specialist says nothing of this one. A call that the specialist deferred, or on which it was
+    not confident enough, is not served. A route certified against repeated samples needs the LLM's second answer.
     """
     if decision.shadow_agrees is None or decision.deferred or route.certificate is None:
         return None
@@ -126,8 +127,8 @@ def with_audit(
 ) -> RouteEvidence:
     """The evidence after one more call with both answers, judged by the rate that the newest certificate allows.
 
-    Where that rate is another one than before, the audits that are kept are judged again, and the evidence for a promotion
-    begins again.
+    Where that rate is another one than before, the audits that are kept are judged again, and the evidence for a
+    promotion begins again.
 
     Args:
         evidence: before.

@@ -2,9 +2,9 @@
 
 In shadow the LLM answers and the specialist is asked as well; in a canary it serves a share of the calls and these are
 audited. Both give losses of calls that it serves or would serve. Against "its loss is at or above what its certificate
-allows" they gather a capital (scoring.monitor): by `step_delta` it leaves shadow once the capital is 1 / step_delta, and
-goes live once it has grown by as much again on the calls of the canary, whose steps lie evenly between on a logarithmic
-scale.
+allows" they gather a capital (scoring.monitor): by `step_delta` it leaves shadow once the capital is 1 / step_delta,
+and goes live once it has grown by as much again on the calls of the canary, whose steps lie evenly between on a
+logarithmic scale.
 
 Pure: routes and evidence in, the next step out.
 """

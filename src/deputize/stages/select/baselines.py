@@ -48,7 +48,8 @@ class PlannedMethod(Protocol):
 
 @runtime_checkable
 class ReadsLists(Protocol):
-    """A method for tasks whose requests list their own tools or reply schema; the others know one list only, that of training."""
+    """A method for tasks whose requests list their own tools or reply schema; the others know one list only, that of
+    training."""
 
     @property
     def reads_lists(self) -> bool: ...
@@ -216,8 +217,8 @@ def _alone(
 ) -> float:
     """Share of the calls that the linear method could answer by itself.
 
-    Where it could answer every call at the loss asked for, a language model has nothing to add; an accuracy on two dozen calls is
-    rough, but so is the margin by which a more expensive method has to be better.
+    Where it could answer every call at the loss asked for, a language model has nothing to add; an accuracy on two
+    dozen calls is rough, but so is the margin by which a more expensive method has to be better.
     """
     over = until.part(LINEAR_PART)
     if len(held) >= MIN_VALIDATION or over.passed:

@@ -1,6 +1,7 @@
 """Base models that a task may be given: hard filters, and a ranking by what its answers ask for.
 
-A published benchmark is no measurement of the task. The ranking says whom to try first; probes on the task's own calls decide.
+A published benchmark is no measurement of the task. The ranking says whom to try first; probes on the task's own calls
+decide.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def prompt_tokens(task: Task, examples: Sequence[Example]) -> int:
 def ranked(models: Sequence[Model], kind: str) -> list[tuple[Model, float, str]]:
     """(model, score, what it rests on) of language models, the most promising for a kind of contract first.
 
-    A score is the weighted mean of the model's figures of the types that count. Where a model has none of a type, it is taken to have
-    what models of its size have (a line through figures against the logarithm of the parameters), less `UNPUBLISHED` points.
+    A score is the weighted mean of the model's figures of the types that count. Where a model has none of a type, it is
+    taken to have what models of its size have (a line through figures against the logarithm of the parameters), less
+    `UNPUBLISHED` points.
     """
     types = COUNTS.get(kind, COUNTS["text"])
     lines = {name: _by_size(models, name) for name in types}
@@ -100,7 +102,8 @@ def _figure(model: Model, kind: str) -> float | None:
 
 
 def _by_size(models: Sequence[Model], kind: str) -> Callable[[float], float]:
-    """The figure that models of a size (millions of parameters) have, on a straight line through the figures that there are."""
+    """The figure that models of a size (millions of parameters) have, on a straight line through the figures that there
+    are."""
     points = [(m.params_m, value) for m in models if (value := _figure(m, kind)) is not None]
     values = [value for _, value in points]
     sizes = np.log([size for size, _ in points]) if points else np.zeros(0)
@@ -138,7 +141,8 @@ def others(
     n_prompt_tokens: int,
     also: Sequence[Path] = (),
 ) -> list[Candidate]:
-    """Models that were not asked for but may and can do the task here, the most promising first, with what that rests on."""
+    """Models that were not asked for but may and can do the task here, the most promising first, with what that rests
+    on."""
     known = [m for m in catalogue.catalogue(models_dir, also).values() if m.role == "lm"]
     kind = task.contract.kind
     able = [

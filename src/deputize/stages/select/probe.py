@@ -30,7 +30,8 @@ T = TypeVar("T")
 MAX_PROMPT_TOKENS = 768
 MAX_NEW_TOKENS = 72
 FIRST_FIT, MOST_GROWTH, FIT_SAFETY = 40, 8, 0.6
-"""Examples of the first fit under a deadline, by how much the next may be larger, and the part of the time left that it is planned for."""
+"""Examples of the first fit under a deadline, by how much the next may be larger, and the part of the time left that it
+is planned for."""
 NO_LIMIT = Deadline.after(None)
 _CALL = re.compile(r"(\[\s*\{.*\}\s*\]|\{.*\})", re.DOTALL)
 
@@ -88,9 +89,9 @@ def linear(
 ) -> LinearProbe | None:
     """The linear method, fitted on at most `most` of train; None where it does not fit the schema.
 
-    Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that fewer than
-    `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then again on more, as long as by what
-    that took there is time.
+    Measured is the whole answer, so what it does not write counts as wrong. As fine-tuning does, it learns nothing that
+    fewer than `min_origins` data subjects have. With a deadline it is fitted on FIRST_FIT examples, and then again on
+    more, as long as by what that took there is time.
     """
     if not train or not validation:
         return None

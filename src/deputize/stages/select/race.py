@@ -1,7 +1,8 @@
 """A short race of candidates: all are tuned on few examples, the better half on twice as many, until one is left.
 
 References:
-    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", arXiv 1502.07943 (successive halving).
+    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", arXiv 1502.07943
+    (successive halving).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ LEAST_S = 2.0
 """Seconds below which a candidate is not begun with."""
 
 Trial = Callable[[str, int, float], "float | None"]
-"""(candidate, examples, seconds) -> accuracy on validation after tuning on so many examples; None where there was no time."""
+"""(candidate, examples, seconds) -> accuracy on validation after tuning on so many examples; None where there was no
+time."""
 
 
 class Race(NamedTuple):
@@ -38,7 +40,8 @@ def successive_halving(
     Args:
         names: candidates, the most promising first.
         trial: tunes one and measures it.
-        deadline: no trial is begun after it; each round gets the same part of the time, each trial the same part of its round.
+        deadline: no trial is begun after it; each round gets the same part of the time, each trial the same part of its
+            round.
         n_train: examples that there are.
         first: examples of the first round.
     """

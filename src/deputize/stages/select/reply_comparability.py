@@ -1,4 +1,5 @@
-"""Check that the replies of a task can be compared as they would be served; where most of a reply cannot, no model is trained."""
+"""Check that the replies of a task can be compared as they would be served; where most of a reply cannot, no model is
+trained."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def _other_fences(task: Task, replies: Sequence[Message]) -> str:
 
 
 def _mostly_uncompared(task: Task, replies: Sequence[Message]) -> str:
-    """Where the longest field is one that nothing compares. A person who set the field so has decided that it is enough."""
+    """Where the longest field is one that nothing compares. A person who set the field so has decided that it is
+    enough."""
     objects = [value for reply in replies if (value := parse_json_object(text_of(reply))) is not None]
     lengths = {
         f.name: median(len(json.dumps(v[f.name], ensure_ascii=False)) for v in found)

@@ -1,10 +1,10 @@
 """The settings of a home that are in force: those that the audit log knows, where the home has had API keys.
 
-config.toml and prices.toml are edited by hand, so they carry no seal. Whoever can write to the home could loosen them (another
-upstream, fewer detectors, no keys), or put last year's copy back. So in a home that people share, which is one that has had API
-keys, a changed file takes effect when a person with a right to manage keys accepts it: an entry of the audit log, signed, with
-their name and the names of the settings that changed. In a home without keys its one user is at work: a change is an entry and
-takes effect at once.
+config.toml and prices.toml are edited by hand, so they carry no seal. Whoever can write to the home could loosen them
+(another upstream, fewer detectors, no keys), or put last year's copy back. So in a home that people share, which is one
+that has had API keys, a changed file takes effect when a person with a right to manage keys accepts it: an entry of the
+audit log, signed, with their name and the names of the settings that changed. In a home without keys its one user is at
+work: a change is an entry and takes effect at once.
 """
 
 from __future__ import annotations

@@ -206,8 +206,8 @@ class ApiKeys:
 
     @property
     def required(self) -> bool:
-        """True where the gateway asks for a key: once there has been one, whatever became of it, until `require(False)`. A
-        file that is gone, forged or older than the audit log knows asks for one too."""
+        """True where the gateway asks for a key: once there has been one, whatever became of it, until
+        `require(False)`. A file that is gone, forged or older than the audit log knows asks for one too."""
         try:
             # the first key closes the gateway from the next request on, not at the next look
             self._look(force=self._stamp() != self._looked_at_stamp)
@@ -230,7 +230,8 @@ class ApiKeys:
             self._accepts_doubt = False
 
     def revoke_all(self) -> None:
-        """Closes every key, also where their file is gone, forged or older than the audit log knows. Keys stay required.
+        """Closes every key, also where their file is gone, forged or older than the audit log knows. Keys stay
+        required.
 
         Raises:
             StoreError: it cannot be written.

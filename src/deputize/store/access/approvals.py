@@ -1,8 +1,8 @@
 """Approvals of raw exports, which need two people: one asks, another approves, the first exports, once.
 
-Both show API keys; whoever holds the home cannot ask or approve without one. Two keys are taken for two people unless the
-people they come from, back to the local user who made the first key, have somebody in common: whoever makes a key has had it
-in hand.
+Both show API keys; whoever holds the home cannot ask or approve without one. Two keys are taken for two people unless
+the people they come from, back to the local user who made the first key, have somebody in common: whoever makes a key
+has had it in hand.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ class Approvals:
         self._audit.append(action, actor=actor.name, subject=request.id, tenant=request.tenant, detail=detail)
 
     def _check_log(self, request: ExportRequest) -> None:
-        """Raises AccessDenied unless the approval is the newest that the audit log says of a request: an older copy of the file of
-        requests knows of no use."""
+        """Raises AccessDenied unless the approval is the newest that the audit log says of a request: an older copy of
+        the file of requests knows of no use."""
         _, entry = self._audit.latest("request", request.id)
         if doubt := self._audit.doubt(entry):
             raise AccessDenied(

@@ -18,8 +18,8 @@ ROUTES = "routes.json"
 EVIDENCE = "audit_evidence.json"
 
 NOTED_EVERY = 256
-"""Writes of the evidence of audits between two entries about it in the audit log. It is written with each audited call; an
-entry costs a signature and a write to the disk, and an older copy hides at most so many calls."""
+"""Writes of the evidence of audits between two entries about it in the audit log. It is written with each audited call;
+an entry costs a signature and a write to the disk, and an older copy hides at most so many calls."""
 
 
 class Generations:
@@ -40,7 +40,8 @@ class Generations:
         return known
 
     def doubt(self, name: str) -> str:
-        """A reason why the log may have known a newer generation of a file than `known` says; "" where there is none."""
+        """A reason why the log may have known a newer generation of a file than `known` says; "" where there is
+        none."""
         return self._audit.doubt(self._audit.latest("file", name)[1])
 
 
@@ -61,13 +62,13 @@ class Shares(Protocol):
     """A home that shares its routes and API keys with others (store.published)."""
 
     def sending_first(self, work: Callable[[], T]) -> T:
-        """Does `work`, which takes locks and calls `change`; again where something large has to be sent first, with no lock held.
-        Raises StoreError, and nothing has changed then."""
+        """Does `work`, which takes locks and calls `change`; again where something large has to be sent first, with no
+        lock held. Raises StoreError, and nothing has changed then."""
         ...
 
     def change(self, work: Callable[[], T]) -> T:
-        """Does `work`, which calls `publish` and then writes, on top of the newest version; again where another home was
-        faster. Raises StoreError, and nothing has changed then."""
+        """Does `work`, which calls `publish` and then writes, on top of the newest version; again where another home
+        was faster. Raises StoreError, and nothing has changed then."""
         ...
 
     def publish(self, *, routes: bytes | None = None, keys: bytes | None = None) -> int:
@@ -148,8 +149,8 @@ class AuditedRoutes:
 class EvidenceSeal:
     """Signs the evidence of audits (gateway.evidence_file), and refuses a forged or an older copy.
 
-    How old a copy may be: a process that has read a newer one refuses it, any other by the audit log, which knows the first
-    write of each `NOTED_EVERY`.
+    How old a copy may be: a process that has read a newer one refuses it, any other by the audit log, which knows the
+    first write of each `NOTED_EVERY`.
     """
 
     def __init__(self, key: Callable[[], bytes], audit: Callable[[], AuditLog]) -> None:
@@ -173,10 +174,11 @@ class EvidenceSeal:
         return self.newest() + 1
 
     def note(self, n_writes: int) -> None:
-        """After a write: the audit log is told of the first, and of each that is `NOTED_EVERY` later. Raises StoreError.
+        """After a write: the audit log is told of the first, and of each that is `NOTED_EVERY` later. Raises
+        StoreError.
 
-        Not before it: a process that is killed in between would leave a file older than the log says. What it did not tell
-        the next write does.
+        Not before it: a process that is killed in between would leave a file older than the log says. What it did not
+        tell the next write does.
         """
         with self._looking:
             self._newest = max(self._newest, n_writes)
@@ -185,7 +187,8 @@ class EvidenceSeal:
             self._audit().append("file.write", subject=EVIDENCE, detail=generation_detail(EVIDENCE, n_writes))
 
     def newest(self) -> int:
-        """The newest write known; 0 where none is. A file that is read after this is as new, though others may write."""
+        """The newest write known; 0 where none is. A file that is read after this is as new, though others may
+        write."""
         with self._looking:
             self._end, entry = self._audit().latest("file", EVIDENCE, since=self._end)
             if entry is not None:

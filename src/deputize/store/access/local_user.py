@@ -16,7 +16,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def local_user() -> str:
-    """`local:NAME`, the user whom the process runs as; `local:NAME (as OTHER)` where NAME logged in and works as another user.
+    """`local:NAME`, the user whom the process runs as; `local:NAME (as OTHER)` where NAME logged in and works as
+    another user.
 
     The login uid is set once at login and is kept through su and sudo (audit subsystem, `pam_loginuid`).
     """
@@ -29,8 +30,8 @@ def local_user() -> str:
 def local_person() -> str:
     """The person behind `local_user`, whomever they act as: `local:NAME` of the login, else of the user.
 
-    ANYBODY where the kernel does not vouch for a name: root without a login may become every user, and in a user namespace
-    whoever made it chose the uid.
+    ANYBODY where the kernel does not vouch for a name: root without a login may become every user, and in a user
+    namespace whoever made it chose the uid.
     """
     login = _login_uid()
     if _in_user_namespace() or (login is None and os.getuid() == 0):
@@ -39,8 +40,8 @@ def local_person() -> str:
 
 
 def sudo_user() -> str:
-    """Who used sudo, where the kernel knows no login: sudo says it through the environment, so it is only a hint. "" where nobody
-    did."""
+    """Who used sudo, where the kernel knows no login: sudo says it through the environment, so it is only a hint. ""
+    where nobody did."""
     if os.getuid() != 0 or _login_uid() is not None:
         return ""
     name = os.environ.get("SUDO_USER", "")

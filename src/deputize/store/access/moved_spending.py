@@ -1,7 +1,8 @@
 """What API keys have spent this month, taken along when the calls of a home move to another kind of store.
 
-A home keeps it in meter.db (`rate_limiter`), gateways that share a store in PostgreSQL keep it there (`shared_limiter`). What processes
-have taken there and not yet given back counts as spent: too little is left then, never too much.
+A home keeps it in meter.db (`rate_limiter`), gateways that share a store in PostgreSQL keep it there
+(`shared_limiter`). What processes have taken there and not yet given back counts as spent: too little is left then,
+never too much.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def spent_in_home(home: Path, month: str) -> dict[str, float]:
 
 
 def take_over_in_home(home: Path, month: str, spent: Mapping[str, float]) -> None:
-    """Writes into HOME/meter.db what keys have spent in a month, in the place of what it says of them. Raises StoreError."""
+    """Writes into HOME/meter.db what keys have spent in a month, in the place of what it says of them. Raises
+    StoreError."""
     if spent:
         with contextlib.closing(RateLimiter(home)) as limiter:
             limiter.replace_spent(month, spent)

@@ -1,7 +1,8 @@
-"""Files of a home that commands write and that steer it, in clear: the newest version of each is known to the audit log.
+"""Files of a home that commands write and that steer it, in clear: the newest version of each is known to the audit
+log.
 
-As with settings (store.access.accepted_config), another version is refused in a home that people share, which is one that has had
-API keys. In a home without keys its one user is at work.
+As with settings (store.access.accepted_config), another version is refused in a home that people share, which is one
+that has had API keys. In a home without keys its one user is at work.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ class NotedFiles:
         self._home, self._audit, self._is_shared = home, audit, is_shared
 
     def note(self, path: Path, data: bytes) -> None:
-        """Notes the version of a file that is in force from now on. Raises StoreError where the log cannot be written."""
+        """Notes the version of a file that is in force from now on. Raises StoreError where the log cannot be
+        written."""
         name = path.relative_to(self._home).as_posix()
         self._audit().append("file.write", subject=name, detail={"file": name, "sha256": _digest(data)})
 
     def check(self, path: Path, data: bytes, remedy: str) -> None:
-        """Raises Tampered, with an entry of the audit log, where a home is shared and this is not the version noted last.
+        """Raises Tampered, with an entry of the audit log, where a home is shared and this is not the version noted
+        last.
 
         Args:
             path: of the file.

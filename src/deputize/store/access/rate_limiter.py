@@ -185,8 +185,8 @@ class RateLimiter:
         return bucket
 
     def reserve(self, key: ApiKey, usd: float) -> float:
-        """Sets aside what a call may cost, until `release`. A call is taken to cost at least what the most expensive one
-        of its key has cost.
+        """Sets aside what a call may cost, until `release`. A call is taken to cost at least what the most expensive
+        one of its key has cost.
 
         Returns:
             What was set aside, to be released.

@@ -94,7 +94,8 @@ class Actor(Record, frozen=True):
     grants: tuple[str, ...] = ()
     """Values of GRANTABLE rights."""
     issuer_chain: tuple[str, ...] = ()
-    """People and keys that it comes from: the local person (local_user.local_person), the local user, then ids of keys."""
+    """People and keys that it comes from: the local person (local_user.local_person), the local user, then ids of
+    keys."""
 
 
 def owner() -> Actor:

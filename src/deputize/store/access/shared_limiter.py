@@ -1,9 +1,9 @@
 """Holds API keys to their limits over all gateways that share a store in PostgreSQL.
 
-The server keeps what each key has taken; a process takes a slice ahead and spends it by itself, so most calls ask nobody.
-However many gateways there are: of a rate, at most one slice a process beyond what one gateway would let through; of a
-budget, nothing beyond it but what a call costs more than was set aside for it. A process that is killed leaves its slice
-taken. While the server is away a process has what it took, then calls of keys with limits are refused.
+The server keeps what each key has taken; a process takes a slice ahead and spends it by itself, so most calls ask
+nobody. However many gateways there are: of a rate, at most one slice a process beyond what one gateway would let
+through; of a budget, nothing beyond it but what a call costs more than was set aside for it. A process that is killed
+leaves its slice taken. While the server is away a process has what it took, then calls of keys with limits are refused.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class _Share:
         self.asking = asyncio.Lock()
         self.turns, self.no_turn_until = 0, 0.0
         self.free_usd = self.highest = self.no_usd_until = 0.0
-        """US dollars taken, neither set aside nor spent; below 0: calls cost more, which the server does not know yet."""
+        """US dollars taken, neither set aside nor spent; below 0: calls cost more, which the server does not know
+        yet."""
         self.set_aside = 0.0
         """For calls under way."""
         self.used_at = 0.0
@@ -141,7 +142,8 @@ class SharedLimiter:
         share.turns -= 1
 
     def reserve(self, key: ApiKey, usd: float) -> float:
-        """Sets aside what a call may cost, after `obtain`, until `release`. The last call of a budget sets aside what is left.
+        """Sets aside what a call may cost, after `obtain`, until `release`. The last call of a budget sets aside what
+        is left.
 
         Returns:
             What was set aside, to be released.

@@ -225,7 +225,8 @@ class KeyRing(Sealer):
 
     @property
     def has_api_keys(self) -> bool:
-        """True where API keys were made in this home before its ring was read: a missing file of them was taken away."""
+        """True where API keys were made in this home before its ring was read: a missing file of them was taken
+        away."""
         return self._file.has_api_keys
 
     def mark_api_keys(self) -> None:
@@ -248,7 +249,8 @@ class KeyRing(Sealer):
     def begin_rotation(self, provider: KeyProvider | None = None) -> str:
         """Adds a fresh wrapping key, wrapped by `provider` (default: the same one), and makes it the active one.
 
-        Data keys have to be wrapped again (see maintenance.rotation) before `end_rotation` drops the earlier generation.
+        Data keys have to be wrapped again (see maintenance.rotation) before `end_rotation` drops the earlier
+        generation.
 
         Returns:
             The new generation.
@@ -306,7 +308,8 @@ def _wrapping_aad(ring_id: str, wrapping_id: str) -> bytes:
 
 
 def root_aad(ring_id: str, *, has_api_keys: bool = False) -> bytes:
-    """Additional authenticated data that bind the root secret to its ring, and to the mark that API keys have been made."""
+    """Additional authenticated data that bind the root secret to its ring, and to the mark that API keys have been
+    made."""
     return pack("root", ring_id, *(["api keys"] if has_api_keys else []))
 
 

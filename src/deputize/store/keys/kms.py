@@ -213,8 +213,8 @@ def _in_words(error: Exception) -> str:
 
 
 class AwsKek:
-    """A symmetric key of AWS KMS. Credentials come from AWS_ACCESS_KEY_ID and its companions at every use; where these are
-    not set, from what boto3 finds: a profile, or the role of the instance."""
+    """A symmetric key of AWS KMS. Credentials come from AWS_ACCESS_KEY_ID and its companions at every use; where these
+    are not set, from what boto3 finds: a profile, or the role of the instance."""
 
     kind: ClassVar[str] = "aws-kms"
 

@@ -1,7 +1,9 @@
-"""One key for the sealed artifacts of each run, wrapped like a data key: destroyed and replaced when a person is erased.
+"""One key for the sealed artifacts of each run, wrapped like a data key: destroyed and replaced when a person is
+erased.
 
     HOME/runs/RUN/run.key     the run's key, useless without the ring
-    HOME/forgetting/RUN/      artifacts written again under a fresh key; they count once their own run.key lies with them
+    HOME/forgetting/RUN/      artifacts written again under a fresh key; they count once their own run.key lies with
+    them
 
 A run whose artifacts were written before there were such keys goes on with the ring's own key until it is rewritten.
 """

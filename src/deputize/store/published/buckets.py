@@ -16,7 +16,8 @@ from deputize.core.errors import BadInput, DeputizeError, MissingExtra, StoreErr
 from deputize.files import reason, replaced, write_new
 
 _TIMEOUT_S = 5
-"""Seconds for a connection; a reading may take twice as long. Freshness is counted elsewhere, so patience gains nothing."""
+"""Seconds for a connection; a reading may take twice as long. Freshness is counted elsewhere, so patience gains
+nothing."""
 
 
 _BLOCK = 8 << 20
@@ -53,7 +54,8 @@ class Bucket(Protocol):
         ...
 
     def writing(self, name: str) -> AbstractContextManager[Writes]:
-        """A stream to an object whose name nobody else uses; it is there when the block has ended, and not at all where it fails."""
+        """A stream to an object whose name nobody else uses; it is there when the block has ended, and not at all where
+        it fails."""
         ...
 
     def reading(self, name: str) -> AbstractContextManager[Reads]:

@@ -1,4 +1,5 @@
-"""A home that shares routes, API keys and specialists with others: takes over what they publish, publishes what it changes.
+"""A home that shares routes, API keys and specialists with others: takes over what they publish, publishes what it
+changes.
 
 Every change is made on top of the newest version and published before it is made here. Of two homes that change at once
 one finds its version taken; it takes over the other's and makes its change again. A home killed in between takes over
@@ -65,7 +66,8 @@ _ORPHAN_S = 86400.0
 """Age from which an object that no state names was left by a publisher that died."""
 
 _FETCHED = "fetched"
-"""Folder with an empty file for each specialist that was fetched, which may be deleted when no route has it any more."""
+"""Folder with an empty file for each specialist that was fetched, which may be deleted when no route has it any
+more."""
 
 T = TypeVar("T")
 
@@ -75,7 +77,8 @@ class PublishedMeanwhile(StoreError):
 
 
 class PublishedHome:
-    """The part of a home that is shared. Threads and processes may use it at once; one at a time changes or takes over."""
+    """The part of a home that is shared. Threads and processes may use it at once; one at a time changes or takes
+    over."""
 
     def __init__(self, home: Path, keyring: KeyRing, audit: AuditLog, bucket: Bucket) -> None:
         """
@@ -195,7 +198,8 @@ class PublishedHome:
         self._audit.append("file.write", subject=POINTER, detail=detail)
 
     def _install(self, state: PublishedState, *, is_first: bool) -> bool:
-        """Writes what differs here: routes and keys at once, for a route that is closed must not wait for a download."""
+        """Writes what differs here: routes and keys at once, for a route that is closed must not wait for a
+        download."""
         changed = False
         for path, data in ((self._routes_path, state.routes), (self._keys_path, state.keys)):
             found = _bytes_of(path)
@@ -282,8 +286,9 @@ class PublishedHome:
     # --- publishing ---
 
     def sending_first(self, work: Callable[[], T]) -> T:
-        """Does `work`, which takes locks and calls `change`; again, once they are given back and what it was about to publish has
-        been sent, where that was not there yet. So whatever is small and urgent never waits for a large file.
+        """Does `work`, which takes locks and calls `change`; again, once they are given back and what it was about to
+        publish has been sent, where that was not there yet. So whatever is small and urgent never waits for a large
+        file.
 
         Raises:
             StoreError: it could not be sent, or from `work`; nothing has changed then.
@@ -296,8 +301,8 @@ class PublishedHome:
         raise StoreError(f"What is published to {self.bucket.address} changes all the time; try again.")
 
     def change(self, work: Callable[[], T], *, begins_again: bool = False) -> T:
-        """Does `work`, which publishes once and writes here afterwards, on top of the newest version; again where another home
-        was faster.
+        """Does `work`, which publishes once and writes here afterwards, on top of the newest version; again where
+        another home was faster.
 
         Args:
             work: the change.
@@ -324,7 +329,8 @@ class PublishedHome:
 
     def _catch_up_or_begin(self, begins_again: bool) -> None:
         if (begins_again or not self.version) and not self._versions():
-            # numbers go on, and the next pointer names the last one known: homes that know as much follow without a word
+            # numbers go on, and the next pointer names the last one known: homes that know as much follow without a
+            # word
             self._base = VersionPointer(version=self.version)
             self._state = PublishedState(
                 routes=_bytes_of(self._routes_path) or b"", keys=_bytes_of(self._keys_path) or b""
@@ -333,11 +339,12 @@ class PublishedHome:
         self._catch_up()
 
     def publish_missing(self, *, begins_again: bool = False) -> int:
-        """Publishes what this home has and the newest version lacks: everything for the first time, else specialists whose files
-        were not there when their routes were published, or whose objects are gone.
+        """Publishes what this home has and the newest version lacks: everything for the first time, else specialists
+        whose files were not there when their routes were published, or whose objects are gone.
 
         Args:
-            begins_again: everything also where an object store that had versions has none any more, or the address is another.
+            begins_again: everything also where an object store that had versions has none any more, or the address is
+                another.
 
         Returns:
             The newest version.

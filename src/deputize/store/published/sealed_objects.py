@@ -28,7 +28,8 @@ _HEAD = struct.Struct(">BI")
 
 
 def new_name() -> str:
-    """A name that no object has had: so what is written is never replaced, and what nobody needs can be told by its age."""
+    """A name that no object has had: so what is written is never replaced, and what nobody needs can be told by its
+    age."""
     return f"{OBJECTS}/{int(time.time()):010x}-{os.urandom(8).hex()}"
 
 

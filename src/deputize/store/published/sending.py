@@ -30,8 +30,8 @@ class NotSent(StoreError):
 
 
 class SentFolders:
-    """Folders of a home that were sent and that no version names yet, each as it was by one of its files. Safe to share between
-    threads; two that need one folder send it once."""
+    """Folders of a home that were sent and that no version names yet, each as it was by one of its files. Safe to share
+    between threads; two that need one folder send it once."""
 
     def __init__(self, home: Path, bucket: Bucket, keyring: KeyRing, card: str) -> None:
         """
@@ -73,8 +73,8 @@ class SentFolders:
         return sent
 
     def settle(self, named: Mapping[str, Folder]) -> None:
-        """After a version was published: forgets the folders that it names, and removes what was sent of them in vain, since another
-        home was faster."""
+        """After a version was published: forgets the folders that it names, and removes what was sent of them in vain,
+        since another home was faster."""
         for key in [key for key in self._sent if key[0] in named]:
             files = self._sent.pop(key)
             if named[key[0]] != files:

@@ -1,7 +1,8 @@
 """Runs in the object store: reports, settings and sealed artifacts, for the homes that share it.
 
-A run is shared by its home when it ends, and again when its files change: after an erasure, or under a new wrapping key. The artifacts
-are sealed with the run's own key as they lie in the home, and once more as objects. Specialists go with their routes.
+A run is shared by its home when it ends, and again when its files change: after an erasure, or under a new wrapping
+key. The artifacts are sealed with the run's own key as they lie in the home, and once more as objects. Specialists go
+with their routes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ _log = logging.getLogger("deputize.store")
 STATE = "run.json"
 """The file that makes a folder a run."""
 _MARKS = "fetched-runs"
-"""Folder with an empty file for each run that was fetched: it may be fetched again, and one of this home's own may not."""
+"""Folder with an empty file for each run that was fetched: it may be fetched again, and one of this home's own may
+not."""
 _BLOCK = 1 << 20
 
 

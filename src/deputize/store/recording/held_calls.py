@@ -30,9 +30,9 @@ IsMeant: TypeAlias = Callable[[Entry | Intent], bool]
 class KnownCalls:
     """Looks for calls in the store, in the memory of this process, and in the journals of every process of the home.
 
-    A call leaves the journal some hundredths of a second after its answer, so the store is asked for a while before the journals
-    are read; and once more after them, since a call may go from one to the other meanwhile. Processes on other machines that
-    share the store are waited for, and their journals cannot be read.
+    A call leaves the journal some hundredths of a second after its answer, so the store is asked for a while before the
+    journals are read; and once more after them, since a call may go from one to the other meanwhile. Processes on other
+    machines that share the store are waited for, and their journals cannot be read.
     """
 
     def __init__(

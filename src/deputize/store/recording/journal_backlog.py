@@ -9,7 +9,8 @@ import msgspec
 
 
 class JournalBacklog(msgspec.Struct, frozen=True):
-    """Journal files of a machine, an upper bound of what it is behind: a running gateway removes one a second after its last call."""
+    """Journal files of a machine, an upper bound of what it is behind: a running gateway removes one a second after its
+    last call."""
 
     n_files: int = 0
     n_bytes: int = 0

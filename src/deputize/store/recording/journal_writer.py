@@ -108,7 +108,8 @@ class JournalWriter:
         return cls(pid, asks, hears)
 
     def move(self, segment: Segment, offset: int, limit: int) -> tuple[int, int] | None:
-        """As the function `move`, by the other process; None where that has ended: the calls may or may not be there."""
+        """As the function `move`, by the other process; None where that has ended: the calls may or may not be
+        there."""
         task = _Task(str(segment.path), offset, limit, segment.size)
         try:
             _send(self._asks, _pack(task))
@@ -135,7 +136,8 @@ class JournalWriter:
 
 
 def _keep_only(*kept: int) -> None:
-    """Closes what was inherited: a listening socket would keep its port, a pipe's end would hide that another closed."""
+    """Closes what was inherited: a listening socket would keep its port, a pipe's end would hide that another
+    closed."""
     low = _STDERR + 1
     for descriptor in sorted(kept):
         os.closerange(low, descriptor)
@@ -147,7 +149,8 @@ def _keep_only(*kept: int) -> None:
 
 
 def _serve(open_target: Target, hears: int, says: int) -> None:
-    # what was inherited is in memory once for both processes as long as nobody writes to it, and a collection would write to all of it
+    # what was inherited is in memory once for both processes as long as nobody writes to it, and a collection would
+    # write to all of it
     gc.freeze()
     writer: _Writer | None = None
     try:

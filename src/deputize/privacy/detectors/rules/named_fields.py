@@ -1,4 +1,5 @@
-"""Rules for values by the name of their field, in many languages: JSON, XML, URLs, code, CSV and Markdown tables, `name: value`."""
+"""Rules for values by the name of their field, in many languages: JSON, XML, URLs, code, CSV and Markdown tables,
+`name: value`."""
 
 from __future__ import annotations
 
@@ -153,7 +154,8 @@ _SEPARATORS = ("|", "\t", ";", ",")
 
 
 def table_cells(lines: list[str]) -> list[str]:
-    """`"column": "cell"` for each cell of a personal column in CSV or Markdown tables among the lines, as JSON would write it."""
+    """`"column": "cell"` for each cell of a personal column in CSV or Markdown tables among the lines, as JSON would
+    write it."""
     out = _html_cells("\n".join(lines)) if any(map(_HAS_HEADS, lines)) else []
     columns: list[str] = []
     separator = ""

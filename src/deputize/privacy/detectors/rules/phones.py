@@ -99,7 +99,8 @@ def _is_possible(found: str) -> bool:
 
 
 def _is_valid_for(found: str, text: str) -> bool:
-    """True where a number in groups, or a mobile number of China or India, is valid where the language of the text is spoken."""
+    """True where a number in groups, or a mobile number of China or India, is valid where the language of the text is
+    spoken."""
     digits = digits_of(found)
     if len(set(digits)) < 4 or _DATE_LIKE.fullmatch(found):
         return False

@@ -18,8 +18,8 @@ class Rule(NamedTuple):
     pattern: re.Pattern[str]
     score: float
     needs: str = ""
-    """Words that a text must contain before the pattern is tried, in any case; "#": a digit; then alternatives, separated by '|'.
-    "~": the alternatives are the first letters of words (`beginnings`), or scripts, as in "~@han"."""
+    """Words that a text must contain before the pattern is tried, in any case; "#": a digit; then alternatives,
+    separated by '|'. "~": the alternatives are the first letters of words (`beginnings`), or scripts, as in "~@han"."""
     fits: Callable[[str], bool] | None = None
 
 
@@ -50,7 +50,8 @@ def beginnings(words: Iterable[str]) -> str:
 
 
 def grams(folded: str) -> set[str]:
-    """Every run of two to GRAM_CHARS characters of a text, and the scripts in it; of ASCII text without the runs of two."""
+    """Every run of two to GRAM_CHARS characters of a text, and the scripts in it; of ASCII text without the runs of
+    two."""
     out = {folded[i : i + n] for n in (3, GRAM_CHARS) for i in range(len(folded) - n + 1)}
     if not folded.isascii():
         out |= {folded[i : i + 2] for i in range(len(folded) - 1)}

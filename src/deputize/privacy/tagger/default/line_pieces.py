@@ -1,7 +1,8 @@
 """Splits a line into the pieces that the default tagger's encoder reads, and says which words each of them belongs to.
 
-Pieces are those of the encoder's unigram vocabulary. A word of letters or digits, or a mark, is split by itself; characters of scripts
-without blanks that follow each other are split together, so that one piece may hold several of them.
+Pieces are those of the encoder's unigram vocabulary. A word of letters or digits, or a mark, is split by itself;
+characters of scripts without blanks that follow each other are split together, so that one piece may hold several of
+them.
 """
 
 from __future__ import annotations

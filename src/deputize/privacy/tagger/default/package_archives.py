@@ -22,7 +22,8 @@ ARCHIVES = {
 
 
 def members(folder: Path, package: str, pattern: str) -> Iterator[tuple[str, str]]:
-    """(what the first group of the pattern matches, text) of each file of a package's archive; none where it is not there."""
+    """(what the first group of the pattern matches, text) of each file of a package's archive; none where it is not
+    there."""
     wanted = re.compile(pattern)
     for path in sorted(folder.glob(ARCHIVES[package]))[:1]:
         if path.suffix == ".whl":

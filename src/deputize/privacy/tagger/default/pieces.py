@@ -1,7 +1,8 @@
-"""Vectors of parts of words from a pretrained multilingual encoder, by which words of many languages that mean like things are near.
+"""Vectors of parts of words from a pretrained multilingual encoder, by which words of many languages that mean like
+things are near.
 
-The parts are those of the encoder's unigram vocabulary; a word is split into the likeliest ones. Nothing of the encoder is run: the vectors
-with which it begins were reduced to a few numbers once (encoder_pieces).
+The parts are those of the encoder's unigram vocabulary; a word is split into the likeliest ones. Nothing of the encoder
+is run: the vectors with which it begins were reduced to a few numbers once (encoder_pieces).
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ TEXT, SCORES, VECTORS, SCALE = "pieces.text", "pieces.scores", "pieces.vectors",
 """Names of the arrays of a file of weights."""
 WORD_START = "\u2581"
 UNKNOWN_PENALTY = 10.0
-"""A character that is no piece costs so much more than the unlikeliest one (Kudo 2018, "Subword regularization", as XLM-R has it)."""
+"""A character that is no piece costs so much more than the unlikeliest one (Kudo 2018, "Subword regularization", as
+XLM-R has it)."""
 _NO_BLANKS = ("\u30a0", "\u30ff")
 """Words of Katakana follow each other without blanks, so none begins with one."""
 
@@ -39,8 +41,9 @@ class PieceVectors:
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """
         Args:
-            arrays: TEXT: the pieces in UTF-8, one a line; SCORES: their log-probabilities; VECTORS: int8, a row for each of the first
-                pieces after row 0, which is nothing (pieces after those are for the encoder only); SCALE: one number a row.
+            arrays: TEXT: the pieces in UTF-8, one a line; SCORES: their log-probabilities; VECTORS: int8, a row for
+                each of the first pieces after row 0, which is nothing (pieces after those are for the encoder only);
+                SCALE: one number a row.
         """
         pieces = arrays[TEXT].tobytes().decode("utf-8").split("\n")
         self._row_of = {piece: row for row, piece in enumerate(pieces, 1)}

@@ -1,7 +1,8 @@
-"""Everyday lines and words of many languages, without personal data, from the translations that MIT-licensed packages carry.
+"""Everyday lines and words of many languages, without personal data, from the translations that MIT-licensed packages
+carry.
 
-The archives are fetched once into a folder: `npm pack monaco-editor @strapi/admin` and `pip download --no-deps indico kolibri
-jieba`.
+The archives are fetched once into a folder: `npm pack monaco-editor @strapi/admin` and
+`pip download --no-deps indico kolibri jieba`.
 They teach the tagger what is no name in languages for which no real labelled line may be trained on.
 """
 

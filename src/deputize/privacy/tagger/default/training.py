@@ -81,7 +81,8 @@ class FeatureIndex:
         return found
 
     def flat(self) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
-        """For affixes, parts and shapes: rows of all keys behind each other, and the start of each key (one more at the end)."""
+        """For affixes, parts and shapes: rows of all keys behind each other, and the start of each key (one more at the
+        end)."""
         out = []
         for field in ("affixes", "parts", "shapes"):
             rows = [getattr(f, field) for f in self._features]
@@ -130,7 +131,8 @@ def encode_lines(lines: Iterable[tuple[Sample, frozenset[str]]], index: FeatureI
 
 
 def targets_of(sample: Sample, words: Sequence[tuple[int, int]], at: int) -> NDArray[np.int8]:
-    """1 for each word (start and end in its line) and type that a label of the sample covers; the line begins at `at`."""
+    """1 for each word (start and end in its line) and type that a label of the sample covers; the line begins at
+    `at`."""
     out = np.zeros((len(words), len(TYPES)), dtype=np.int8)
     starts = np.array([w[0] for w in words]) + at
     ends = np.array([w[1] for w in words]) + at
@@ -155,7 +157,8 @@ def build(settings: NetworkSettings, piece_width: int) -> Any:
     nn = torch.nn
 
     class Network(nn.Module):  # type: ignore[name-defined,misc]
-        """Tables of vectors and of pretrained pieces, a mean over the line, and residual gated convolutions over words."""
+        """Tables of vectors and of pretrained pieces, a mean over the line, and residual gated convolutions over
+        words."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,5 @@
-"""The default tagger's two networks as one: the network over words proposes, and both decide about what was proposed."""
+"""The default tagger's two networks as one: the network over words proposes, and both decide about what was
+proposed."""
 
 from __future__ import annotations
 
@@ -12,18 +13,22 @@ from deputize.privacy.tagger.default.line_encoder import LineEncoder
 from deputize.privacy.tagger.default.numpy_network import Floats, LineScores, NumpyNetwork
 
 SURE = 0.97
-"""A probability from which the network over words is believed alone, in lines of Latin letters: there it is right as often as the encoder."""
+"""A probability from which the network over words is believed alone, in lines of Latin letters: there it is right as
+often as the encoder."""
 _NOT_BELIEVED = re.compile(r"[ğĞıİşŞ]|[^\W\d_\u0000-\u024f]")
-"""Turkish letters, and letters of other scripts: of lines with one the network over words knows less, and the encoder reads them whole."""
+"""Turkish letters, and letters of other scripts: of lines with one the network over words knows less, and the encoder
+reads them whole."""
 FIRST_SHARE, FIRST_SHARE_WHOLE = 0.4, 0.2
-"""Share of the log-odds by the network over words in those that are given, in other lines and in lines that are read whole."""
+"""Share of the log-odds by the network over words in those that are given, in other lines and in lines that are read
+whole."""
 _SMALLEST = 1e-6
 WHOLE_FACTOR = 0.2
 """Times the probability from which the encoder is asked: for lines that it reads whole."""
 
 
 class TwoStages:
-    """Gives probabilities of each type for each word of a line. Most words never reach the encoder, which takes many times as long."""
+    """Gives probabilities of each type for each word of a line. Most words never reach the encoder, which takes many
+    times as long."""
 
     def __init__(self, network: NumpyNetwork, encoder: LineEncoder, asked_from: float) -> None:
         """
@@ -37,7 +42,8 @@ class TwoStages:
         self._asked_from = asked_from
 
     def scores(self, lines: Sequence[str], outputs: Sequence[int]) -> list[LineScores]:
-        """The words of each line and their probabilities: the encoder's for words that it is asked about and those around them.
+        """The words of each line and their probabilities: the encoder's for words that it is asked about and those
+        around them.
 
         Args:
             lines: any texts.

@@ -1,8 +1,8 @@
 """Splits a line into words, and a word into the hashed features that the default tagger's network reads.
 
-A word is a run of letters with their marks, a run of digits, one mark of punctuation, or one character of a script that is
-written without blanks (Han, Hiragana, Hangul); a run of Katakana is one word. Features are numbers of rows in tables of
-vectors, so that no vocabulary has to be kept and no word is unknown.
+A word is a run of letters with their marks, a run of digits, one mark of punctuation, or one character of a script that
+is written without blanks (Han, Hiragana, Hangul); a run of Katakana is one word. Features are numbers of rows in tables
+of vectors, so that no vocabulary has to be kept and no word is unknown.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def words_of(line: str) -> list[tuple[int, int]]:
 
 
 def boundaries_of(line: str, words: Sequence[tuple[int, int]]) -> list[int]:
-    """For each word a number below N_BOUNDARIES: whether it starts and ends the line, and whether a blank is before it."""
+    """For each word a number below N_BOUNDARIES: whether it starts and ends the line, and whether a blank is before
+    it."""
     last = len(words) - 1
     return [
         (start == 0 or line[start - 1].isspace()) + 2 * (i == 0) + 4 * (i == last)

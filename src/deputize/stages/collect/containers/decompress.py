@@ -19,7 +19,8 @@ FREE_BYTES = 32 * 2**20
 MAX_RATIO = 100
 """Beyond it: to this many times its own bytes. Logs that repeat their prompts were seen at up to 52 with gzip."""
 FAR_MAX_RATIO = 200
-"""The same for bz2, xz and zstd, which find repeats that lie far apart: the same logs were seen at up to 137 with xz."""
+"""The same for bz2, xz and zstd, which find repeats that lie far apart: the same logs were seen at up to 137 with
+xz."""
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -39,7 +40,8 @@ class ExpandsTooFar(UnreadableFile):
 
 
 class Expansion:
-    """How far one file has expanded: the bytes of all its members and of all layers of compression, against its own bytes."""
+    """How far one file has expanded: the bytes of all its members and of all layers of compression, against its own
+    bytes."""
 
     def __init__(self, n_packed: int = 0, *, is_bounded: bool = True) -> None:
         """
@@ -167,7 +169,8 @@ def _opened(kind: str, stream: BinaryIO) -> BinaryIO:
 
 
 class _ZstdFrames(io.RawIOBase):
-    """The frames of a zstd file one after another; one that is cut off is an error, which the package's own reader hides."""
+    """The frames of a zstd file one after another; one that is cut off is an error, which the package's own reader
+    hides."""
 
     STEP_BYTES = 1024
     """Read at a time: a kilobyte may stand for 32 MiB."""

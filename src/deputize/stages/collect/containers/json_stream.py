@@ -1,7 +1,7 @@
 """JSON values out of a stream: JSON lines, one document, several one after another, or arrays of any size.
 
-Values are cut out of the bytes by a scan for brackets and strings, so that one of them that is broken costs no other, and
-memory holds one value at a time.
+Values are cut out of the bytes by a scan for brackets and strings, so that one of them that is broken costs no other,
+and memory holds one value at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from deputize.stages.collect.containers.large_document import holds_records
 CHUNK_BYTES = 256 * 1024
 MAX_CHUNK_BYTES = 4 * 2**20
 DOCUMENT_BYTES = 16 * 2**20
-"""A document larger than this is streamed where it holds a list of records; decoded whole it takes several times its size."""
+"""A document larger than this is streamed where it holds a list of records; decoded whole it takes several times its
+size."""
 _SPACE = re.compile(rb"[\s\x1e\x00,]*+")
 # everything up to the next bracket; a lone quote is a string whose end has not been read yet
 _NEXT = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([{}\[\]"]?)', re.DOTALL)
@@ -197,7 +198,8 @@ class _Splitter:
                 return Oversize(b"", None) if in_array else Oversize(value, io.BytesIO())
 
     def _is_to_be_streamed(self) -> bool:
-        """Check once whether a document that grows large holds a list of records; one that is too large is given up anyway."""
+        """Check once whether a document that grows large holds a list of records; one that is too large is given up
+        anyway."""
         n_bytes = len(self._data) - self._place
         if n_bytes > self._max:
             return True

@@ -74,7 +74,8 @@ def shown_name(name: str) -> str:
 
 
 def check_readable(file: LogFile) -> None:
-    """Raises BadInput where a file cannot be opened. Standard input and pipes are left alone, since a look eats bytes."""
+    """Raises BadInput where a file cannot be opened. Standard input and pipes are left alone, since a look eats
+    bytes."""
     if file.address == STDIN or (Path(file.address).exists() and not Path(file.address).is_file()):
         return
     with open_log(file) as stream:

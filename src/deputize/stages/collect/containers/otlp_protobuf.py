@@ -1,4 +1,5 @@
-"""OTLP traces in protobuf: one export, or many with their lengths before them, as the collector's file exporter writes them.
+"""OTLP traces in protobuf: one export, or many with their lengths before them, as the collector's file exporter writes
+them.
 
 References:
     OpenTelemetry, "OTLP Specification"; OpenTelemetry Collector, file exporter (format: proto).
@@ -127,13 +128,15 @@ _PARTS: dict[str, dict[int, str]] = {
     "list": {1: "value"},
     "map": {1: _ATTRIBUTES},
 }
-"""Message -> its fields that are messages again, by their numbers (opentelemetry/proto/trace/v1, resource/v1, common/v1)."""
+"""Message -> its fields that are messages again, by their numbers (opentelemetry/proto/trace/v1, resource/v1,
+common/v1)."""
 MAX_MESSAGES = 500_000
 _FIELDS_PER_MESSAGE = 4
 
 
 def has_too_many_messages(body: bytes, most: int = MAX_MESSAGES) -> bool:
-    """True where an export holds more messages than may be decoded: each takes hundreds of bytes once it is, and two on the wire.
+    """True where an export holds more messages than may be decoded: each takes hundreds of bytes once it is, and two on
+    the wire.
 
     Walks over the bytes without decoding what is in them; what is damaged is left to the decoder.
     """

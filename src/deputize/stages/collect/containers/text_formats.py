@@ -1,4 +1,5 @@
-"""The format of a stream of bytes, detected from its first bytes: JSON, CSV, YAML, a table file, or something that is no log."""
+"""The format of a stream of bytes, detected from its first bytes: JSON, CSV, YAML, a table file, or something that is
+no log."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ CSV_DELIMITERS = b",;\t|"
 
 
 def without_bom(head: bytes, stream: BinaryIO) -> tuple[bytes, BinaryIO]:
-    """(first bytes, stream) as UTF-8 without a byte order mark; UTF-16 and UTF-32 are detected by their mark or zeros."""
+    """(first bytes, stream) as UTF-8 without a byte order mark; UTF-16 and UTF-32 are detected by their mark or
+    zeros."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8"),
         (codecs.BOM_UTF32_LE, "utf-32"),

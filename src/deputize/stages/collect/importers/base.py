@@ -52,8 +52,8 @@ class ImportContext:
 class Importer(Protocol):
     """One log format. `deputize.testing.check_importer` checks an implementation.
 
-    An importer may have an attribute `marks`, a frozenset of names: an object that has a field of none of these names is not
-    shown to `sniff`, which saves time where many formats are asked.
+    An importer may have an attribute `marks`, a frozenset of names: an object that has a field of none of these names
+    is not shown to `sniff`, which saves time where many formats are asked.
     """
 
     name: str

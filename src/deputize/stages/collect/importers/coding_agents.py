@@ -1,7 +1,7 @@
 """Importers of transcripts of coding agents: Claude Code, Codex and Gemini CLI.
 
-They hold neither the system prompt nor the tools, so no route that is trained on them would match live requests; the gateway in
-front of the agent records both. Calls from them carry the source "transcript".
+They hold neither the system prompt nor the tools, so no route that is trained on them would match live requests; the
+gateway in front of the agent records both. Calls from them carry the source "transcript".
 """
 
 from __future__ import annotations

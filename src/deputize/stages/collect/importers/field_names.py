@@ -7,7 +7,8 @@ from __future__ import annotations
 
 
 def spellings(*snake: str) -> tuple[str, ...]:
-    """Names in snake_case in the other ways in which programs write them: camelCase, PascalCase, kebab-case, with ID for Id."""
+    """Names in snake_case in the other ways in which programs write them: camelCase, PascalCase, kebab-case, with ID
+    for Id."""
     out: list[str] = []
     for name in snake:
         words = name.split("_")

@@ -43,7 +43,8 @@ def _is_observation(row: dict[str, Any]) -> bool:
 
 
 class LangfuseImporter:
-    """Observations of type GENERATION, alone, in the trace that they belong to, or in a file next to traces and scores."""
+    """Observations of type GENERATION, alone, in the trace that they belong to, or in a file next to traces and
+    scores."""
 
     name = "langfuse"
     description = "Langfuse: observations (API, blob export, UI as JSON or CSV) with traces and scores, downloaded traces"

@@ -112,7 +112,8 @@ def _status(row: dict[str, Any], metadata: dict[str, Any], response: Any) -> int
 
 
 def _request(row: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any] | None:
-    """The request: the body that the proxy got, else messages with the parameters that it passed on; None where neither is there."""
+    """The request: the body that the proxy got, else messages with the parameters that it passed on; None where neither
+    is there."""
     whole = structured(row.get("proxy_server_request"))
     if isinstance(whole, dict):
         body = mapping(structured(whole.get("body")))

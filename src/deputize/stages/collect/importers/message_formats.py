@@ -1,7 +1,8 @@
 """Chat messages in all the forms in which logs keep them, read as OpenAI's.
 
-One reader for all formats, since platforms pass on the messages of whatever framework their users have: OpenAI, Anthropic,
-Converse, Gemini, LangChain, OpenTelemetry, Vercel, LlamaIndex, Inspect, AgentDojo, ShareGPT and others occur in each other.
+One reader for all formats, since platforms pass on the messages of whatever framework their users have: OpenAI,
+Anthropic, Converse, Gemini, LangChain, OpenTelemetry, Vercel, LlamaIndex, Inspect, AgentDojo, ShareGPT and others occur
+in each other.
 """
 
 from __future__ import annotations

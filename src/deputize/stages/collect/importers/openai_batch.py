@@ -1,4 +1,5 @@
-"""Importer of batches of OpenAI and Anthropic: the requests and the results are files of their own, joined by custom_id."""
+"""Importer of batches of OpenAI and Anthropic: the requests and the results are files of their own, joined by
+custom_id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Importer of OpenTelemetry: spans and events of LLM calls in the dialects of GenAI, OpenLLMetry, Vercel and OpenInference.
+"""Importer of OpenTelemetry: spans and events of LLM calls in the dialects of GenAI, OpenLLMetry, Vercel and
+OpenInference.
 
 References:
     OpenTelemetry semantic conventions, "Generative AI" (attributes from 1.37 on, events before).
@@ -129,7 +130,8 @@ class _SpanJoiner:
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._schemas: dict[tuple[str, str], dict[str, Any]] = {}
-        """Answer formats by the span that has them: Vercel's outer span of an object has the schema, the inner one the call."""
+        """Answer formats by the span that has them: Vercel's outer span of an object has the schema, the inner one the
+        call."""
         self._without_schema: dict[tuple[str, str], list[Call]] = {}
 
     def add(self, row: dict[str, Any], context: ImportContext) -> Sequence[Call | Skip]:

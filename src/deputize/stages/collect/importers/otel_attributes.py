@@ -47,7 +47,8 @@ def plain_value(value: Any) -> Any:
 
 
 def plain_attributes(raw: Any) -> dict[str, Any]:
-    """Attributes as one flat object: from OTLP's list of keys and values, from an object, or from the JSON text of one."""
+    """Attributes as one flat object: from OTLP's list of keys and values, from an object, or from the JSON text of
+    one."""
     raw = structured(raw)
     if isinstance(raw, list):
         return {
@@ -59,7 +60,8 @@ def plain_attributes(raw: Any) -> dict[str, Any]:
 
 
 def record_attributes(row: dict[str, Any]) -> dict[str, Any]:
-    """The attributes of a span or log record: under `attributes`, in columns `attributes.NAME`, or in the row itself."""
+    """The attributes of a span or log record: under `attributes`, in columns `attributes.NAME`, or in the row
+    itself."""
     found = plain_attributes(row.get("attributes"))
     if not found:
         found = plain_attributes(

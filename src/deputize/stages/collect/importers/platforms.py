@@ -290,7 +290,8 @@ class DatadogImporter:
 
 
 class ApimImporter:
-    """Rows of Azure API Management's LLM log: one call is several rows of one CorrelationId, the texts cut in pieces."""
+    """Rows of Azure API Management's LLM log: one call is several rows of one CorrelationId, the texts cut in
+    pieces."""
 
     name = "azure-apim"
     description = "Azure API Management GatewayLlmLogs (Log Analytics)"

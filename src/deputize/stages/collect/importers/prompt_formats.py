@@ -109,7 +109,8 @@ def _ollama(request: dict[str, Any], settings: dict[str, Any]) -> tuple[dict[str
 
 
 def _cohere_prompt(request: dict[str, Any]) -> Prompt:
-    """The prompt of Cohere's first chat protocol, which Bedrock has too: the last message stands apart from those before it."""
+    """The prompt of Cohere's first chat protocol, which Bedrock has too: the last message stands apart from those
+    before it."""
     history = request.get("chat_history") or request.get("chatHistory") or []
     turns = [{"role": t.get("role"), "content": t.get("message")} for t in history if isinstance(t, dict)]
     messages = read_messages(
@@ -137,8 +138,8 @@ def _is_plain_chat(request: dict[str, Any], reply: Any) -> bool:
 
 
 def protocol_of(request: Mapping[str, Any], reply: Any = None) -> str:
-    """The protocol of a request body: chat, messages, responses, gemini, converse, completion, decisions or systemone; ""
-    where it is none."""
+    """The protocol of a request body: chat, messages, responses, gemini, converse, completion, decisions or systemone;
+    "" where it is none."""
     if "questions" in request and typed_decisions.is_request(request):
         return "systemone" if "state" in request else "decisions"
     if "contents" in request:

@@ -1,4 +1,5 @@
-"""A call from a request and its response, whatever protocol they are in and under whatever names a log keeps the rest."""
+"""A call from a request and its response, whatever protocol they are in and under whatever names a log keeps the
+rest."""
 
 from __future__ import annotations
 

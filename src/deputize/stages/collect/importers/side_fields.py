@@ -1,4 +1,5 @@
-"""What logs say about a call besides its prompt and answer, under all the names in use: ids, times, tokens, cost, outcome.
+"""What logs say about a call besides its prompt and answer, under all the names in use: ids, times, tokens, cost,
+outcome.
 
 Headers and network addresses are never looked at.
 """
@@ -143,7 +144,8 @@ def first_number(places: Iterable[dict[str, Any]], keys: Sequence[str]) -> float
 
 
 def seconds(value: Any) -> float | None:
-    """A time as Unix seconds, from a text or a number in s, ms, us or ns, the unit detected from its size; None where it is no time."""
+    """A time as Unix seconds, from a text or a number in s, ms, us or ns, the unit detected from its size; None where
+    it is no time."""
     if isinstance(value, dict):  # MongoDB's way to write dates and long numbers
         inner = next((value[k] for k in ("$date", "$numberLong", "$numberDouble") if k in value), None)
         return seconds(inner) if inner is not None else None
@@ -205,7 +207,8 @@ _UNIT_UNNAMED = frozenset({"latency", "duration", "elapsed", "response_time", "r
 
 
 def ttft_ms(places: Places) -> float | None:
-    """Time to the first token; None where the log gives the end of the answer in its place, as it does for whole answers."""
+    """Time to the first token; None where the log gives the end of the answer in its place, as it does for whole
+    answers."""
     if (found := first_number(places, names.TTFT_MS)) is not None:
         return round(found, 3)
     if (found := first_number(places, names.TTFT_S)) is not None:
@@ -255,8 +258,8 @@ def usage_of(raw: Any) -> Usage | None:
 def row_usage(raw: dict[str, Any]) -> Usage | None:
     """The tokens of an object that has the counts among other fields; None where there are none.
 
-    Some providers count what the cache gave, or what was thought, apart from the prompt and the answer. A total tells, else
-    Anthropic's and Converse's names do.
+    Some providers count what the cache gave, or what was thought, apart from the prompt and the answer. A total tells,
+    else Anthropic's and Converse's names do.
     """
     prompt, written = first_number((raw,), names.PROMPT_TOKENS), first_number((raw,), names.COMPLETION_TOKENS)
     if prompt is None and written is None:

@@ -92,7 +92,8 @@ def unwrapped(row: dict[str, Any]) -> Iterator[Record]:
 
 
 def _table(row: dict[str, Any], records: list[list[Any]]) -> Iterator[dict[str, Any]]:
-    """Rows that stand as lists: beside the names of their columns (Log Analytics), or as fields and values (CloudWatch Insights)."""
+    """Rows that stand as lists: beside the names of their columns (Log Analytics), or as fields and values (CloudWatch
+    Insights)."""
     columns = row.get("columns")
     if isinstance(columns, list) and columns:
         given = [c.get("name") if isinstance(c, dict) else c for c in columns]
@@ -107,7 +108,8 @@ MAX_LOOKED_AT = 20
 
 
 def unnamed_records(row: dict[str, Any], is_known: Callable[[dict[str, Any]], bool]) -> list[Record]:
-    """The records under names that nobody foresaw: in the one field, or the values of a map, of which the first ones are known."""
+    """The records under names that nobody foresaw: in the one field, or the values of a map, of which the first ones
+    are known."""
     candidates = [
         [v for v in value if isinstance(v, dict)] for value in row.values() if isinstance(value, list)
     ]

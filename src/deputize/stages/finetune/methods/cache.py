@@ -24,13 +24,15 @@ class CacheMethod:
         """Nothing: it needs only the base installation."""
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Worth trying wherever answers are the same for the same request: where it knows too little, it serves nothing."""
+        """Worth trying wherever answers are the same for the same request: where it knows too little, it serves
+        nothing."""
         return MethodPlan(train=True)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
         """None where no prompt came from several data subjects with the same answer.
 
-        There is no leak test: a secret that one call holds is in no pair that is kept, and what is kept is said word for word, as labels are.
+        There is no leak test: a secret that one call holds is in no pair that is kept, and what is kept is said word
+        for word, as labels are.
         """
         began = context.clock()
         predictor = _fit(job, context)

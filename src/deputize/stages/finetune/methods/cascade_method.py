@@ -1,6 +1,8 @@
-"""Trained specialists of a task put together: cheap ones answer alone where they are sure, more of them speak elsewhere.
+"""Trained specialists of a task put together: cheap ones answer alone where they are sure, more of them speak
+elsewhere.
 
-Not in the registry: a cascade is made from what other methods have trained (deputize.specialists.cascade says how it predicts).
+Not in the registry: a cascade is made from what other methods have trained (deputize.specialists.cascade says how it
+predicts).
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from deputize.stages.finetune.methods.cross_fitting import folds_of
 MAX_FIT, CHUNK = 600, 16
 """Validation examples that a cascade is fitted on, and those after which the clock is looked at."""
 FIT_SHARE, LEAK_SHARE = 0.3, 0.3
-"""Of the time left, for reading validation to fit, and for the leak test. Where either does not suffice there is no cascade: one fitted on
-what the clock allowed would be another one each time."""
+"""Of the time left, for reading validation to fit, and for the leak test. Where either does not suffice there is no
+cascade: one fitted on what the clock allowed would be another one each time."""
 LEAST_GAIN = 0.005
 """Share of validation by which a third or further member must raise what can be served."""
 N_REFERENCES = (127, 1023)
@@ -73,8 +75,8 @@ class CascadeMethod:
         return MethodPlan(train=True)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """None where members do not answer the same closed questions; and, with the reason in `why_not`, where the last of three or more
-        adds too little, or where time is short."""
+        """None where members do not answer the same closed questions; and, with the reason in `why_not`, where the last
+        of three or more adds too little, or where time is short."""
         members = _loaded(self.members, context)
         if members is None:
             return None
@@ -126,7 +128,8 @@ class CascadeMethod:
     def _scored(
         self, members: Sequence[ClosedPredictor], job: TrainingJob, context: TrainingContext, budget_s: float
     ) -> tuple[list[TrainingExample], list[ClosedScores] | None]:
-        """(examples to fit on, their scores by each member, None where time is short): validation, or train by cross-fitting."""
+        """(examples to fit on, their scores by each member, None where time is short): validation, or train by
+        cross-fitting."""
         rows = job.examples.validation
         if job.examples.is_cross_fitted:
             return rows, [scores_of_member(member, context) for member in self.members]
@@ -134,7 +137,8 @@ class CascadeMethod:
         return some, _read_all(members, some, Deadline.after(FIT_SHARE * budget_s, context.clock))
 
     def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
-        """Answers by the members' cross-fitted scores, each part of train with weights and exits fitted on the others."""
+        """Answers by the members' cross-fitted scores, each part of train with weights and exits fitted on the
+        others."""
         assert isinstance(trained.predictor, CascadePredictor)
         answers, rows = trained.predictor.answers, job.examples.validation
         scores_M = [scores_of_member(member, context) for member in self.members]

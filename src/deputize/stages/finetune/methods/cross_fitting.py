@@ -1,12 +1,14 @@
-"""Cross-fitting on train: every logged call of it answered by a specialist that was fitted on the calls of other groups.
+"""Cross-fitting on train: every logged call of it answered by a specialist that was fitted on the calls of other
+groups.
 
-On a small log nothing is held out for validation: that would be missing in calibration, where a dozen more groups decide whether there is a
-certificate at all. The settings of the method are those chosen for all of train, and the specialist that is tested for leaks,
-calibrated and served is the one fitted on all of train. Those fitted here are forgotten.
+On a small log nothing is held out for validation: that would be missing in calibration, where a dozen more groups
+decide whether there is a certificate at all. The settings of the method are those chosen for all of train, and the
+specialist that is tested for leaks, calibrated and served is the one fitted on all of train. Those fitted here are
+forgotten.
 
 References:
-    Stone, "Cross-validatory choice and assessment of statistical predictions", JRSS B 36, 1974; Chernozhukov et al., "Double/debiased
-    machine learning", The Econometrics Journal 21, 2018 (cross-fitting).
+    Stone, "Cross-validatory choice and assessment of statistical predictions", JRSS B 36, 1974; Chernozhukov et al.,
+    "Double/debiased machine learning", The Econometrics Journal 21, 2018 (cross-fitting).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""DPO: training on the LLM's answers that also widens the lead of answers that ended well over answers that ended badly.
+"""DPO: training on the LLM's answers that also widens the lead of answers that ended well over answers that ended
+badly.
 
-Pairs come from outcomes and feedback: two calls of train with the same pruned prompt and different answers, where the episode of one succeeded
-and that of the other failed. The loss of a pair is added to the cross-entropy with the good answer, without which DPO also lowers the
-probability of good answers:
+Pairs come from outcomes and feedback: two calls of train with the same pruned prompt and different answers, where the
+episode of one succeeded and that of the other failed. The loss of a pair is added to the cross-entropy with the good
+answer, without which DPO also lowers the probability of good answers:
 
     -log sigmoid(beta ((log q(good) - log p(good)) - (log q(bad) - log p(bad))))
 

@@ -1,14 +1,14 @@
 """A small text encoder, all of it trained, with a head for each closed question that begins as the frozen method's.
 
-First the head is fitted on the states of the encoder as it is, then both are trained: a head that begins at random would
-pull the encoder's states out of shape before it knows anything. The epoch with the best validation is kept, the
+First the head is fitted on the states of the encoder as it is, then both are trained: a head that begins at random
+would pull the encoder's states out of shape before it knows anything. The epoch with the best validation is kept, the
 untrained encoder with its fitted head among them.
 
 Legend: B texts of a batch, S states, C choices.
 
 References:
-    Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", arXiv 2202.10054 (linear probing,
-    then fine-tuning).
+    Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", arXiv 2202.10054
+    (linear probing, then fine-tuning).
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ class EncoderTraining:
         context: TrainingContext,
         label: str,
     ) -> list[dict[str, float]]:
-        """Trains until the epochs are done or the time is over, keeps the best state, and gives the history of its epochs."""
+        """Trains until the epochs are done or the time is over, keeps the best state, and gives the history of its
+        epochs."""
         rows = self.encoder.rows([x.text for x in train], MAX_TOKENS)
         held = [x for x in validation if self.answers.indices(x.answer) is not None][:MAX_VALIDATION]
         best = self._snapshot(self._score(held))

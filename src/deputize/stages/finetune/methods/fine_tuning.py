@@ -1,7 +1,7 @@
 """Fine-tuning of the base model: what LoRA and its variants, full fine-tuning and the other losses have in common.
 
-LoRA, rsLoRA, DoRA, QLoRA and full fine-tuning are sequence-level distillation: they train on the replies that the LLM gave, one reply for
-each prompt, as if these were the truth.
+LoRA, rsLoRA, DoRA, QLoRA and full fine-tuning are sequence-level distillation: they train on the replies that the LLM
+gave, one reply for each prompt, as if these were the truth.
 
 References:
     Kim and Rush, "Sequence-level knowledge distillation", arXiv 1606.07947.

@@ -1,11 +1,13 @@
-"""A linear head on the frozen states of a text encoder, or of the base model: trained in seconds once the states are computed.
+"""A linear head on the frozen states of a text encoder, or of the base model: trained in seconds once the states are
+computed.
 
-Cheap beside LoRA, and on many labels better than the linear method over n-grams. Answers have to be closed. An encoder of 22 M
-parameters reads ten times as fast as a language model of 135 M, so "frozen" takes it where it has been fetched; "frozen_base" takes the
-language model in any case, as a further member of a cascade.
+Cheap beside LoRA, and on many labels better than the linear method over n-grams. Answers have to be closed. An encoder
+of 22 M parameters reads ten times as fast as a language model of 135 M, so "frozen" takes it where it has been fetched;
+"frozen_base" takes the language model in any case, as a further member of a cascade.
 
 References:
-    Alain and Bengio, "Understanding intermediate layers using linear classifier probes", arXiv 1610.01644 (linear probing).
+    Alain and Bengio, "Understanding intermediate layers using linear classifier probes", arXiv 1610.01644 (linear
+    probing).
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ READING_SHARE = 0.3
 N_RIVALS = (63, 255)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
 MOST_SECRETS, SECRET_SHARE = 12, 50
-"""Most secrets that are planted, and one for so many examples (never fewer than other methods plant). With six, which penalty passed was
-a matter of luck: docs/log.md, 2026-11-30."""
+"""Most secrets that are planted, and one for so many examples (never fewer than other methods plant). With six, which
+penalty passed was a matter of luck: docs/log.md, 2026-11-30."""
 CAREFUL = 10**-0.5
 """Factor on the strength of a head that gave planted secrets away; it is fitted at most so many times again:"""
 MAX_REFITS = 4
@@ -70,12 +72,13 @@ class FrozenMethod:
         return encoder if reads_encoder else context.base_model
 
     def plan(self, task: Task, probe: TaskProbe) -> MethodPlan:
-        """Not worth training where a linear model answers all calls within the loss asked for, nor possible where it fits none."""
+        """Not worth training where a linear model answers all calls within the loss asked for, nor possible where it
+        fits none."""
         return not_needed(probe) or MethodPlan(train=probe.linear_fits)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """None where answers are not closed, or where "frozen" reads the base model already. Where time is short, the head learns from a part
-        of train, drawn by the seed."""
+        """None where answers are not closed, or where "frozen" reads the base model already. Where time is short, the
+        head learns from a part of train, drawn by the seed."""
         answers = closed(job.schema, partly=True)
         if answers is None or self._is_same(context):
             return None

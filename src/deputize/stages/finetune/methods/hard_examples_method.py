@@ -1,6 +1,7 @@
 """A training method once more, on examples of which the hard ones count for more.
 
-A specialist of its own beside that of the plain method, which it has to beat on validation: so it is kept only where it pays.
+A specialist of its own beside that of the plain method, which it has to beat on validation: so it is kept only where it
+pays.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class HardExamplesMethod:
         return self.method.plan(task, probe)
 
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
-        """None where a linear model cannot say what is hard, finds nothing or nearly everything so, or the method does not fit."""
+        """None where a linear model cannot say what is hard, finds nothing or nearly everything so, or the method does
+        not fit."""
         mine, said = self._weighed(job, context)
         trained = self.method.train(mine, context, budget_s) if mine is not None else None
         if trained is not None:

@@ -1,6 +1,7 @@
 """Help at inference as a training method: a decoder that was trained, with more done for each of its answers.
 
-Nothing of it is trained. Its confidence is calibrated on validation like that of any specialist, and it is chosen only where it serves more.
+Nothing of it is trained. Its confidence is calibrated on validation like that of any specialist, and it is chosen only
+where it serves more.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class HelpedMethod:
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
         """The member in another role; None where tools explain no value.
 
-        Its leak test holds here too: the same weights write the same words, and whoever asks cannot choose the answer that is judged.
+        Its leak test holds here too: the same weights write the same words, and whoever asks cannot choose the answer
+        that is judged.
         """
         began, folder = context.clock(), context.home / self.member.path
         tools = self._tools(job, context)

@@ -1,4 +1,5 @@
-"""The linear method: linear classifiers over hashed n-grams, with values copied out of the prompt where answers hold any."""
+"""The linear method: linear classifiers over hashed n-grams, with values copied out of the prompt where answers hold
+any."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, T
 from deputize.stages.finetune.methods.cross_fitting import cross_fit
 
 N_RIVALS: dict[str, tuple[int, int]] = {"linear": (255, 4095), "pointer": (63, 255)}
-"""Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is safe."""
+"""Random secrets that each planted one is compared with, by kind: at first, and where that leaves open whether it is
+safe."""
 
 
 class FitLinear(Protocol):
@@ -114,7 +116,8 @@ def fit_without_leak(
         examples: train.
         schema: of the answers.
         seed: of the planted secrets.
-        variants: from what is best for the answers to what remembers least; None: chosen by cross-validation over groups.
+        variants: from what is best for the answers to what remembers least; None: chosen by cross-validation over
+            groups.
         min_origins: data subjects that must share a feature.
         fit: makes the predictor.
 

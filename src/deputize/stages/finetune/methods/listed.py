@@ -32,8 +32,8 @@ class ListedMethod:
     def train(self, job: TrainingJob, context: TrainingContext, budget_s: float) -> Trained | None:
         """None where no tool of a list was ever called.
 
-        There is no leak test: what is kept of the texts are values, and rates of tools, that several groups and data subjects had; the weights are
-        of features that say nothing of words.
+        There is no leak test: what is kept of the texts are values, and rates of tools, that several groups and data
+        subjects had; the weights are of features that say nothing of words.
         """
         began = context.clock()
         predictor = _fit(job, context)

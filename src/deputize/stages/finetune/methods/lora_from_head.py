@@ -1,11 +1,12 @@
-"""LoRA that begins with heads fitted on the frozen states of the base model, instead of heads made from the words of the answers.
+"""LoRA that begins with heads fitted on the frozen states of the base model, instead of heads made from the words of
+the answers.
 
-An adapter that is new changes nothing, so at the first step the specialist answers as the fitted heads do, and the training goes on from
-there. Where answers are written there is no head, and the method is LoRA.
+An adapter that is new changes nothing, so at the first step the specialist answers as the fitted heads do, and the
+training goes on from there. Where answers are written there is no head, and the method is LoRA.
 
 References:
-    Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", arXiv 2202.10054 (linear probing,
-    then fine-tuning).
+    Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", arXiv 2202.10054
+    (linear probing, then fine-tuning).
 """
 
 from __future__ import annotations

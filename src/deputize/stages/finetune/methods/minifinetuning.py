@@ -1,18 +1,19 @@
-"""Minifinetuning: the targets are the untuned model's own predictions, corrected just so far that the right token leads.
+"""Minifinetuning: the targets are the untuned model's own predictions, corrected just so far that the right token
+leads.
 
-A token that the untuned model finds likely enough by itself teaches nothing new, so its prediction stays as it is; elsewhere the right token is
-lifted above every other by a margin tau, and the others keep their proportions:
+A token that the untuned model finds likely enough by itself teaches nothing new, so its prediction stays as it is;
+elsewhere the right token is lifted above every other by a margin tau, and the others keep their proportions:
 
     p'(right) = 1 - c (1 - p(right)),   p'(other) = c p(other),   c = min(1, (1 - tau) / (1 - p(right) + max p(other)))
 
-where p is the prediction without the adapter, over the choices of a decision or over the vocabulary. The loss is KL(p' || q) of the tuned
-model's q. For few examples: what the examples do not speak of is held where it was.
+where p is the prediction without the adapter, over the choices of a decision or over the vocabulary. The loss is KL(p'
+|| q) of the tuned model's q. For few examples: what the examples do not speak of is held where it was.
 
 Legend: N scored tokens, V vocabulary.
 
 References:
-    Belcak et al., "Minifinetuning: low-data generation domain adaptation through corrective self-distillation", arXiv 2506.15702. The
-    correction by a margin tau for each token is the paper's; the formula above is how it is done here.
+    Belcak et al., "Minifinetuning: low-data generation domain adaptation through corrective self-distillation", arXiv
+    2506.15702. The correction by a margin tau for each token is the paper's; the formula above is how it is done here.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class CorrectedSelfDistillation(AnswerLoss):
 
 
 class MinifinetuningMethod(FineTuning):
-    """LoRA under a loss that keeps the model near itself; answers are always written, for a head has no prediction before training."""
+    """LoRA under a loss that keeps the model near itself; answers are always written, for a head has no prediction
+    before training."""
 
     always_writes = True
 

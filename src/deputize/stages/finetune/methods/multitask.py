@@ -1,8 +1,10 @@
-"""One adapter for several small tasks: LoRA on the examples of all of them at once, each prompt with a line that names its task.
+"""One adapter for several small tasks: LoRA on the examples of all of them at once, each prompt with a line that names
+its task.
 
-A task of a few dozen examples teaches an adapter little; tasks of one agent are alike in language and form, so they learn from each other. Each
-task gets a specialist of its own with the same adapter: its own answer schema, calibration, detector and certificate. What the leak test finds in one holds for
-all, for the adapter is the same, and so does an erasure.
+A task of a few dozen examples teaches an adapter little; tasks of one agent are alike in language and form, so they
+learn from each other. Each task gets a specialist of its own with the same adapter: its own answer schema, calibration,
+detector and certificate. What the leak test finds in one holds for all, for the adapter is the same, and so does an
+erasure.
 
 The adapter is trained by the first of the tasks whose turn it is, in the time of all.
 

@@ -1,23 +1,24 @@
-"""On-policy distillation: the specialist draws answers of its own while it is trained, and a teacher's server scores each of their tokens.
+"""On-policy distillation: the specialist draws answers of its own while it is trained, and a teacher's server scores
+each of their tokens.
 
-Sequence-level distillation shows only what the LLM wrote; where the specialist has begun an answer otherwise, nothing tells it how to go on. Here a share
-of each batch is answered by the specialist as it is at that step, and at each place that was not forced the loss is the generalised
-Jensen-Shannon divergence of the teacher's p and the specialist's q:
+Sequence-level distillation shows only what the LLM wrote; where the specialist has begun an answer otherwise, nothing
+tells it how to go on. Here a share of each batch is answered by the specialist as it is at that step, and at each place
+that was not forced the loss is the generalised Jensen-Shannon divergence of the teacher's p and the specialist's q:
 
     beta KL(p || m) + (1 - beta) KL(q || m),   m = beta p + (1 - beta) q
 
-No gradient passes through the drawing. To it the cross-entropy with the logged answers of the whole batch is added: a certificate is about
-the logged LLM. A server lists the likeliest tokens only, so both distributions are taken over the listed tokens and "any other"; at a decision over its
-choices.
+No gradient passes through the drawing. To it the cross-entropy with the logged answers of the whole batch is added: a
+certificate is about the logged LLM. A server lists the likeliest tokens only, so both distributions are taken over the
+listed tokens and "any other"; at a decision over its choices.
 
-The teacher reads the pruned prompts of train and the specialist's own form of answers, so it is a model tuned for the task as well: a larger one, or the
-same one trained in full.
+The teacher reads the pruned prompts of train and the specialist's own form of answers, so it is a model tuned for the
+task as well: a larger one, or the same one trained in full.
 
 Legend: N scored tokens, K outcomes of a place.
 
 References:
-    Agarwal et al., "On-policy distillation of language models: learning from self-generated mistakes", arXiv 2306.13649 (generalised
-    knowledge distillation, GKD).
+    Agarwal et al., "On-policy distillation of language models: learning from self-generated mistakes", arXiv 2306.13649
+    (generalised knowledge distillation, GKD).
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def teacher_shares(listed: Mapping[int, float], allowed: Sequence[int] | None) -
         allowed: the choices of a decision; None: any token.
 
     Returns:
-        Of each of `allowed`; of each listed token and "any other" where that is None. None where nothing is known of them.
+        Of each of `allowed`; of each listed token and "any other" where that is None. None where nothing is known of
+        them.
     """
     p = {token: math.exp(log_p) for token, log_p in listed.items()}
     if not p:
@@ -140,7 +142,8 @@ class OwnAnswerLoss(AnswerLoss):
         return total + self.of_own(answered, listed)
 
     def of_own(self, rows: Sequence[EncodedExample], listed: Sequence[Mapping[int, float]]) -> Any:
-        """The loss of answers of the specialist's own, given the teacher's log-probabilities at each of their scored tokens."""
+        """The loss of answers of the specialist's own, given the teacher's log-probabilities at each of their scored
+        tokens."""
         found = self.token_losses(states_of(self.base, rows), rows)
         places = [(row, token) for row in rows for token in row.scored]
         total = found.losses.new_zeros(())

@@ -1,7 +1,7 @@
 """Training methods by name.
 
-A package adds one with an entry point in the group "deputize.methods" that leads to a `Method`, and, where its specialists
-are of a new kind, one in "deputize.specialists" that leads to the function which loads them.
+A package adds one with an entry point in the group "deputize.methods" that leads to a `Method`, and, where its
+specialists are of a new kind, one in "deputize.specialists" that leads to the function which loads them.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ OURS: tuple[Method, ...] = (
     FULL,
 )
 AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora")
-"""The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it has, that a cheaper one
-does not make unnecessary, and that the time allows; the report says why another was not. The others take longer, or need something that few
-logs hold."""
+"""The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it
+has, that a cheaper one does not make unnecessary, and that the time allows; the report says why another was not. The
+others take longer, or need something that few logs hold."""
 
 
 def find_method(name: str) -> Method:
@@ -80,6 +80,7 @@ def find_method(name: str) -> Method:
 
 
 def find_methods(names: Iterable[str]) -> list[Method]:
-    """The methods of these names from cheap to expensive, each once; "auto" stands for several. Raises as `find_method`."""
+    """The methods of these names from cheap to expensive, each once; "auto" stands for several. Raises as
+    `find_method`."""
     each = [one for name in names for one in (AUTO_METHODS if name == AUTO else (name,))]
     return sorted((find_method(name) for name in dict.fromkeys(each)), key=lambda m: (m.cost, m.name))

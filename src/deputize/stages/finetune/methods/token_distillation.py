@@ -1,8 +1,8 @@
 """Token-level distillation: a head learns how likely the LLM found each label, from logged log-probabilities.
 
-The loss is KL(t || q), with t the LLM's probabilities of the labels among the tokens that the log holds (sparse: the likeliest ones only) and q
-the head's. An example without log-probabilities is learned from as usual. The LLM's tokens need not be the model's: they are read as beginnings of
-labels.
+The loss is KL(t || q), with t the LLM's probabilities of the labels among the tokens that the log holds (sparse: the
+likeliest ones only) and q the head's. An example without log-probabilities is learned from as usual. The LLM's tokens
+need not be the model's: they are read as beginnings of labels.
 
 References:
     Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531.
