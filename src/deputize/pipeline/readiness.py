@@ -17,10 +17,10 @@ from deputize.core.config import Convert
 from deputize.core.records import Call, Record
 from deputize.core.sites import Site
 from deputize.scoring.costs import Prices, spend_of
-from deputize.scoring.feasibility import expected_units, feasibility
+from deputize.scoring.feasibility import expected_units, feasibility, groups_for
 from deputize.scoring.ledger import level
+from deputize.scoring.split_sizes import most_calibration
 from deputize.stages.collect.audience import infer_sites
-from deputize.stages.curate.split import MAX_CALIBRATION
 
 
 class CallSpend(NamedTuple):
@@ -242,28 +242,29 @@ def site_readiness(
         )
     times = [at for _, at in calls if at is not None]
     days = (max(times) - min(times)) / DAY_S if len(times) > 1 else 0.0
-    first = level(0, config.delta)
+    first, n_episodes = level(0, config.delta), max(1, len(sizes))
+    per_episode = expected_units(list(sizes.values()), max(sizes.values(), default=1)) / n_episodes
+
+    def growth(n: int) -> float:
+        return n * per_episode * most_calibration(n, keeps_reserve=config.may_keep_reserve)
+
     found = feasibility(
         len(sizes),
-        expected_units(list(sizes.values()), max(sizes.values(), default=1)) * MAX_CALIBRATION,
+        growth(len(sizes)),
         config.epsilon,
         DeltaSpending(delta=config.delta, test_level=first),
         fresh_level=first,
+        growth=growth,
         groups_per_day=len(sizes) / days if days else None,
     )
     return SiteReadiness(
         site=site,
         tenant=tenant,
         n_episodes=len(sizes),
-        n_wanted=len(sizes) + found.n_more_groups if found.n_more_groups else _enough(found),
+        n_wanted=min(len(sizes), groups_for(found.n_needed, growth)) + found.n_more_groups,
         feasibility=found,
         verdict=_verdict(found, site, config),
     )
-
-
-def _enough(found: Feasibility) -> int:
-    """The episodes of which fewer would not do, where there are enough."""
-    return min(found.n_groups, math.ceil(found.n_needed * found.n_groups / found.n_units))
 
 
 def _verdict(found: Feasibility, site: Site, config: Convert) -> str:

@@ -125,10 +125,12 @@ def missing_encoder(config: Convert, models: Path) -> str:
 
 def finetune(run: Run, out: Artifact[Finetuned]) -> None:
     """Specialists in the run's folder; the artifact names them."""
+    from deputize.pipeline.reserve_readings import ReserveReadings
     from deputize.runner.registry import make_runner
     from deputize.stages.finetune.run import run as train
 
     curated, discovered = _training_data(run)
+    readings = ReserveReadings(run, curated, discovered)
     # keeps a part for calibration, held-out scoring and the report
     out.write(
         train(
@@ -143,6 +145,8 @@ def finetune(run: Run, out: Artifact[Finetuned]) -> None:
             progress=run.progress,
             teacher=run.home.teacher_settings(),
             runner=make_runner(run.home.runner_settings()),
+            note_reading=readings.note,
+            read_before=readings.before(),
         )
     )
 

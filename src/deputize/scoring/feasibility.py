@@ -9,7 +9,8 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,8 +19,8 @@ from deputize.scoring.certificates import units_needed
 from deputize.scoring.claim_words import percent
 from deputize.scoring.intervals import clopper_pearson
 
-SHARE_UNKNOWN = 0.25
-"""Calibration units a group that are assumed where a task has none yet: the default share of the calibration split."""
+MOST_GROUPS = 10**9
+"""Groups beyond which nobody waits."""
 
 
 def smallest_epsilon(n_units: int, delta: float, errors: int = 0) -> float:
@@ -55,8 +56,10 @@ def feasibility(
     spending: DeltaSpending,
     *,
     fresh_level: float,
+    growth: Callable[[int], float],
     groups_per_day: float | None = None,
     largest_share: float | None = None,
+    n_with_reserve: float = 0.0,
 ) -> Feasibility:
     """Certificates that `n_groups` groups of a task can carry.
 
@@ -66,14 +69,17 @@ def feasibility(
         epsilon: the loss to be claimed.
         spending: the level that is left for the test.
         fresh_level: the level of a test on groups that no test has seen.
+        growth: calibration units of a log of so many groups of the task, at the largest share that calibration can have of it; rising.
         groups_per_day: new groups of the task in a day; None where the log has no times.
         largest_share: of the task's calls, those of the largest group, where that is why there are few units.
+        n_with_reserve: units there are where no training reads the log's reserve; 0: it has none, or `n_units` counts it.
     """
     needed, units = units_needed(epsilon, spending.test_level), math.floor(n_units + 1e-9)
     possible = units >= needed
-    more = 0 if possible else _more_groups(n_groups, n_units, epsilon, spending, fresh_level)
+    more = 0 if possible else _more_groups(n_groups, n_units, epsilon, spending, fresh_level, growth)
     days = more / groups_per_day if more and groups_per_day else (None if more else 0.0)
     smallest = smallest_epsilon(units, spending.test_level)
+    have = _units_words(n_groups, units, math.floor(n_with_reserve + 1e-9), largest_share)
     return Feasibility(
         n_groups=n_groups,
         n_units=units,
@@ -86,38 +92,61 @@ def feasibility(
         possible=possible,
         n_more_groups=more,
         days=days,
-        sentence=_sentence(n_groups, units, needed, epsilon, spending, smallest, more, days, largest_share),
+        sentence=_sentence(have, needed, epsilon, spending, smallest, more, days),
     )
 
 
 def _more_groups(
-    n_groups: int, n_units: float, epsilon: float, spending: DeltaSpending, fresh_level: float
+    n_groups: int,
+    n_units: float,
+    epsilon: float,
+    spending: DeltaSpending,
+    fresh_level: float,
+    growth: Callable[[int], float],
 ) -> int:
     """Groups that are missing: for a test of all of them at what is left of delta, or of new ones alone, whichever is sooner."""
-    share = n_units / n_groups if n_groups and n_units > 0 else SHARE_UNKNOWN
-    more = math.ceil(units_needed(epsilon, spending.test_level) / share) - n_groups
+    needed = units_needed(epsilon, spending.test_level)
+    if n_units > 0 and growth(n_groups) >= needed:
+        # the task has another share of calibration than it could have by itself: it grows with the log as it is
+        more = math.ceil(needed * n_groups / n_units) - n_groups
+    else:
+        more = groups_for(needed, growth) - n_groups
     if spending.n_earlier:
-        more = min(more, math.ceil(units_needed(epsilon, fresh_level) / share))
+        more = min(more, groups_for(units_needed(epsilon, fresh_level), growth))
     return max(1, more)
 
 
+def groups_for(n_needed: int, growth: Callable[[int], float]) -> int:
+    """The fewest groups that give so many calibration units.
+
+    Args:
+        n_needed: units.
+        growth: calibration units of so many groups; rising.
+    """
+    return bisect_left(range(MOST_GROUPS), n_needed, key=lambda n: growth(n) + 1e-9)
+
+
+def _units_words(n_groups: int, n_units: int, n_with_reserve: int, largest_share: float | None) -> str:
+    have = (
+        f"{n_groups:,} independent episode{'' if n_groups == 1 else 's'} "
+        f"give about {n_units:,} calibration unit{'' if n_units == 1 else 's'}"
+    )
+    if n_with_reserve > n_units:
+        have += f" ({n_with_reserve:,} where no language model is tuned)"
+    if largest_share is not None:
+        have += f", since one episode has {largest_share:.0%} of the calls and each call counts alike"
+    return have
+
+
 def _sentence(
-    n_groups: int,
-    n_units: int,
+    have: str,
     n_needed: int,
     epsilon: float,
     spending: DeltaSpending,
     smallest: float,
     n_more: int,
     days: float | None,
-    largest_share: float | None,
 ) -> str:
-    have = (
-        f"{n_groups:,} independent episode{'' if n_groups == 1 else 's'} "
-        f"give about {n_units:,} calibration unit{'' if n_units == 1 else 's'}"
-    )
-    if largest_share is not None:
-        have += f", since one episode has {largest_share:.0%} of the calls and each call counts alike"
     spent = ""
     if spending.n_earlier:
         tests = "an earlier test" if spending.n_earlier == 1 else f"{spending.n_earlier} earlier tests"

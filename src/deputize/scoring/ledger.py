@@ -5,6 +5,9 @@ cost at most delta (a union bound). Groups are new where no earlier run had them
 again by their calls, since a group has another name once a retry joins it, its first call is deleted or the log is split by
 person. Pure: tests in, levels out. The home keeps the file (pipeline.ledger_file).
 
+A run that reads a small log's reserve to choose by it, and would calibrate on its calls if it had not, is written down as well, before it
+does. Until that run tests, the reading stands for its test: else runs could be ended until their choices look well on those calls.
+
 References:
     Foster and Stine, "Alpha-investing", 2008, for the idea of a level that is spent; here by the plain union bound.
 """
@@ -30,7 +33,7 @@ GroupDigests: TypeAlias = Mapping[str, Sequence[str]]
 
 
 class RecordedTest(Record):
-    """One test of one task on calibration groups."""
+    """One test of one task on calibration groups, or a run's reading of groups that another run could calibrate on."""
 
     run_id: str
     task_id: str
@@ -48,6 +51,9 @@ class RecordedTest(Record):
     """When, in seconds since the epoch."""
     calls: list[str] = msgspec.field(default_factory=list)
     """Digests of the ids of all calls of the task in these groups."""
+    only_read: bool = False
+    """No test: the run was about to choose by these groups, a small log's reserve. It has spent nothing, and counts as a test of the
+    run until there is one."""
 
 
 class Ledger(Record):
@@ -93,7 +99,7 @@ def earlier_tests(
         specialist: the one to be tested; None where that is not known yet: then no test of this run counts.
     """
     mine, calls = set(keys), _calls(groups)
-    return [
+    found = [
         test
         for test in ledger.tests
         if not (test.run_id == run_id and specialist in (None, test.specialist))
@@ -102,6 +108,21 @@ def earlier_tests(
             or (not mine.isdisjoint(test.keys) and not groups.keys().isdisjoint(test.groups))
         )
     ]
+    tested = {(test.run_id, test.task_id) for test in found if not test.only_read}
+    return [test for test in found if not test.only_read or (test.run_id, test.task_id) not in tested]
+
+
+def was_read(ledger: Ledger, calls: Set[str], run_id: str) -> bool:
+    """True where a run has been about to choose by some of these calls.
+
+    Args:
+        ledger: all tests and readings.
+        calls: digests of ids of calls.
+        run_id: of the run.
+    """
+    return any(
+        one.only_read and one.run_id == run_id and not calls.isdisjoint(one.calls) for one in ledger.tests
+    )
 
 
 def _calls(groups: GroupDigests) -> set[str]:

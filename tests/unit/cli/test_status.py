@@ -54,7 +54,7 @@ def test_sites_routes_and_saving(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert run(["--home", str(tmp_path), "--json", "status"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["n_calls"] == 30 and told["n_episodes"] == 30
-    assert told["sites"][0]["verdict"].startswith("30 of 137 episodes")
+    assert told["sites"][0]["verdict"].startswith("30 of 111 episodes")
     (route,) = (r for r in told["routes"] if r["id"] == "r1")
     assert route["agreement"] == 0.75 and route["n_compared"] == 4
     assert route["today"]["n_served"] == 15 and route["today"]["saved_usd"] > 0

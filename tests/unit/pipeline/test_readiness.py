@@ -40,10 +40,13 @@ def test_a_site_says_how_many_episodes_are_missing_and_when_they_will_be_there()
     found = counter()
     found.add(labelled(80), "default")
     (site,) = found.counts().sites
-    # 63 units without an error at epsilon .05 and level .04, of which calibration gets at most 46 %
-    assert (site.n_episodes, site.n_wanted) == (80, 137)
+    # 63 units without an error at epsilon .05 and level .04: at most 46 % in calibration, 11 % in the reserve
+    assert (site.n_episodes, site.n_wanted) == (80, 111)
     assert site.feasibility is not None and not site.feasibility.possible
-    assert site.verdict == "80 of 137 episodes, about 2 days at this rate"
+    assert site.verdict == "80 of 111 episodes, about 19 hours at this rate"
+    tuned = CallCounter(Convert(methods=("lora",)), load_prices(), 2, 1e12)
+    tuned.add(labelled(80), "default")
+    assert tuned.counts().sites[0].verdict == "80 of 137 episodes, about 2 days at this rate"
 
 
 def test_enough_is_enough() -> None:

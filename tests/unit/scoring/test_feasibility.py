@@ -6,7 +6,7 @@ import pytest
 
 from deputize.core.certification import DeltaSpending, Feasibility
 from deputize.scoring.certificates import exact_p, units_needed
-from deputize.scoring.feasibility import expected_units, feasibility, smallest_epsilon
+from deputize.scoring.feasibility import expected_units, feasibility, groups_for, smallest_epsilon
 
 
 @pytest.mark.parametrize("n", [5, 31, 59, 149, 600])
@@ -37,7 +37,15 @@ def verdict(
     per_day: float | None = None,
 ) -> Feasibility:
     test_level = DeltaSpending(delta=0.05, test_level=level, n_earlier=n_earlier)
-    return feasibility(n_groups, n_units, epsilon, test_level, fresh_level=0.04, groups_per_day=per_day)
+    return feasibility(
+        n_groups,
+        n_units,
+        epsilon,
+        test_level,
+        fresh_level=0.04,
+        growth=lambda n: n / 4,
+        groups_per_day=per_day,
+    )
 
 
 def test_thirty_one_groups_are_told_what_they_can_reach_and_how_long_to_wait() -> None:
@@ -69,3 +77,21 @@ def test_what_earlier_tests_spent_is_said_and_new_episodes_are_counted_alone() -
     assert "2 earlier tests on the same episodes left 0.0016 for this one" in found.sentence
     far = verdict(300, 75, 0.05, level=1e-9, n_earlier=12)
     assert far.n_more_groups == units_needed(0.05, 0.04) * 4 and "new episodes would do" in far.sentence
+
+
+def test_what_is_missing_is_counted_at_the_share_that_a_log_of_that_size_has() -> None:
+    level = DeltaSpending(delta=0.05, test_level=0.05)
+    found = feasibility(100, 25, 0.05, level, fresh_level=0.04, growth=lambda n: n / 2 if n > 110 else n / 4)
+    assert found.n_more_groups == 118 - 100 and groups_for(59, lambda n: n / 2) == 118
+    # a task that gets less than it could have by itself grows with its log
+    found = feasibility(150, 25, 0.05, level, fresh_level=0.04, growth=lambda n: n / 2)
+    assert found.n_more_groups == 59 * 6 - 150
+
+
+def test_units_that_a_reserve_would_add_are_said_beside() -> None:
+    level = DeltaSpending(delta=0.05, test_level=0.04)
+    more = feasibility(240, 110, 0.05, level, fresh_level=0.04, growth=float, n_with_reserve=134)
+    said = (
+        "240 independent episodes give about 110 calibration units (134 where no language model is tuned); 63"
+    )
+    assert more.sentence.startswith(said) and more.n_units == 110

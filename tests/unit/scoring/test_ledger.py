@@ -16,6 +16,8 @@ from deputize.scoring.ledger import (
     left_after,
     level,
     level_of_test,
+    was_read,
+    with_test,
 )
 
 
@@ -73,6 +75,29 @@ def test_a_resumed_run_tests_once_and_a_run_that_trains_again_twice() -> None:
     ledger = Ledger(tests=[recorded_test("r1", ["a"], ["g1"], "s1")])
     assert earlier(ledger, "r1", ["a"], ["g1"], "s1") == earlier(ledger, "r1", ["a"], ["g1"]) == []
     assert earlier(ledger, "r1", ["a"], ["g1"], "s2") == ["r1"]
+
+
+def test_groups_that_a_run_read_and_did_not_test_count_as_tested_once() -> None:
+    read = msgspec.structs.replace(recorded_test("r1", ["a"], ["g1"], "", ["c1"]), only_read=True)
+    ledger = with_test(with_test(Ledger(), read), read)
+    assert len(ledger.tests) == 1
+    groups = digests_of_groups({f"g{i}": [f"c{i}"] for i in range(60)})
+    found = earlier_tests(ledger, digests(["a"]), groups, run_id="r2")
+    spending, used = level_of_test(found, groups, 0.05)
+    assert used == groups.keys() - digests(["g1"]) and spending.test_level == pytest.approx(0.04)
+    # where hardly any group is left that was not read, all are tested at what a test would have left
+    few = digests_of_groups({"g1": ["c1"], "g2": ["c2"]})
+    spending, used = level_of_test(earlier_tests(ledger, digests(["a"]), few, run_id="r2"), few, 0.05)
+    assert used == few.keys() and spending.test_level == pytest.approx(level(1, 0.05))
+    # once its run has tested, there is one test
+    tested = recorded_test("r1", ["a"], [f"g{i}" for i in range(60)])
+    both = with_test(ledger, tested)
+    assert earlier_tests(both, digests(["a"]), groups, run_id="r2") == [tested]
+    other = with_test(ledger, msgspec.structs.replace(tested, task_id="another task"))
+    assert len(earlier_tests(other, digests(["a"]), groups, run_id="r2")) == 2
+    assert was_read(ledger, {*digests(["c1", "c2"])}, "r1")
+    assert not was_read(ledger, {*digests(["c2"])}, "r1") and not was_read(ledger, {*digests(["c1"])}, "r2")
+    assert not was_read(Ledger(tests=[tested]), {*tested.calls}, "r1")
 
 
 def test_a_ledger_holds_no_name() -> None:

@@ -372,7 +372,12 @@ def sample_report() -> dict[str, Any]:
             base_model="SmolLM2-135M-Instruct",
             feasibility={
                 "t1": feasibility(
-                    256, 64, 0.05, DeltaSpending(delta=0.05, test_level=0.04), fresh_level=0.04
+                    256,
+                    64,
+                    0.05,
+                    DeltaSpending(delta=0.05, test_level=0.04),
+                    fresh_level=0.04,
+                    growth=lambda n: n / 4,
                 ),
                 "t4": feasibility(
                     41,
@@ -380,6 +385,7 @@ def sample_report() -> dict[str, Any]:
                     0.05,
                     DeltaSpending(delta=0.05, test_level=0.04),
                     fresh_level=0.04,
+                    growth=lambda n: n / 4,
                     groups_per_day=4.0,
                 ),
             },

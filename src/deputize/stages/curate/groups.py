@@ -9,15 +9,14 @@ from deputize.core.config import Convert
 from deputize.core.records import Call, Split
 from deputize.scoring.certificates import units_needed
 from deputize.scoring.ledger import level
+from deputize.scoring.split_sizes import MAX_CALIBRATION, is_short
 from deputize.stages.curate.first_pass import CallSummary
 from deputize.stages.curate.repeated_prompts import JoinedGroups, join_repeated_prompts
 from deputize.stages.curate.split import (
-    MAX_CALIBRATION,
     are_few,
     assign_splits,
     count_people,
     group_calls,
-    is_short,
     join_by_person,
     joined_groups,
     shares_by_need,
@@ -68,8 +67,9 @@ def split_calls(
     group_of = grouping.group_of
     needed = units_needed(config.epsilon, level(0, config.delta))
     counted = [c for c in calls if c.id not in training_only]
-    shares = config.split or shares_by_need(counted, group_of, needed)
-    reserve = config.may_keep_reserve and is_short(shares)
+    reserve = config.may_keep_reserve
+    shares = config.split or shares_by_need(counted, group_of, needed, keeps_reserve=reserve)
+    reserve = reserve and is_short(shares)
     split_of = assign_splits(calls, group_of, shares, config.seed, training_only)
     with_curated = {group_of[c.id] for c in calls}
     alone = [c for c in others if group_of[c.id] not in with_curated]

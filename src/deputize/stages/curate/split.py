@@ -5,10 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from deputize.core.records import Split
 from deputize.scoring.feasibility import expected_units
+from deputize.scoring.split_sizes import (
+    Shares,
+    least_calibration,
+    most_calibration,
+    needed_calibration,
+    shares_with,
+)
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "calibration", "test")
 MIN_STRATUM = 12
@@ -19,17 +26,6 @@ MIN_GROUPS, MIN_CALLS_TO_SPLIT = 4, 40
 """A log of fewer groups than splits is split by prompt instead, where it has at least this many calls."""
 _FILL_ORDER: tuple[Split, ...] = ("train", "test", "calibration", "validation")
 """Which splits get a group first where there are fewer groups than splits."""
-Shares: TypeAlias = tuple[float, float, float, float]
-"""Of train, validation, calibration and test."""
-MAX_CALIBRATION, COMMON_CALIBRATION = 0.46, 0.25
-"""Largest share of calibration, and its share where more evidence is not needed but welcome."""
-ENOUGH = 4
-"""Calibration units, as a multiple of what a claim needs at no error, from which more would allow few more errors."""
-ENOUGH_CALIBRATION, ENOUGH_VALIDATION, ENOUGH_TEST = 1500, 500, 1000
-"""Groups from which a split need not grow with the log."""
-MAX_TEST = 0.10
-VALIDATION_OF_REST, MIN_VALIDATION, MAX_VALIDATION_OF_REST = 1 / 7, 24, 1 / 4
-"""Of what calibration and test leave, validation gets the first share, or as many groups up to the last: methods are chosen on it."""
 RARE_SITE = 0.02
 """Share of the calls below which a site has no say in the shares."""
 
@@ -146,7 +142,9 @@ def group_calls(calls: Sequence[GroupFacts]) -> tuple[dict[str, str], list[str]]
     ]
 
 
-def shares_by_need(calls: Iterable[SiteFacts], group_of: Mapping[str, str], n_needed: int) -> Shares:
+def shares_by_need(
+    calls: Iterable[SiteFacts], group_of: Mapping[str, str], n_needed: int, *, keeps_reserve: bool = False
+) -> Shares:
     """Shares that give calibration what the tests need, the held-out calls what a check needs, and training the rest.
 
     A site needs ENOUGH times the units of a claim without an error, as far as its groups can give them (a group with few
@@ -157,40 +155,20 @@ def shares_by_need(calls: Iterable[SiteFacts], group_of: Mapping[str, str], n_ne
         calls: those that are split.
         group_of: call id -> group.
         n_needed: units that a claim needs where none of them is served and wrong.
+        keeps_reserve: a small log's validation is kept in reserve, so that a claim can be tested on it too.
     """
     sizes_of: dict[str, Counter[str]] = defaultdict(Counter)
     for call in calls:
         sizes_of[call.site][group_of[call.id]] += 1
     n_calls = sum(sizes.total() for sizes in sizes_of.values())
     n_groups = len(set().union(*sizes_of.values()))
+    most = most_calibration(n_groups, keeps_reserve=keeps_reserve)
     wanted = [
-        _calibration_share(expected_units([*sizes.values()], max(sizes.values())), n_needed)
+        needed_calibration(expected_units([*sizes.values()], max(sizes.values())), n_needed, most)
         for sizes in sizes_of.values()
         if sizes.total() >= RARE_SITE * n_calls
     ]
-    least = min(COMMON_CALIBRATION, ENOUGH_CALIBRATION / max(1, n_groups))
-    calibration = max([least, *wanted])
-    test = min(MAX_TEST, ENOUGH_TEST / max(1, n_groups))
-    rest = 1 - calibration - test
-    usual, least = (
-        rest * VALIDATION_OF_REST,
-        min(MIN_VALIDATION / max(1, n_groups), rest * MAX_VALIDATION_OF_REST),
-    )
-    validation = min(ENOUGH_VALIDATION / max(1, n_groups), max(usual, least))
-    return rest - validation, validation, calibration, test
-
-
-def _calibration_share(n_units: float, n_needed: int) -> float:
-    """The share of a site's units that calibration needs; 0 where the largest share would not do."""
-    if n_units * MAX_CALIBRATION < n_needed:
-        return 0.0
-    return min(MAX_CALIBRATION, ENOUGH * n_needed / n_units)
-
-
-def is_short(shares: Shares) -> bool:
-    """True where calibration could use more groups than it gets, and a claim is possible: choices are then better made by cross-fitting on
-    train than on groups that calibration lacks. At an epsilon and delta of .05 that is so below some 550 independent groups."""
-    return shares[2] >= MAX_CALIBRATION
+    return shares_with(max([least_calibration(n_groups), *wanted]), n_groups)
 
 
 def assign_splits(

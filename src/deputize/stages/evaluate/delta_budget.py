@@ -104,6 +104,35 @@ class DeltaBudget:
         )
         return spending, used
 
+    def note_reading(self, task: Task, groups: Mapping[str, Iterable[str]], config: Convert) -> None:
+        """Writes down that the run is about to choose by calls which another run could calibrate on: those of a small log's reserve.
+
+        Args:
+            task: the task.
+            groups: name of each of its groups in the reserve -> ids of the calls in it; nothing is written where there is none.
+            config: delta.
+
+        Raises:
+            StoreError, Tampered: it could not be written down: then they may not be read.
+        """
+        found = digests_of_groups(groups)
+        if not found:
+            return
+        self.ledger.add(
+            RecordedTest(
+                run_id=self.run_id,
+                task_id=task.id,
+                specialist="",
+                keys=digests(task.keys),
+                groups=sorted(found),
+                calls=sorted(set().union(*found.values())),
+                test_level=0.0,
+                delta=config.delta,
+                at_s=self.clock(),
+                only_read=True,
+            )
+        )
+
 
 def groups_by_task(curated: Curated, discovered: Discovered) -> dict[str, GroupDigests]:
     """Task id -> all groups of its calls in the log, in whatever split."""

@@ -105,6 +105,7 @@ def run(
     context = EvaluationContext(
         home, load, load_prices(home), clock, progress, digest, audit_share, judge, given
     )
+    has_reserve = any(example.split == "reserve" for example in curated.examples)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = largest_groups(curated, discovered)
     results, waiting = dict[str, TaskResult](), list[TaskEvaluation]()
@@ -115,6 +116,8 @@ def run(
         evaluation = TaskEvaluation(calls, probed, config, mine, UnitFacts.of(curated), budget)
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
+            if has_reserve and not is_unread:
+                budget.note_reading(task, calls.groups("validation"), config)
             evaluation.measure_speed(methods, deadline)
             waiting.append(evaluation)
         else:
@@ -278,12 +281,8 @@ class TaskEvaluation:
         """Calibration labels are seen here, once; that is paid for before."""
         config, chosen = self.config, self.methods[choice.index]
         chosen.measure_single_call_latency(deadline)
-        groups: dict[str, list[str]] = {}
-        for call in self.calls.split("calibration"):
-            groups.setdefault(call.group, []).append(call.call_id)
-        level, within = self.budget.begin(
-            self.calls.task, groups, chosen.specialist, config, engine_of(chosen.whole)
-        )
+        groups, engine = self.calls.groups("calibration"), engine_of(chosen.whole)
+        level, within = self.budget.begin(self.calls.task, groups, chosen.specialist, config, engine)
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
         needed = cert.units_needed(config.epsilon, level.test_level)

@@ -57,6 +57,13 @@ class TaskCalls:
             self._ordered[name] = [c for i in rng.permutation(len(groups)) for c in members[groups[i]]]
         return self._ordered[name]
 
+    def groups(self, name: Split) -> dict[str, list[str]]:
+        """Each group of one split, with the ids of its calls."""
+        found: dict[str, list[str]] = {}
+        for call in self.split(name):
+            found.setdefault(call.group, []).append(call.call_id)
+        return found
+
     def n(self, name: Split) -> int:
         """Number of calls in a split."""
         return sum(c.split == name for c in self.all)

@@ -172,6 +172,8 @@ class OnWorkers:
         def shards() -> Iterator[JobShard]:
             for group in groups:
                 tasks.extend(job.task for job in group)
+                for job in group:  # a worker has no ledger
+                    self.context.reads_reserve(job)
                 before = [one for one in done if one.task_id in {job.task.id for job in group}]
                 seconds = self.deadline.left_s()
                 if any(job.method.tunes_base_model for job in group):

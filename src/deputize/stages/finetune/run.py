@@ -6,7 +6,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -35,9 +35,11 @@ from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import (
     CrossFits,
     Method,
+    NoteReading,
     TrainingContext,
     TrainingJob,
     TrainsTogether,
+    not_noted,
 )
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod, can_cross_fit
 from deputize.stages.finetune.methods.hard_examples_method import NOT_WEIGHED, on_hard_examples
@@ -64,6 +66,8 @@ def run(
     progress: Progress,
     teacher: TeacherSettings | None = None,
     runner: Runner | None = None,
+    note_reading: NoteReading = not_noted,
+    read_before: Iterable[str] = (),
 ) -> Finetuned:
     """Trains every method that was planned, cheapest first.
 
@@ -79,6 +83,8 @@ def run(
         progress: called at each step.
         teacher: a server that scores what specialists write; None: there is none.
         runner: has the workers that train the specialists of many tasks; None: this process does it.
+        note_reading: called before the reserve of a task is read.
+        read_before: tasks whose reserve this run has read before it was stopped: it stays validation, whatever is trained now.
 
     Raises:
         MissingExtra: the base model or a package is not here.
@@ -93,6 +99,8 @@ def run(
         deadline.clock,
         teacher=teacher or TeacherSettings(),
         tables=tuple(read_table(home / name) for name in config.lookup_tables),
+        read_reserve={*read_before},
+        note_reading=note_reading,
     )
     jobs, refused = list[TrainingJob](), dict[str, str]()
     for task in discovered.tasks:
@@ -361,7 +369,11 @@ def cascades(
     out = []
     for members in groups:
         method = CascadeMethod(members)
-        examples = job.examples if can_cross_fit(members, context) else job.examples.with_reserve()
+        examples = job.examples
+        if not can_cross_fit(members, context):
+            examples = job.examples.with_reserve()
+            if examples.reads_reserve and newest.task_id not in context.read_reserve:
+                continue  # nobody has read it, and it is worth more in calibration
         sums = "".join(sum_ for member in members for _, sum_ in sorted(member.checksums.items()))
         mark = fingerprint(examples, job.schema, method.name, 0, context.config, sums)
         folder = job.folder.with_name(f"{_safe(newest.task_id)}-{_safe(method.name)}")
@@ -416,8 +428,7 @@ def helped(
 
 def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specialist | None:
     """One specialist, trained and packaged, or the one that is finished already; None where the method does not fit."""
-    if job.examples.reads_reserve:
-        context.read_reserve.update(one.task.id for one in (job, *job.company))
+    context.reads_reserve(job)
     found = finished(job)
     # what was answered by cross-fitting is not kept on the disk
     if found is not None and (not job.examples.is_cross_fitted or found.id in context.answers):

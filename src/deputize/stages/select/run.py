@@ -36,7 +36,13 @@ from deputize.stages.select.baselines import (
 )
 from deputize.stages.select.race import successive_halving
 from deputize.stages.select.reply_comparability import not_comparable
-from deputize.stages.select.task_feasibility import EarlierTests, days_of, feasibility_of, not_certifiable
+from deputize.stages.select.task_feasibility import (
+    EarlierTests,
+    TaskFeasibility,
+    not_certifiable,
+    size_of,
+    task_feasibility,
+)
 
 MIN_TRAIN = 24
 """Answers in train below which nothing is tuned."""
@@ -119,24 +125,27 @@ def run(
     """
     budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
     models, by_task = _models(config, memory_gb, models_dir, own_rows), _by_task(curated, discovered)
-    days, tried = days_of(curated.examples), list[Planned]()
+    log, tried, feasible = size_of(curated.examples), list[Planned](), list[TaskFeasibility]()
     done = Selected(candidates={}, plan={}, base_model="")
     for task in discovered.tasks:
         calls = probed_calls(task, by_task.get(task.id, []))
-        found = done.feasibility[task.id] = feasibility_of(task, calls.mine, config, tests, days)
-        tried.append(Planned(task, calls, methods if found.possible or config.explore else ()))
+        feasible.append(task_feasibility(task, calls.mine, config, tests, log))
+        able = [m for m in methods if feasible[-1].may_plan(m.name, explore=config.explore)]
+        tried.append(Planned(task, calls, able))
     with closing(all_baselines(tried, config, budget, runner, len(curated.examples))) as probes:
         for at, (task, calls, _) in enumerate(tried):
-            n_left, found = len(tried) - at, done.feasibility[task.id]
+            n_left = len(tried) - at
             progress(f"looking at {task.name}", at, len(tried))
+            until, measured = budget.part(1 / n_left), next(probes)
+            found = done.feasibility[task.id] = feasible[at].of_plan(measured.planned)
             note(progress, f"{task.name}: {found.sentence}")
-            why, until = _why_not(task, calls, config, found), budget.part(1 / n_left)
-            _note_plan(done, task, measured := next(probes), why)
+            why = _why_not(task, calls, config, found)
+            _note_plan(done, task, measured, why)
             if _is_too_small(task, len(calls.mine), config, found, why):
                 done.too_few_groups.append(task.id)
             is_tuned = any(m.tunes_base_model and m.name in done.plan[task.id] for m in methods)
             more = _probe_models(models, task, calls, config, is_tuned, n_left, until)
-            done.candidates[task.id] = measured.rows + more
+            done.candidates[task.id] = measured.rows + more + _left_out(methods, tried[at], found)
     progress("looking at tasks", len(discovered.tasks), len(discovered.tasks))
     return _with_base_model(done, discovered, methods, models, config, by_task, tuner, clock)
 
@@ -167,6 +176,14 @@ def _note_plan(done: Selected, task: Task, measured: Baselines, why: str) -> Non
         done.linear_settings[task.id] = measured.settings
     if why:
         done.refused[task.id] = why
+
+
+def _left_out(methods: Sequence[PlannedMethod], tried: Planned, found: Feasibility) -> list[Candidate]:
+    """Methods that would read the reserve, where there is no certificate without it."""
+    if not tried.methods or not found.possible:
+        return []
+    why = "not trained: it reads the reserve, without which this log has too few calibration units"
+    return [Candidate(model=m.name, note=why) for m in methods if m not in tried.methods]
 
 
 def _by_task(curated: Curated, discovered: Discovered) -> dict[str, list[Example]]:

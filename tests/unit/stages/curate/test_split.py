@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deputize.core.records import Call
+from deputize.scoring.certificates import units_needed
+from deputize.scoring.ledger import level
+from deputize.scoring.split_sizes import COMMON_CALIBRATION, MAX_CALIBRATION
 from deputize.stages.curate.split import (
-    COMMON_CALIBRATION,
-    MAX_CALIBRATION,
     SPLITS,
     assign_splits,
     joined_groups,
@@ -145,6 +146,16 @@ def test_a_small_log_gives_calibration_what_a_claim_needs() -> None:
     train, validation, calibration, test = shares_of({"a": [1] * 240})
     assert calibration == MAX_CALIBRATION and 240 * calibration > 63
     assert (test, round(train, 2), round(validation, 2)) == (0.10, 0.34, 0.10)
+
+
+def test_with_a_reserve_fewer_groups_are_enough() -> None:
+    groups = {f"c{n}": f"g{n}" for n in range(111)}
+    calls = [msgspec.structs.replace(call(0), id=id) for id in groups]
+    needed = units_needed(0.05, level(0, 0.05))
+    shares = shares_by_need(calls, groups, needed, keeps_reserve=True)
+    assert shares[2] == MAX_CALIBRATION and 111 * (shares[1] + shares[2]) >= needed
+    assert shares_by_need(calls, groups, needed)[2] == COMMON_CALIBRATION
+    assert shares_by_need(calls[1:], groups, needed, keeps_reserve=True)[2] == COMMON_CALIBRATION
 
 
 def test_a_large_log_trains_on_what_calibration_does_not_need() -> None:

@@ -56,6 +56,31 @@ def test_a_test_is_written_down_before_a_calibration_call_is_asked(world: Make) 
     assert result.certificate.delta == 0.05 and result.certificate.claim.startswith("With 95 % confidence, ")
 
 
+def test_a_reserve_that_is_validation_is_written_down_before_a_specialist_is_asked(world: Make) -> None:
+    w = world(methods={"lora": 0.0}, n_calls=600)
+    as_reserve = [
+        msgspec.structs.replace(e, split="reserve" if e.split == "validation" else e.split)
+        for e in w.curated.examples
+    ]
+    (sim,) = w.predictors.values()
+    n_asked: list[int] = []
+
+    class Watching(InMemoryTestLedger):
+        def add(self, test: Any) -> None:
+            n_asked.append(len(sim.asked))
+            super().add(test)
+
+    tests = Watching()
+    w.known_population = w.population
+    w.curated = msgspec.structs.replace(w.curated, examples=as_reserve)
+    (result,) = w.run(CONFIG, budget=budget(w, "r1", tests))
+    reading, test = tests.read().tests
+    assert n_asked[0] == 0 < n_asked[1]
+    assert reading.only_read and not test.only_read and reading.run_id == test.run_id
+    read = {e.call_id for e in as_reserve if e.split == "reserve"}
+    assert reading.calls == digests(read) and result.delta_spending.n_earlier == 0
+
+
 def test_a_second_run_on_the_same_log_tests_at_what_is_left(world: Make) -> None:
     w, tests = world(methods={"lora": 0.0}, n_calls=600), InMemoryTestLedger()
     levels = []

@@ -13,7 +13,7 @@ from deputize.core.artifacts import Curated, Discovered, Selected
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.progress import silent
-from deputize.core.records import Contract, PromptRecipe, Task
+from deputize.core.records import Contract, PromptRecipe, Split, Task
 from deputize.specialists import model_download
 from deputize.stages.finetune.methods.registry import find_methods
 from deputize.stages.select import probe
@@ -154,9 +154,31 @@ def test_a_task_that_cannot_be_certified_is_not_trained_unless_it_is_to_be_explo
     assert {c.method for c in found.candidates["label"]} <= {"majority", ""}, "nothing was probed"
     explored = select(tiny, "label")
     assert explored.plan["label"] and explored.refused == {}
-    assert explored.feasibility == found.feasibility and not found.feasibility["label"].possible
+    assert not explored.feasibility["label"].possible and not found.feasibility["label"].possible
+    # a language model would read what a small log keeps in reserve
+    assert explored.feasibility["label"].n_more_groups == 57 and "lora" in explored.plan["label"]
+    assert found.feasibility["label"].n_more_groups == 31
     enough = select(tiny, "label", explore=False, epsilon=0.34)
     assert enough.plan["label"] and enough.feasibility["label"].possible
+
+
+def test_where_only_the_reserve_makes_a_claim_possible_nothing_is_planned_that_reads_it(tiny: Tiny) -> None:
+    curated, discovered = tiny_tasks.make(("closed", "line"), 112)
+    splits: list[Split] = ["train"] * 37 + ["reserve"] * 12 + ["calibration"] * 52 + ["test"] * 11
+    examples = [
+        msgspec.structs.replace(e, split=splits[i % 112], group=f"g{i}")
+        for i, e in enumerate(curated.examples)
+    ]
+    curated = msgspec.structs.replace(curated, examples=examples)
+    config = Convert(models=(tiny[1],), minutes=2)
+    methods = find_methods(config.methods)
+    found = stage.run(curated, discovered, config, methods=methods, models_dir=tiny[0], progress=silent)
+    assert found.plan["closed"] and not {"lora", "line"} & {*found.plan["closed"]}
+    assert found.feasibility["closed"].possible and found.feasibility["closed"].n_units == 64
+    notes = {c.model: c.note for c in found.candidates["closed"] if c.note}
+    assert "it reads the reserve, without which" in notes["lora"]
+    assert found.plan["line"] == [] and not found.feasibility["line"].possible
+    assert "about 52 calibration units (64 where no language model is tuned)" in found.refused["line"]
 
 
 def test_all_probes_together_keep_their_share_of_the_time(

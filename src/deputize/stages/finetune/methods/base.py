@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from deputize.core.artifacts import CrossFitted, Leak, MethodPlan, TaskProbe
 from deputize.core.config import Convert, TeacherSettings
@@ -67,6 +67,14 @@ class CrossFittedAnswers:
     """Of all choices; None where answers are not closed, or a part of train could not be fitted on."""
 
 
+NoteReading: TypeAlias = Callable[[Task], None]
+"""Writes down that the reserve of a task is about to be read; raises where it cannot be written, and then it is not read."""
+
+
+def not_noted(task: Task) -> None:
+    """Where nobody keeps a ledger, or the process that does has written it down already."""
+
+
 @dataclass(frozen=True)
 class TrainingContext:
     """Settings and places that all jobs of a run share."""
@@ -90,8 +98,16 @@ class TrainingContext:
     """By specialist, where choices are made by cross-fitting on train."""
     read_reserve: set[str] = field(default_factory=set)
     """Tasks of which a training has read the reserve."""
+    note_reading: NoteReading = not_noted
     cross_fitted: dict[str, CrossFitted] = field(default_factory=dict)
     """What evaluation gets of them."""
+
+    def reads_reserve(self, job: TrainingJob) -> None:
+        """To be called before a job is begun: where it reads the reserve of its tasks, that is written down first."""
+        for one in (job, *job.company) if job.examples.reads_reserve else ():
+            if one.task.id not in self.read_reserve:
+                self.note_reading(one.task)
+                self.read_reserve.add(one.task.id)
 
 
 @dataclass

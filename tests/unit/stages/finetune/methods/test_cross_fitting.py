@@ -16,12 +16,20 @@ from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import CROSS_FITTED, Convert
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
+from deputize.core.records import Task
 from deputize.runner.base import Runner
 from deputize.specialists.base import ClosedPredictor, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration
 from deputize.specialists.predictor import load
 from deputize.stages.finetune.examples import training_set_of
-from deputize.stages.finetune.methods.base import CrossFits, Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import (
+    CrossFits,
+    NoteReading,
+    Trained,
+    TrainingContext,
+    TrainingJob,
+    not_noted,
+)
 from deputize.stages.finetune.methods.cross_fitting import N_FOLDS, cross_fit, folds_of, recorded
 from deputize.stages.finetune.methods.registry import AUTO, OURS
 from deputize.stages.finetune.run import jobs_of
@@ -61,6 +69,8 @@ def trained(
     *,
     more: dict[str, list[str]] | None = None,
     runner: Runner | None = None,
+    note_reading: NoteReading = not_noted,
+    read_before: tuple[str, ...] = (),
 ) -> tuple[Finetuned, Curated]:
     curated, discovered = with_reserve(kinds, n)
     plan = {k: [*methods, *(more or {}).get(k, [])] for k in kinds}
@@ -76,6 +86,8 @@ def trained(
         deadline=Deadline.after(300.0),
         progress=silent,
         runner=runner,
+        note_reading=note_reading,
+        read_before=read_before,
     )
     return found, curated
 
@@ -204,11 +216,53 @@ def test_a_reserve_that_a_method_has_read_is_not_calibrated_on_wherever_it_was_t
     tiny: Tiny, tmp_path: Path
 ) -> None:
     runner = OtherProcesses()
+    noted = list[tuple[str, bool]]()
+
+    def note(task: Task) -> None:
+        noted.append((task.id, any((tmp_path / "specialists").glob("*-lora*"))))
+
     found, _ = trained(
-        tmp_path, tiny, ("label", "action"), ("linear",), 60, more={"label": ["lora"]}, runner=runner
+        tmp_path,
+        tiny,
+        ("label", "action"),
+        ("linear",),
+        60,
+        more={"label": ["lora"]},
+        runner=runner,
+        note_reading=note,
     )
     assert runner.n_started == 1 and found.cross_fitted.keys() >= {"label-linear", "action-linear"}
     assert found.unread_reserve == ["action"]
+    assert noted == [("label", False)], "written down before it is read, and once"
+
+
+class Unwritten(Exception):
+    """The ledger could not be written."""
+
+
+def test_a_reserve_is_not_read_where_that_cannot_be_written_down(tiny: Tiny, tmp_path: Path) -> None:
+    def note(task: Task) -> None:
+        raise Unwritten(task.id)
+
+    found, _ = trained(tmp_path, tiny, ("label",), ("linear",), 60, note_reading=note)
+    assert found.unread_reserve == ["label"], "nothing of it is read by methods that are cross-fitted"
+    with pytest.raises(Unwritten, match="label"):
+        trained(tmp_path / "more", tiny, ("label",), ("linear", "lora"), 60, note_reading=note)
+    assert not list((tmp_path / "more" / "specialists").glob("*-lora*"))
+
+
+def test_what_a_run_has_read_before_it_was_stopped_stays_validation(tiny: Tiny, tmp_path: Path) -> None:
+    noted = list[Task]()
+    found, _ = trained(
+        tmp_path,
+        tiny,
+        ("label", "action"),
+        ("linear",),
+        60,
+        note_reading=noted.append,
+        read_before=("label",),
+    )
+    assert found.unread_reserve == ["action"] and noted == []
 
 
 @pytest.mark.slow
