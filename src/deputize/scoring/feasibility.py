@@ -123,7 +123,7 @@ def groups_for(n_needed: int, growth: Callable[[int], float]) -> int:
         n_needed: units.
         growth: calibration units of so many groups; rising.
     """
-    return bisect_left(range(MOST_GROUPS), n_needed, key=lambda n: growth(n) + 1e-9)
+    return bisect_left(range(MOST_GROUPS), True, key=lambda n: growth(n) + 1e-9 >= n_needed)
 
 
 def _units_words(n_groups: int, n_units: int, n_with_reserve: int, largest_share: float | None) -> str:

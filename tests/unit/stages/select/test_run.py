@@ -164,7 +164,8 @@ def test_a_task_that_cannot_be_certified_is_not_trained_unless_it_is_to_be_explo
 
 def test_where_only_the_reserve_makes_a_claim_possible_nothing_is_planned_that_reads_it(tiny: Tiny) -> None:
     curated, discovered = tiny_tasks.make(("closed", "line"), 112)
-    splits: list[Split] = ["train"] * 37 + ["reserve"] * 12 + ["calibration"] * 52 + ["test"] * 11
+    counts: dict[Split, int] = {"train": 37, "reserve": 12, "calibration": 52, "test": 11}
+    splits = [split for split, n in counts.items() for _ in range(n)]
     examples = [
         msgspec.structs.replace(e, split=splits[i % 112], group=f"g{i}")
         for i, e in enumerate(curated.examples)
