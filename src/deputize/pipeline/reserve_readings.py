@@ -46,7 +46,7 @@ class ReserveReadings:
         return [
             task.id
             for task in self._tasks
-            if was_read(ledger, {*digests(self._calls(task))}, self._budget.run_id)
+            if was_read(ledger, digests(self._calls(task)), self._budget.run_id)
         ]
 
     def _calls(self, task: Task) -> list[str]:

@@ -112,7 +112,7 @@ def earlier_tests(
     return [test for test in found if not test.only_read or (test.run_id, test.task_id) not in tested]
 
 
-def was_read(ledger: Ledger, calls: Set[str], run_id: str) -> bool:
+def was_read(ledger: Ledger, calls: Iterable[str], run_id: str) -> bool:
     """True where a run has been about to choose by some of these calls.
 
     Args:
@@ -120,8 +120,9 @@ def was_read(ledger: Ledger, calls: Set[str], run_id: str) -> bool:
         calls: digests of ids of calls.
         run_id: of the run.
     """
+    mine = set(calls)
     return any(
-        one.only_read and one.run_id == run_id and not calls.isdisjoint(one.calls) for one in ledger.tests
+        one.only_read and one.run_id == run_id and not mine.isdisjoint(one.calls) for one in ledger.tests
     )
 
 
