@@ -21,7 +21,7 @@ from deputize.scoring.ledger import (
 )
 
 
-def named(names: list[str]) -> dict[str, frozenset[str]]:
+def named(names: list[str]) -> dict[str, tuple[str, ...]]:
     """Groups of which no call is known."""
     return digests_of_groups(dict.fromkeys(names, ()))
 
