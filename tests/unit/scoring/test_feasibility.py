@@ -88,7 +88,7 @@ def test_what_is_missing_is_counted_at_the_share_that_a_log_of_that_size_has() -
     assert found.n_more_groups == 59 * 6 - 150
 
 
-def test_units_that_a_reserve_would_add_are_said_beside() -> None:
+def test_units_that_a_reserve_would_add_are_in_the_sentence() -> None:
     level = DeltaSpending(delta=0.05, test_level=0.04)
     more = feasibility(240, 110, 0.05, level, fresh_level=0.04, growth=float, n_with_reserve=134)
     said = (

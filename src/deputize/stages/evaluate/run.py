@@ -105,7 +105,6 @@ def run(
     context = EvaluationContext(
         home, load, load_prices(home), clock, progress, digest, audit_share, judge, given
     )
-    has_reserve = any(example.split == "reserve" for example in curated.examples)
     leaks = {task.id: _leaks(task, finetuned) for task in discovered.tasks}
     largest = largest_groups(curated, discovered)
     results, waiting = dict[str, TaskResult](), list[TaskEvaluation]()
@@ -116,14 +115,19 @@ def run(
         evaluation = TaskEvaluation(calls, probed, config, mine, UnitFacts.of(curated), budget)
         methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
-            if has_reserve and not is_unread:
-                budget.note_reading(task, calls.groups("validation"), config)
+            _note_reading(calls, curated, config, budget)
             evaluation.measure_speed(methods, deadline)
             waiting.append(evaluation)
         else:
             results[task.id] = evaluation.untested(leaks[task.id] or _why_not(task, selected, finetuned))
     results |= _show_all(_decide_all(waiting, deadline, config), deadline)
     return [_with_leaks(results[task.id], leaks[task.id]) for task in discovered.tasks]
+
+
+def _note_reading(calls: TaskCalls, curated: Curated, config: Convert, budget: DeltaBudget) -> None:
+    """Writes down that the reserve of a small log is about to be read as a task's validation."""
+    if not calls.is_cross_fitted and any(example.split == "reserve" for example in curated.examples):
+        budget.note_reading(calls.task, calls.groups("validation"), config)
 
 
 def _why_not(task: Task, selected: Selected, finetuned: Finetuned) -> str:

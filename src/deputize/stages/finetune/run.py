@@ -102,15 +102,7 @@ def run(
         read_reserve={*read_before},
         note_reading=note_reading,
     )
-    jobs, refused = list[TrainingJob](), dict[str, str]()
-    for task in discovered.tasks:
-        if plan := selected.plan.get(task.id, []):
-            examples = training_set_of(
-                curated, discovered.assignment, task, balance=config.balance, min_origins=config.min_origins
-            )
-            jobs += jobs_of(examples, plan, context, out_dir, selected.linear_settings.get(task.id))
-            if not examples.train:
-                refused[task.id] = "no example may be trained on"
+    jobs, refused = _jobs_of_tasks(curated, discovered, selected, context, out_dir)
     done, not_needed = _train_all(jobs, deadline, context, refused, runner)
     return Finetuned(
         specialists=_in_order(done, discovered.tasks),
@@ -119,6 +111,22 @@ def run(
         cross_fitted=context.cross_fitted,
         unread_reserve=_unread(done, context, discovered.tasks),
     )
+
+
+def _jobs_of_tasks(
+    curated: Curated, discovered: Discovered, selected: Selected, context: TrainingContext, out_dir: Path
+) -> tuple[list[TrainingJob], dict[str, str]]:
+    """(the jobs of all plans, why a task has none)."""
+    jobs, refused, config = list[TrainingJob](), dict[str, str](), context.config
+    for task in discovered.tasks:
+        if plan := selected.plan.get(task.id, []):
+            examples = training_set_of(
+                curated, discovered.assignment, task, balance=config.balance, min_origins=config.min_origins
+            )
+            jobs += jobs_of(examples, plan, context, out_dir, selected.linear_settings.get(task.id))
+            if not examples.train:
+                refused[task.id] = "no example may be trained on"
+    return jobs, refused
 
 
 def _unread(done: Sequence[Specialist], context: TrainingContext, tasks: Sequence[Task]) -> list[str]:

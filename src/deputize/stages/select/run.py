@@ -125,13 +125,8 @@ def run(
     """
     budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
     models, by_task = _models(config, memory_gb, models_dir, own_rows), _by_task(curated, discovered)
-    log, tried, feasible = size_of(curated.examples), list[Planned](), list[TaskFeasibility]()
+    tried, feasible = _tried(curated, discovered, by_task, methods, config, tests)
     done = Selected(candidates={}, plan={}, base_model="")
-    for task in discovered.tasks:
-        calls = probed_calls(task, by_task.get(task.id, []))
-        feasible.append(task_feasibility(task, calls.mine, config, tests, log))
-        able = [m for m in methods if feasible[-1].may_plan(m.name, explore=config.explore)]
-        tried.append(Planned(task, calls, able))
     with closing(all_baselines(tried, config, budget, runner, len(curated.examples))) as probes:
         for at, (task, calls, _) in enumerate(tried):
             n_left = len(tried) - at
@@ -168,6 +163,24 @@ def _models(config: Convert, memory_gb: float | None, models_dir: Path, own_rows
     models = _Models(*candidates.usable(config, memory, models_dir, own_rows), memory, models_dir, own_rows)
     models.left_s = _probe_s(len(models.usable), config.minutes)
     return models
+
+
+def _tried(
+    curated: Curated,
+    discovered: Discovered,
+    by_task: dict[str, list[Example]],
+    methods: Sequence[PlannedMethod],
+    config: Convert,
+    tests: EarlierTests,
+) -> tuple[list[Planned], list[TaskFeasibility]]:
+    """Each task with the methods that could be certified, and the verdicts on its groups."""
+    log, tried, feasible = size_of(curated.examples), list[Planned](), list[TaskFeasibility]()
+    for task in discovered.tasks:
+        calls = probed_calls(task, by_task.get(task.id, []))
+        feasible.append(task_feasibility(task, calls.mine, config, tests, log))
+        able = [m for m in methods if feasible[-1].may_plan(m.name, explore=config.explore)]
+        tried.append(Planned(task, calls, able))
+    return tried, feasible
 
 
 def _note_plan(done: Selected, task: Task, measured: Baselines, why: str) -> None:
