@@ -42,17 +42,27 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+_APPLICATIONS_OWN = frozenset(
+    ["messages", "input", "system", "metadata", "documents", "state", "context", "questions", "prompt"]
+)
+"""Fields whose objects are an application's: a model in them may be that of a car."""
+
+
 def check_names_one_model(body: bytes) -> None:
     """Refuses a body from which a server could take another model than `model`: one that gives it twice, in whatever
-    case, since servers differ in which one they use, or names models to fall back on, as some servers take.
+    case, since servers differ in which one they use, or names models to fall back on, or one for a tool or a draft, as some
+    servers take.
 
     Raises:
         BadInput: the model is not clear, or the body is nested too deeply.
     """
     pairs: list[tuple[str, Any]] = []
 
-    def keep(found: list[tuple[str, Any]]) -> None:
+    def keep(found: list[tuple[str, Any]]) -> frozenset[str]:
         pairs[:] = found  # objects are closed from the inside out: what is left is the outermost one
+        return frozenset(
+            key.lower() for key, value in found if key.lower() != "model" or isinstance(value, str)
+        )
 
     try:
         json.loads(body, object_pairs_hook=keep)
@@ -64,6 +74,12 @@ def check_names_one_model(body: bytes) -> None:
     for name in names:
         if name == "models" or "fallback" in name:
             raise BadInput("A key for certain models cannot be used with models to fall back on.")
+    for name, value in pairs:
+        inner = value if isinstance(value, list) else [value]
+        if name.lower() not in _APPLICATIONS_OWN and any(
+            isinstance(one, frozenset) and not one.isdisjoint(("model", "models")) for one in inner
+        ):
+            raise BadInput(f"A key for certain models cannot be used with a model in {name[:40]!r}.")
 
 
 def check_messages(fields: dict[str, Any]) -> list[Message]:

@@ -20,6 +20,8 @@ from deputize.wire.json_fields import MOST_TOKENS
         ({"max_tokens": -50}, LIKELY_COMPLETION),
         ({"max_tokens": True}, LIKELY_COMPLETION),
         ({"max_tokens": "100"}, LIKELY_COMPLETION),
+        ({"max_tokens": "100000", "n": "3"}, 300_000),
+        ({"max_tokens": 100, "n": "many", "best_of": "1e400"}, MOST_TOKENS),
         ({"max_tokens": float("nan")}, LIKELY_COMPLETION),
         ({"max_tokens": 10**400}, MOST_TOKENS),
         ({"max_tokens": float("inf"), "n": 10**400}, MOST_TOKENS),

@@ -49,7 +49,7 @@ def test_requests_that_have_to_go_where_an_earlier_one_went(more: dict[str, Any]
 
 
 def test_a_field_given_twice_is_refused() -> None:
-    check_names_one_model(b'{"model":"a","x":{"model":"b"}}')
+    check_names_one_model(b'{"model":"a","metadata":{"model":"b"},"tools":[{"parameters":{"model":{}}}]}')
     with pytest.raises(BadInput, match="more than once"):
         check_names_one_model(b'{"model":"a","Model":"b"}')
 
@@ -58,6 +58,19 @@ def test_a_field_given_twice_is_refused() -> None:
 def test_models_to_fall_back_on_are_refused(field: str) -> None:
     with pytest.raises(BadInput, match="fall back"):
         check_names_one_model(b'{"model":"a","%s":["b"]}' % field.encode())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"tools":[{"type":"image_generation","model":"b"}]',
+        '"speculative_config":{"Model":"b"}',
+        '"x":{"models":[]}',
+    ],
+)
+def test_a_model_for_a_tool_or_a_draft_is_refused(more: str) -> None:
+    with pytest.raises(BadInput, match="with a model in"):
+        check_names_one_model(f'{{"model":"a",{more}}}'.encode())
 
 
 def test_the_parts_that_are_read_and_the_rest() -> None:
