@@ -7,6 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -17,11 +18,13 @@ from deputize.gateway.settings import GatewaySettings
 from deputize.gateway.span_exporter import LENGTH, SHUTDOWN_S, ExportSettings, check_installed
 from deputize.gateway.span_records import Server, SpanRecord, record_of
 from deputize.gateway.trace_context import TraceContext
+from deputize.specialists.serving.pool import worker_environment
 
 _EVERY_S = 0.2
 _MAX_WAITING = 8 << 20
 """Bytes that wait for the other process; spans beyond are lost."""
 _MAX_BATCH = 512
+_CERTIFICATES = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 _pack = msgspec.msgpack.Encoder().encode
 
 
@@ -43,7 +46,13 @@ class SpanSender:
     def start(self) -> None:
         """Starts the process."""
         command = command_of(self._settings)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, bufsize=0)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            bufsize=0,
+            env=exporter_environment(os.environ),
+        )
         assert self._process.stdin is not None
         os.set_blocking(self._process.stdin.fileno(), False)
         self._task = asyncio.ensure_future(self._flush())
@@ -129,3 +138,14 @@ def started_sender(metrics: Metrics, settings: GatewaySettings) -> SpanSender | 
     sender = SpanSender(metrics, ExportSettings(otel.service, otel.endpoint, servers), content=otel.content)
     sender.start()
     return sender
+
+
+def exporter_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the process that exports spans, which talks to another machine: what its libraries need and what
+    the receiver's operator sets, no key of the home and no credentials of an LLM."""
+    needed = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy") or name in _CERTIFICATES
+    }
+    return {**worker_environment(environ), **needed}

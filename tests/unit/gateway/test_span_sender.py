@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from tests.unit.gateway.test_call_telemetry import call
@@ -20,6 +21,29 @@ CONTEXT = TraceContext("a" * 32, "b" * 16)
 
 def test_nothing_is_started_unless_it_is_asked_for() -> None:
     assert started_sender(Metrics(), GatewaySettings()) is None
+
+
+async def test_the_process_that_talks_to_another_machine_holds_no_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = {"OTEL_EXPORTER_OTLP_HEADERS": "a=b", "OTEL_EXPORTER_OTLP_CLIENT_KEY": "f", "https_proxy": "p"}
+    keys = {
+        "DEPUTIZE_KEK": "kek-of-the-home",
+        "OPENAI_API_KEY": "sk-llm",
+        "VAULT_TOKEN": "hvs.t",
+        "MYKEK": "k2",
+    }
+    for name, value in {**settings, **keys}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(span_sender, "SHUTDOWN_S", 0.1)
+    monkeypatch.setattr(span_sender, "command_of", lambda settings: ["sleep", "60"])
+    sender = SpanSender(Metrics(), ExportSettings("s"), content=False)
+    sender.start()
+    assert sender._process is not None
+    held = Path(f"/proc/{sender._process.pid}/environ").read_bytes().decode().split("\0")
+    await sender.stop()
+    assert {f"{name}={value}" for name, value in settings.items()} <= set(held)
+    assert not [line for line in held if line.partition("=")[0] in keys]
 
 
 async def test_a_process_that_reads_nothing_costs_spans_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
