@@ -139,7 +139,7 @@ def _list_note(one: Route, now_s: float) -> str:
     found, about = one.certificate, _comparison(one.contract)
     claim = CLAIMS[found.kind].format(f"{100 * found.epsilon:g} %")
     return (
-        f"{one.id}: {whose}certified {claim} ({1 - found.delta:.0%} confidence) on {_calibrated_on(one)}; valid until"
+        f"{one.id}: {whose}certified {claim} ({100 * (1 - found.delta):g} % confidence) on {_calibrated_on(one)}; valid until"
         f" {_valid(one, now_s)};{'' if about == '-' else f' not compared: {about};'} {_detector(found)}."
     )
 
