@@ -152,6 +152,10 @@ def evaluate_calibration(
             f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"
         )
     evaluation = method.evaluate("calibration", [calibration[i] for i in order], deadline)
+    if not shortfall and len(evaluation) < n_units:
+        shortfall = (
+            f"; the time was over after {len(evaluation)} of {n_units} units, and the others count as wrong"
+        )
     if len(evaluation) < len(order) and whole is None:
         evaluation = evaluation.take(np.arange(min(n_units, len(evaluation))))
     return CalibrationResult(evaluation, n_units, max(0, n_units - len(evaluation)), shortfall, whole)

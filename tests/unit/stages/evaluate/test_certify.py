@@ -137,6 +137,19 @@ def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Cal
     assert short.n_units == 255, "more of the time where calibration would not be enough"
 
 
+def test_a_refusal_for_want_of_time_says_so_where_the_speed_was_not_known(
+    world: Callable[..., Any],
+) -> None:
+    w, clock = world(methods={"linear": 0.0}, n_calls=300), Clock()
+    one = evaluated_method(w, clock, 0.0)
+    one.evaluate_validation(Deadline.after(None, clock))
+    over = Deadline.after(1.0, clock)
+    clock.now += 2.0
+    made = certify.evaluate_calibration(one, over, certify.calibration_units(one.calls, 0), needed=63)
+    assert made.n_not_evaluated == made.n_units > 0
+    assert f"the time was over after 0 of {made.n_units} units" in made.shortfall
+
+
 def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[..., Any]) -> None:
     (specialist,) = world(methods={"lora": 0.0}, n_calls=100).finetuned.specialists
     made = certify.attempt(reading(outcomes(400, 1)), GRID, 0.02, 0.05, COSTS)
