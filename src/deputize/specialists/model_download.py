@@ -37,6 +37,9 @@ from deputize.specialists.catalogue import (
 from deputize.specialists.gguf_header import GgufHeader, read_gguf_header
 from deputize.specialists.text_encoder import is_encoder
 
+_CATALOGUE = "catalogue.toml"
+"""Beside the models: rows of those that were added."""
+
 
 def fetch(
     name: str,
@@ -100,6 +103,16 @@ def fetch(
     return target
 
 
+def _check_links(folder: Path) -> None:
+    """Refuses a folder with links to what is not of the model: the copy would hold it. In the hub's cache files are links into
+    the folder `blobs` beside the snapshots."""
+    root = folder.resolve()
+    allowed = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
+    for path in root.rglob("*"):
+        if path.is_symlink() and not any(path.resolve().is_relative_to(one) for one in allowed):
+            raise BadInput(f"{path} is a link to what is not in {folder}: put a copy of the file there.")
+
+
 def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", context: int = 2048) -> Path:
     """Takes weights into models_dir under a name, and into the catalogue: a folder in Hugging Face's or GLiNER's form,
     or a GGUF file.
@@ -109,15 +122,17 @@ def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", 
     quantisation, and converted.
 
     Raises:
-        BadInput: there is no model at `source`, or the name is taken.
+        BadInput: there is no model at `source`, a link in it leads elsewhere, or the name is taken or none.
         MissingExtra: a package that converts a GGUF file is not installed.
     """
     is_gguf = source.suffix == ".gguf"
     if not is_gguf:
         _require_weights(source)
+        _check_links(source)
     if is_fetched(name, models_dir):
         raise BadInput(f"A model called {name} is there already")
-    if not name.replace("-", "").replace(".", "").replace("_", "").isalnum():
+    plain = name.replace("-", "").replace(".", "").replace("_", "")
+    if not plain.isalnum() or name.startswith(".") or name == _CATALOGUE:
         raise BadInput(f"{name!r} cannot be a model's name: letters, digits, '-', '.' and '_' only")
     header = read_gguf_header(source) if is_gguf else None
     models_dir.mkdir(parents=True, exist_ok=True)
@@ -135,7 +150,7 @@ def add(name: str, source: Path, models_dir: Path, *, licence: str = "unknown", 
             lines = "".join(
                 f"{key} = {json.dumps(value)}\n" for key, value in {**entry, "licence": licence}.items()
             )
-            with (models_dir / "catalogue.toml").open("a", encoding="utf-8") as out:
+            with (models_dir / _CATALOGUE).open("a", encoding="utf-8") as out:
                 out.write(f'\n["{name}"]\n{lines}')
         _swap_in(copy, models_dir / name)
     return models_dir / name

@@ -43,10 +43,32 @@ def test_a_folder_is_added_once_and_then_known(tmp_path: Path) -> None:
         model_download.add("my-model", source, models_dir)
 
 
-@pytest.mark.parametrize("name", ["a/b", "../x", "", "a b"])
+@pytest.mark.parametrize("name", ["a/b", "../x", "", "a b", ".x", "catalogue.toml"])
 def test_a_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput):
         model_download.add(name, a_model(tmp_path / "mine"), tmp_path / "models")
+
+
+def test_a_link_to_another_file_is_not_taken_along(tmp_path: Path) -> None:
+    source = a_model(tmp_path / "mine")
+    (tmp_path / "secret").write_text("a key")
+    (source / "notes.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(BadInput, match="a link to what is not in"):
+        model_download.add("x", source, tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+    (source / "notes.json").unlink()
+    (source / "same.json").symlink_to("config.json")
+    model_download.add("x", source, tmp_path / "models")
+
+
+def test_a_snapshot_of_the_hubs_cache_is_a_model(tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "repo" / "blobs", tmp_path / "repo" / "snapshots" / "1a2b"
+    a_model(blobs)
+    snapshot.mkdir(parents=True)
+    for file in blobs.iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    model_download.add("x", snapshot, tmp_path / "models")
+    assert not (tmp_path / "models" / "x" / "config.json").is_symlink()
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
