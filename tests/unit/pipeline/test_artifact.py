@@ -46,6 +46,15 @@ def test_curated_data_comes_back_whole_and_one_by_one(tmp_path: Path) -> None:
     assert b"text 1" not in artifact.path.read_bytes()
 
 
+def test_the_id_of_a_task_is_in_memory_once(tmp_path: Path) -> None:
+    artifact = Artifact(tmp_path, "cluster", Discovered, SEALER)
+    found = Discovered(tasks=[], keyspaces=[], assignment={f"c{i}": f"task-{i % 2}" for i in range(6)})
+    artifact.write(found)
+    again = artifact.read()
+    assert again == found and list(again.assignment) == list(found.assignment)
+    assert len({id(task) for task in again.assignment.values()}) == 2
+
+
 def test_what_examples_hold_alike_is_in_memory_once(tmp_path: Path) -> None:
     artifact = Artifact(tmp_path, "curate", Curated, SEALER)
     tools = [{"type": "function", "function": {"name": "look_up", "description": "d" * 500}}]

@@ -54,6 +54,15 @@ def test_the_like_passes_and_the_strange_is_stopped(detector: OutOfDistributionD
     assert flagged(detector, strange, 0.01) == 1.0
 
 
+def test_many_texts_are_compared_as_few_are(
+    detector: OutOfDistributionDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = letters(50, seed=3)
+    few = detector.p_values(asked)
+    monkeypatch.setattr("deputize.specialists.out_of_distribution._MANY", 1)
+    assert detector.p_values(asked) == few
+
+
 def test_a_changed_instruction_is_noticed(detector: OutOfDistributionDetector) -> None:
     new = letters(200, seed=2)
     assert flagged(detector, [f"{t}\nIf the customer is angry, answer ESCALATE." for t in new]) >= 0.9
