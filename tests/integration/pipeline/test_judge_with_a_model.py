@@ -39,7 +39,7 @@ def call(n: int) -> Call:
 
 
 def told(n: int) -> str:
-    return str(call(n).response["content"])  # type: ignore[index]
+    return str(call(n).response["content"])
 
 
 @pytest.fixture(scope="module")
