@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -24,6 +25,7 @@ from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Certificate, RequestLimits
+from deputize.router.reason_words import sentence_of
 from deputize.scoring import certificates as cert
 from deputize.scoring import claim_words as words
 from deputize.scoring.call_costs import CallCosts
@@ -37,6 +39,7 @@ from deputize.stages.evaluate.claimed_loss import (
 )
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.population import PopulationCall
 from deputize.stages.evaluate.route_worth import not_worth, weighed
 from deputize.stages.evaluate.task_calls import TaskCalls
 from deputize.stages.evaluate.unseen_lists import OF_UNSEEN, of_unseen, passing_both
@@ -476,6 +479,15 @@ def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: f
         f"{shown.accuracy:.0%}; with hindsight {shown.coverage_at(epsilon):.0%} of the calls meant for code could have been "
         f"served at a loss of {epsilon:g}."
     )
+
+
+def none_asked(calls: Sequence[PopulationCall]) -> str:
+    """The refusal of a task of which the gateway would leave every validation call to the LLM; "" for others."""
+    if any(call.is_asked for call in calls) or not calls:
+        return ""
+    reasons = Counter(call.not_asked for call in calls)
+    counted = " ".join(f"{n:,} calls: {sentence_of(reason)}" for reason, n in reasons.most_common())
+    return f"the gateway would leave all of its {len(calls):,} calls to choose by to the LLM. {counted}"
 
 
 def no_agreement(methods: Sequence[EvaluatedMethod], n_validation: int) -> str:

@@ -28,6 +28,7 @@ import msgspec
 from deputize.core.answer_params import answer_params
 from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.contracts import CommonestAnswer, agree, answer_of
+from deputize.core.decision_reason import DecisionReason
 from deputize.core.records import Answer, Call, Example, Message, Request, RequestLimits, Split
 from deputize.core.template_key import TemplateKeys
 from deputize.router.request_limits import (
@@ -83,6 +84,8 @@ class PopulationCall(msgspec.Struct, frozen=True, gc=False):
     """It is known that the LLM's answer was wrong: the episode failed, and it has no other call."""
     llm_s: float | None = None
     """Seconds that the LLM took; None where the log does not say."""
+    not_asked: DecisionReason = "prompt_changed"
+    """Where the gateway would not ask: the reason of its decision."""
 
 
 class Population:
@@ -277,9 +280,10 @@ def _within(
     calls: Sequence[PopulationCall], facts: Sequence[RequestFacts], limits: RequestLimits
 ) -> list[PopulationCall]:
     """The calls, those outside the limits not asked."""
+    reasons = [outside_of_call(limits, one) for one in facts]
     return [
-        call if outside_of_call(limits, one) is None else msgspec.structs.replace(call, is_asked=False)
-        for call, one in zip(calls, facts, strict=True)
+        call if reason is None else msgspec.structs.replace(call, is_asked=False, not_asked=reason)
+        for call, reason in zip(calls, reasons, strict=True)
     ]
 
 

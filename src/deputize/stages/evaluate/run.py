@@ -261,6 +261,9 @@ class TaskEvaluation:
         if not self.calls.is_cross_fitted and not self.calls.split("validation"):
             self.refused = "no validation call of this task, so no threshold could be proposed"
             return
+        self.refused = certify.none_asked(self.calls.split("validation"))
+        if self.refused:
+            return
         if needs_judge(self.calls.contract) and self.context.judge is None:
             self.refused = "its texts were left to a judge, and no [judge] is set in config.toml"
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from tests.unit.stages.evaluate.conftest import Clock, Slow, split_of
+from tests.unit.stages.evaluate.conftest import Clock, Recorded, Slow, recorded, split_of
 
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
@@ -271,3 +271,24 @@ def test_groups_larger_than_any_before_weigh_as_much_as_their_calls(world: Calla
     assert sum(c.call_id in long for c in drawn) == 30
     n_short = len(split) - 300
     assert 0.05 * n_short < len(drawn) - 30 < 0.16 * n_short
+
+
+def test_a_task_whose_calls_to_choose_by_are_all_left_to_the_llm_says_why(world: Callable[..., Any]) -> None:
+    """None of them would be asked, so "not one was answered as the LLM did" would be no evidence."""
+    w = world()
+    calls = [
+        msgspec.structs.replace(c, is_asked=False, not_asked="votes" if i else "listed")
+        for i, c in enumerate(w.population.of("t1")[:4])
+    ]
+    said = certify.none_asked(calls)
+    assert said.startswith(
+        "the gateway would leave all of its 4 calls to choose by to the LLM. 3 calls: Calibration calls"
+    )
+    assert "1 calls: The request lists a tool" in said
+    one = msgspec.structs.replace(calls[0], is_asked=True)
+    assert certify.none_asked([one, *calls]) == certify.none_asked([]) == ""
+    every = [msgspec.structs.replace(c, is_asked=False) for c in w.population.of("t1")]
+    w.known_population = Population({"t1": every}, Recorded(list(map(recorded, w.curated.examples))))
+    (result,) = w.run()
+    assert result.certificate is None and "leave all of its" in result.refusal_reason
+    assert not any(sim.asked for sim in w.predictors.values())

@@ -153,6 +153,8 @@ def test_calls_outside_the_limits_of_calibration_are_not_asked() -> None:
     ]
     found = population([*raw, person, warm, other], places)
     assert [id for id, is_asked in asked(found).items() if not is_asked] == ["person", "warm", "other"]
+    reasons = {c.call_id: c.not_asked for c in found.of("t") if not c.is_asked}
+    assert reasons["warm"] == "params:temperature" and reasons["person"] == "audience"
     limits = found.limits_of("t")
     assert limits.models == ["gpt-4o"] and limits.ranges == {"temperature": (0.0, 0.0)}
     assert found.limits_of("no task") == RequestLimits()
