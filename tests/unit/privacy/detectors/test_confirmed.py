@@ -63,7 +63,7 @@ def test_only_guesses_need_a_confirmation() -> None:
         return [[Span("PERSON", 2, 5, 0.1, "t")] if text.startswith("Mia") else [] for text in texts]
 
     found = ConfirmedGuesses(Rules(), possible).detect(["Mia Zoe x", "Los Ann x", ""])
-    assert [[s.start for s in row] for row in found] == [[0, 4, 8], [4, 8], []]
+    assert [[s.start for s in row] for row in found] == [[2, 4, 8], [4, 8], []]
     assert asked == ["Mia Zoe x", "Los Ann x"]
 
 
@@ -78,3 +78,29 @@ def test_plain_words_of_a_middling_score_are_a_guess_and_handles_are_not() -> No
 
     found = ConfirmedGuesses(Rules(), lambda shown: [[] for _ in shown]).detect(texts)
     assert [text for text, row in zip(texts, found, strict=True) if row] == texts[2:]
+
+
+def test_a_guess_goes_no_further_than_what_is_possible() -> None:
+    text = "Colonel Clay Tice Junior"
+
+    class Rules:
+        name = "rules"
+
+        def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+            return [[Span("PERSON", 0, len(text), 0.45, "rules")] for _ in texts]
+
+    def possible(texts: Sequence[str]) -> list[list[Span]]:
+        return [[Span("PERSON", 8, 12, 0.2, "t"), Span("PERSON", 13, 17, 0.2, "t")] for _ in texts]
+
+    (found,) = ConfirmedGuesses(Rules(), possible).detect([text])
+    assert [text[s.start : s.end] for s in found] == ["Clay Tice"]
+
+
+def test_words_of_devanagari_are_plain_words() -> None:
+    class Rules:
+        name = "rules"
+
+        def detect(self, texts: Sequence[str]) -> list[list[Span]]:
+            return [[Span("PERSON", 0, len(text), 0.65, "rules")] for text in texts]
+
+    assert ConfirmedGuesses(Rules(), lambda shown: [[] for _ in shown]).detect(["पहुंच लागत"]) == [[]]

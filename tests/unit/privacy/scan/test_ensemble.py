@@ -25,6 +25,8 @@ def at(line: str, value: str, score: float = 0.9) -> list[Span]:
         ("Customer: Mia Torres", "Mia", 0.9, True),
         ("Mia Torres", "Mia Torres", 0.9, False),
         ('{"name": "Mia"}', "Mia", 0.9, True),
+        ("Judge Mia Torres: 12 June", "12 June", 0.9, True),  # the label may be a name
+        ("Date: 12 June", "12 June", 0.9, False),
     ],
 )
 def test_what_is_left_of_a_line(line: str, value: str, score: float, rest: bool) -> None:

@@ -82,7 +82,7 @@ _INDIC_WORDS = frozenset(
     ]
 )
 _INDIC_SURNAMES = frozenset(
-    ["शर्मा", "वर्मा", "गुप्ता", "सिंह", "कुमार", "यादव", "मिश्रा", "मिश्र", "पांडे", "पाण्डेय", "तिवारी", "त्रिपाठी", "चतुर्वेदी", "द्विवेदी", "शुक्ला", "जोशी", "पाठक", "दुबे", "अग्रवाल", "जैन", "गोयल", "बंसल", "मित्तल", "मेहता", "शाह", "पटेल", "देसाई", "चौधरी", "चौहान", "राठौड़", "राठौर", "ठाकुर", "राजपूत", "भटनागर", "सक्सेना", "श्रीवास्तव", "माथुर", "कपूर", "खन्ना", "मल्होत्रा", "चोपड़ा", "अरोड़ा", "भाटिया", "सेठी", "आहूजा", "गिल", "ढिल्लों", "सिद्धू", "कौर", "नायर", "मेनन", "अय्यर", "रेड्डी", "राव", "नायडू", "पिल्लई", "बनर्जी", "मुखर्जी", "चटर्जी", "घोष", "बोस", "दास", "सेन", "दत्ता", "रॉय", "खान", "अंसारी", "शेख", "कुरैशी", "सिद्दीकी", "अहमद", "हुसैन", "अली", "बेगम", "देवी", "कुमारी", "पवार", "शिंदे", "जाधव", "कदम", "देशमुख", "कुलकर्णी", "पाटिल", "गायकवाड़"]
+    ["शर्मा", "वर्मा", "गुप्ता", "सिंह", "कुमार", "यादव", "मिश्रा", "मिश्र", "पांडे", "पाण्डेय", "तिवारी", "त्रिपाठी", "चतुर्वेदी", "द्विवेदी", "शुक्ला", "जोशी", "पाठक", "दुबे", "अग्रवाल", "जैन", "गोयल", "बंसल", "मित्तल", "मेहता", "शाह", "पटेल", "देसाई", "चौधरी", "चौहान", "राठौड़", "राठौर", "ठाकुर", "राजपूत", "भटनागर", "सक्सेना", "श्रीवास्तव", "माथुर", "कपूर", "खन्ना", "मल्होत्रा", "चोपड़ा", "अरोड़ा", "भाटिया", "सेठी", "आहूजा", "गिल", "ढिल्लों", "सिद्धू", "कौर", "नायर", "मेनन", "अय्यर", "रेड्डी", "राव", "नायडू", "पिल्लई", "बनर्जी", "मुखर्जी", "चटर्जी", "घोष", "बोस", "दास", "सेन", "दत्ता", "रॉय", "खान", "अंसारी", "शेख", "कुरैशी", "सिद्दीकी", "अहमद", "हुसैन", "अली", "बेगम", "देवी", "कुमारी", "पवार", "शिंदे", "जाधव", "देशमुख", "कुलकर्णी", "पाटिल", "गायकवाड़"]
 )  # fmt: skip
 
 
@@ -188,16 +188,16 @@ LANGUAGE_NAME_RULES: tuple[Rule, ...] = (
     Rule("PERSON", re.compile(rf"(?<!\w)(?i:spoke|talked|met|speak|call|called|asked|told)[ \t]+(?:with|to)?[ \t]*(?P<v>[{UPPER}]\.[ \t]?[{UPPER}][{LOWER}]{{2,}}(?:-[{UPPER}][{LOWER}]+)?)"), 0.75, ". "),
     Rule("PERSON", re.compile(rf"(?<!\w)(?P<v>{_UPPER_NAME})(?!\w)"), 0.6, "", _is_upper_name),
     Rule("PERSON", re.compile(rf"(?im:^\s*(?:{_SIGN_OFFS})[\s,.!،।。]*\n)[ \t]*(?P<v>[^\W\d_][^\n\d<>|@:]{{1,40}}?)[ \t]*$", re.MULTILINE), 0.8, "\n", _is_signature),
-    Rule("PERSON", re.compile(rf"(?:{_HAN_INTRODUCTIONS})[ :：“\"]{{0,2}}(?P<v>{_HAN_NAME})(?=[^\u4e00-\u9fff]|先生|女士|小姐|您|的|在|来|$)"), 0.7, "~@han"),
+    Rule("PERSON", re.compile(rf"(?:{_HAN_INTRODUCTIONS})[ :：“\"]{{0,2}}(?P<v>{_HAN_NAME})(?=[^\u4e00-\u9fff]|先生|女士|小姐|您|的|在|来|$)"), 0.65, "~@han"),
     Rule("PERSON", re.compile(rf"(?P<v>{_HAN_NAME})(?=先生|女士|小姐|老师|医生|经理)"), 0.7, "~@han"),
     Rule("PERSON", re.compile(rf"(?<![\u4e00-\u9fff])(?P<v>(?:{_JAPANESE_SURNAMES})(?:{_HAN}|[\u3040-\u309f\u30a0-\u30ff]){{1,3}}?)(?=様|さん|氏|殿|君|です|と申|の|、|，|,|。|\s|$)"), 0.65, "~@han"),
     Rule("PERSON", re.compile(r"(?P<v>[\u4e00-\u9fff々]{2,5})(?=様|さん(?!々)|氏(?!名)|殿)"), 0.65, "~@han", lambda t: t[-1] not in "客皆奥父母"),
     Rule("PERSON", re.compile(r"(?:患者|名義|名前は|氏名は|氏名|担当者?|差出人|受取人|宛先)[ :：は]{0,2}(?P<v>[\u4e00-\u9fff々]{2,5}|[\u30a0-\u30ff]{2,8}[ ・][\u30a0-\u30ff]{2,8})(?=[、。,\s」]|です|$)"), 0.65, "~@han"),
     Rule("PERSON", re.compile(r"(?P<v>[\uac00-\ud7a3]{2,4})(?=님|씨)"), 0.65, "~@hangul"),
-    Rule("PERSON", re.compile(rf"(?<!\w)(?:{_ARABIC_INTRODUCTIONS})[ :]{{1,2}}(?P<v>{_ARABIC_NAME})"), 0.7, "~@arabic"),
+    Rule("PERSON", re.compile(rf"(?<!\w)(?:{_ARABIC_INTRODUCTIONS})[ :]{{1,2}}(?P<v>{_ARABIC_NAME})"), 0.65, "~@arabic"),
     Rule("PERSON", re.compile(rf"(?<!\w)(?=(?P<v>{_ARABIC_NAME})(?!\w))"), 0.6, "~@arabic", _is_sure_arabic_name),
-    Rule("PERSON", re.compile(rf"(?<!\w)(?:{_INDIC_INTRODUCTIONS})[ :]{{1,2}}(?P<v>{_INDIC_NAME})"), 0.7, "~@indic", _is_indic_name),
-    Rule("PERSON", re.compile(rf"(?<![\w{MARKS}])(?=(?P<v>{_INDIC_NAME})(?![\w{MARKS}]))"), 0.65, "~@indic", _is_sure_indic_name),
+    Rule("PERSON", re.compile(rf"(?<!\w)(?:{_INDIC_INTRODUCTIONS})[ :]{{1,2}}(?P<v>{_INDIC_NAME})"), 0.65, "~@indic", _is_indic_name),
+    Rule("PERSON", re.compile(rf"(?<![\w{MARKS}])(?=(?P<v>{_INDIC_NAME})(?![\w{MARKS}]))"), 0.7, "~@indic", _is_sure_indic_name),
     Rule("PERSON", re.compile(r"(?i:https?://|www\.|\b)[\w.-]*/(?i:people|users?|u|in|profiles?|customers?|clients?|patients?|members?|contacts?|employees?|authors?|staff|team|accounts?|by)/(?P<v>[a-z][a-z'.-]*[-_.+][a-z][a-z'.+_-]*[a-z])(?![\w@])"), 0.75, "/"),
     Rule("USERNAME", re.compile(r"(?i:(?:linkedin|github|gitlab|twitter|x|instagram|facebook|tiktok|t|vk|weibo|medium|reddit)\.(?:com|me|net))/(?:in/|u/|user/|@)?(?P<v>[\w.-]{3,40}(?<![.]))"), 0.8, ".com/|.me/|.net/"),
     Rule("USERNAME", re.compile(r"(?<=[\w:,;(] )@(?P<v>[a-z]\w{2,14}_\w{2,20}|[A-Z][a-z]+[A-Z][a-z]+\w*|[a-z]{3,20}\d{2,6})(?![\w(@/])"), 0.75, "@"),
@@ -207,6 +207,8 @@ LANGUAGE_NAME_RULES: tuple[Rule, ...] = (
 """In the order in which they are tried."""
 
 _IDENTIFIER = re.compile(r"[A-Za-zÀ-ɏ][A-Za-zÀ-ɏ'’]*(?:[_.-][A-Za-zÀ-ɏ]+)*")
+MAX_HANDLE = 60
+_HANDLE = re.compile(r"(?<![\w.])@\w+")
 _PARTS = re.compile(rf"[{UPPER}]?[{LOWER}]+|[{UPPER}]+(?![{LOWER}])")
 
 
@@ -234,3 +236,11 @@ def names_in_identifiers(text: str) -> list[tuple[int, int]]:
                 out.append((match.start() + one.start(), match.start() + other.end()))
                 break
     return out
+
+
+def whole_handle(text: str, at: int) -> tuple[int, int] | None:
+    """[start, end) of the handle (@AnnLee77, without its @) that a place in a text is in; None: it is in none."""
+    for match in _HANDLE.finditer(text, max(0, at - MAX_HANDLE), at + MAX_HANDLE):
+        if match.start() < at < match.end():
+            return match.start() + 1, match.end()
+    return None

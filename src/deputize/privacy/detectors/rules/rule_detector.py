@@ -14,7 +14,11 @@ from deputize.privacy.detectors.rules.formatted_ids import FORMATTED_ID_RULES
 from deputize.privacy.detectors.rules.health import HEALTH_RULES
 from deputize.privacy.detectors.rules.keys_and_passwords import SECRET_RULES
 from deputize.privacy.detectors.rules.named_fields import FIELD_NAME_RULES
-from deputize.privacy.detectors.rules.names_by_language import LANGUAGE_NAME_RULES, names_in_identifiers
+from deputize.privacy.detectors.rules.names_by_language import (
+    LANGUAGE_NAME_RULES,
+    names_in_identifiers,
+    whole_handle,
+)
 from deputize.privacy.detectors.rules.people_and_places import PEOPLE_AND_PLACE_RULES
 from deputize.privacy.detectors.rules.phones import find_phones
 from deputize.privacy.detectors.rules.record_numbers import RECORD_NUMBER_RULES
@@ -110,7 +114,13 @@ class RuleDetector(_Rules):
 
     def _one(self, text: str) -> list[Span]:
         spans = super()._one(text) + self._names(text)
-        spans += [Span("PERSON", *interval, 0.6, self.name) for interval in names_in_identifiers(text)]
+        for interval in names_in_identifiers(text):
+            handle = whole_handle(text, interval[0])
+            spans.append(
+                Span("USERNAME", *handle, 0.6, self.name)
+                if handle
+                else Span("PERSON", *interval, 0.6, self.name)
+            )
         spans += [
             Span("ENCODED_TEXT", *at, 0.9, self.name) for at in encoded_intervals(text, self._holds_personal)
         ]

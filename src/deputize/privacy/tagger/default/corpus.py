@@ -33,6 +33,7 @@ class CorpusLine(NamedTuple):
     """The types that are labelled wherever they occur."""
     language: str
     part: Part
+    document: str
     source: str
     licence: str
 
@@ -89,6 +90,7 @@ def _corpus_line(row: dict[str, Any], seen: dict[str, int]) -> CorpusLine:
         frozenset(row["covers"]),
         str(row["lang"]),
         part_of(document),
+        document,
         source,
         str(row["licence"]),
     )

@@ -60,7 +60,10 @@ SMALL = "small letters"
 """A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few names."""
 TURKISH = "Turkish letters"
 """A key of the thresholds of people for words of Latin letters in lines with a letter that Turkish alone has."""
+ACCENTED = "accented letters"
+"""A key of the thresholds of people for words of Latin letters in other lines with a letter that English has not."""
 _TURKISH_LETTER = re.compile(r"[ğĞıİşŞ]")
+_ACCENTED_LETTER = re.compile(r"[\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f]")
 _KANA = re.compile(r"[\u3041-\u30fa]")
 _STARTS = [start for start, _ in SCRIPTS]
 _HAN = [number for number, (_, name) in enumerate(SCRIPTS, 1) if name == "Han"]
@@ -70,9 +73,37 @@ NEIGHBOUR = 0.4
 """Share of the threshold from which a word next to a likely one belongs to it."""
 KEPT_LINES = 2048
 
+ROLE_WORDS = frozenset(
+    [
+        "plaintiff",
+        "plaintiffs",
+        "defendant",
+        "defendants",
+        "claimant",
+        "respondent",
+        "petitioner",
+        "appellant",
+        "patient",
+        "customer",
+        "client",
+        "witness",
+        "attorney",
+        "counsel",
+        "applicant",
+        "employee",
+        "tenant",
+        "guest",
+        "passenger",
+        "agent",
+    ]
+)
+"""Words that stand before a name, or before a label of what a person has, and are no part of a name."""
+MIN_ADDRESS_WORD = 4
+"""Letters of the longest word of an address in plain Latin letters without a number."""
 _JOINING = frozenset(".-'’·・&/ ")
 _EDGES = " .,;:!?()[]{}<>\"'“”„‚‘’«»|/\\·・_-*#@=、。，：；（）「」『』《》"
 _LETTER = re.compile(r"[^\W\d_]")
+_FIRST_WORD = re.compile(r"([^\W\d_]+)\W*")
 
 
 class LanguageFigures(Record):
@@ -153,6 +184,7 @@ class DefaultTagger:
         known = card.person_thresholds
         self._small_factor = common / known.get(SMALL, common)
         self._turkish_factor = common / known.get(TURKISH, common)
+        self._accented_factor = common / known.get(ACCENTED, common)
         self._kana_factor = common / known.get("Kana", common)
         self._factors = [1.0, *(common / known.get(name, common) for _, name in SCRIPTS)]
         self._last: dict[str, LineScores] = {}
@@ -206,7 +238,11 @@ class DefaultTagger:
             if kind == "PERSON":
                 chances = chances * self._raised(line, words)
             for run in runs(line, words, chances, threshold):
-                if kind == "STREET_ADDRESS" and _is_key(line, run):
+                if kind == "STREET_ADDRESS" and (_is_key(line, run) or _is_short(line, run)):
+                    continue
+                if kind == "PERSON":
+                    run = _without_role(line, run)
+                if run.start == run.end:
                     continue
                 yield Span(kind, at + run.start, at + run.end, round(min(run.score, MAX_SCORE), 4), self.name)
 
@@ -215,6 +251,8 @@ class DefaultTagger:
         small, factors = self._small_factor, self._factors
         if _TURKISH_LETTER.search(line):
             factors = [self._turkish_factor, *factors[1:]]
+        elif _ACCENTED_LETTER.search(line):
+            factors = [self._accented_factor, *factors[1:]]
         if _KANA.search(line):
             # a name in Chinese characters in a line with Kana is a Japanese one
             factors = [min(f, self._kana_factor) if i in _HAN else f for i, f in enumerate(factors)]
@@ -227,6 +265,23 @@ def _is_key(line: str, run: _Run) -> bool:
     """True for a run of ASCII with a digit and without a blank: a part of a key or of a digest, which is no address."""
     found = line[run.start : run.end]
     return found.isascii() and " " not in found and any(map(str.isdigit, found))
+
+
+def _is_short(line: str, run: _Run) -> bool:
+    """True for a run of short words in ASCII without a number: "Bar No" is no address."""
+    found = line[run.start : run.end]
+    longest = max(map(len, re.findall(r"[^\W\d_]+", found)), default=0)
+    return found.isascii() and longest < MIN_ADDRESS_WORD and not any(map(str.isdigit, found))
+
+
+def _without_role(line: str, run: _Run) -> _Run:
+    """A run of a person without the words for a role at its beginning; empty where there is nothing else."""
+    start = run.start
+    while match := _FIRST_WORD.match(line, start, run.end):
+        if match[1].casefold() not in ROLE_WORDS:
+            break
+        start = match.end()
+    return run._replace(start=start)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

@@ -27,6 +27,7 @@ from deputize.specialists.torch_runtime import torch_module
 
 MEASURED_BATCHES = 40
 PLACES = MAX_PIECES + 2
+MEAN_EVERY = 10
 LEVELS = 63
 """Of the weights that are kept, on each side of 0: they take some six bits each when packed."""
 
@@ -46,15 +47,23 @@ class EncoderSettings(NamedTuple):
     warm_steps: int = 100
     falling_share: float = 0.0
     """Share of the steps in which the rate falls to zero, the last ones."""
-    averaged_step: int = 0
-    """The weights after this step and the last ones are averaged; 0: they are not."""
+    averaged_steps: tuple[int, ...] = ()
+    """The weights after these steps and the last ones are averaged; 0: those before the first step. With a running mean, its weights are."""
+    running_mean: float = 0.0
+    """Share of the mean of the weights so far in the mean after MEAN_EVERY more steps, which is what the training gives; 0: the last weights are."""
     seed: int = 0
 
 
 WIDE = EncoderSettings()
 """Of the first part of the training."""
-NARROW = EncoderSettings(inner=(1536, 640, 640, 640), frozen=1, falling_share=0.5, averaged_step=800, seed=1)
-"""Of the second part of the training, and of what ships: half the time for a line. Early weights know more of the scripts that have made-up lines only."""
+NARROW = EncoderSettings(
+    inner=(1536, 640, 640, 640), frozen=1, falling_share=0.5, averaged_steps=(800,), seed=1
+)
+"""Of the second part: half the time for a line. Early weights know more of the scripts that have made-up lines only."""
+LATE = NARROW._replace(
+    rate=1.5e-4, head_rate=5e-4, falling_share=0.0, averaged_steps=(0, 2600), running_mean=0.98, seed=2
+)
+"""Of the third part, which may end at any step, for the mean takes the place of a rate that falls."""
 
 
 class EncodedPieces(NamedTuple):

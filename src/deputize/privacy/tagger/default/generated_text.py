@@ -2,7 +2,8 @@
 
 The frames are in frames.json; `{P}` is a person, `{f}` and `{l}` a first or last name, `{c}` and `{co}` a place, `{a}` an address,
 `{o}` an organisation, `{j}` a profession, `{d}` a date; `{w}`, `{v}` and `{k2}` are everyday words, `{u}` a
-run of them, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm and neither, `{hp}` a place. Names and addresses come from Faker.
+run of them, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm and neither, `{hp}` a place; `{D}`, `{h}` and `{s}` are a person,
+a trade and a street as directories list them. Names and addresses come from Faker.
 """
 
 from __future__ import annotations
@@ -34,10 +35,17 @@ SLOT_TYPES: dict[str, str] = {
     "kl": "LOCATION",
     "ko": "ORGANIZATION",
     "hp": "LOCATION",
+    "D": "PERSON",
+    "h": "PROFESSION",
+    "s": "ADDRESS",
 }
 """Slot -> type of its label; other slots have none."""
 POOL = 3000
 FOREIGN_SHARE = {"latin": 0.25, "arabic": 0.4, "chinese": 0.3, "katakana": 0.35, "cyrillic": 0.2, "": 0.0}
+MORE_FOREIGN_SHARE: dict[str, float] = {"tr": 0.5}
+"""Of languages in which more names are foreign, where a generator is asked for more."""
+CAPITALS_SHARE = 0.08
+"""Share of the names in directories that are written in capitals."""
 EMBEDDED_SHARE: dict[str, float] = {
     "ja": 0.5,
     "zh": 0.5,
@@ -53,7 +61,7 @@ NAME_SUFFIXES: dict[str, tuple[str, ...]] = {
     "ja": ("", "", "は", "が", "の", "を", "に", "と", "、", "や", "も", "（", "さん", "氏", "によって"),
     "zh": ("", "", "", "的", "是", "在", "和", "，", "、", "说", "与", "对", "（", "先生"),
 }
-SLOT = re.compile(r"\{(P|f|l|c|co|a|o|j|d|y|g|n|dd|n2|m|i|w|v|u|k2|kl|ko|kn|hp|h2|n0|ph|e)\}")
+SLOT = re.compile(r"\{(P|f|l|c|co|a|o|j|d|y|g|n|dd|n2|m|i|w|v|u|k2|kl|ko|kn|hp|h2|n0|ph|e|D|h|s)\}")
 _FOREIGN_FROM = (
     "en_US",
     "de_DE",
@@ -163,6 +171,7 @@ class TextGenerator:
         self._places = list(more.places) if more else []
         self._join = str(frames.get("join", " "))
         self._script = str(frames["foreign"])
+        self._foreign_share = float(frames.get("foreign share", FOREIGN_SHARE[self._script]))
         self._rng = random.Random(seed)
 
     def samples(self, n: int) -> Iterator[Sample]:
@@ -229,6 +238,9 @@ class TextGenerator:
             "n0": self._unknown_word,
             "hp": lambda: self._fill(rng.choice(self._frames["places"])),
             "h2": self._two_characters,
+            "D": self._listed_person,
+            "h": lambda: rng.choice(self._frames["trades"]),
+            "s": lambda: self._fill(rng.choice(self._frames["streets"])),
             "e": lambda: (
                 f"{transliteration.plain_latin(rng.choice(self._foreign.first)) or 'info'}@example.com"
             ),
@@ -274,10 +286,15 @@ class TextGenerator:
         rng = self._rng
         return rng.choice(rng.choice(self._names.last)) + rng.choice(rng.choice(self._names.first))
 
+    def _listed_person(self) -> str:
+        """A person as a directory lists them."""
+        written = self._fill(self._rng.choice(self._frames["listed"]))
+        return written.upper() if self._rng.random() < CAPITALS_SHARE else written
+
     def person(self) -> str:
         """A name of a person, in one of the forms in which names are written."""
         rng = self._rng
-        if rng.random() < FOREIGN_SHARE[self._script]:
+        if rng.random() < self._foreign_share:
             return self._foreign_person()
         first, last = self._one_name(first=True, native=True), self._one_name(first=False, native=True)
         if self.language in ("zh", "ja", "ko"):
@@ -340,7 +357,7 @@ class TextGenerator:
     def _one_name(self, *, first: bool, native: bool = False) -> str:
         """A first or last name; now and then one that is put together from the halves of two."""
         rng = self._rng
-        if not native and rng.random() < FOREIGN_SHARE[self._script] / 2:
+        if not native and rng.random() < self._foreign_share / 2:
             return self._written(rng.choice(self._foreign.first if first else self._foreign.last))
         pool = self._names.first if first else self._names.last
         name = rng.choice(pool)
@@ -356,9 +373,25 @@ def generators(
     seed: int,
     names: Mapping[str, NameLists] | None = None,
     embedded: Mapping[str, float] = EMBEDDED_SHARE,
+    *,
+    more: bool = False,
 ) -> dict[str, TextGenerator]:
-    """A generator for each language of frames.json."""
+    """A generator for each language of frames.json.
+
+    Args:
+        plain: everyday lines and words of each.
+        seed: of what is drawn.
+        names: lists of names of each.
+        embedded: of each the share of the lines in which a name stands in a plain line.
+        more: with the frames that were added after the network over words was trained.
+    """
     foreign, known = NamePool(_FOREIGN_FROM, seed, 6000), names or {}
+    all_frames = read_frames()
+    if more:
+        for language, frames in all_frames.items():
+            frames["frames"] += frames.get("more", [])
+            if language in MORE_FOREIGN_SHARE:
+                frames["foreign share"] = MORE_FOREIGN_SHARE[language]
     return {
         language: TextGenerator(
             language,
@@ -369,7 +402,7 @@ def generators(
             known.get(language),
             embedded.get(language, 0.0),
         )
-        for number, (language, frames) in enumerate(read_frames().items())
+        for number, (language, frames) in enumerate(all_frames.items())
     }
 
 

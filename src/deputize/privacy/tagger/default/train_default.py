@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from deputize.privacy.tagger.default.corpus import (
     read_utterances,
 )
 from deputize.privacy.tagger.default.default_tagger import (
+    ACCENTED,
     CARD,
     SMALL,
     TURKISH,
@@ -34,7 +36,7 @@ from deputize.privacy.tagger.default.default_tagger import (
 )
 from deputize.privacy.tagger.default.encoder_pieces import encoder_pieces
 from deputize.privacy.tagger.default.generated_text import TextGenerator, generators, with_other_names
-from deputize.privacy.tagger.default.name_lists import read_name_lists
+from deputize.privacy.tagger.default.name_lists import NameLists, read_name_lists
 from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.plain_text import read_plain_words
 from deputize.privacy.tagger.default.training import (
@@ -78,17 +80,30 @@ N_UTTERANCES = 4000
 WEIGHT_RENAMED = 0.7
 """Times that a line with other names is seen in a pass; other lines once."""
 PERSON_THRESHOLDS: dict[str, float] = {
-    "Arabic": 0.6,
-    "Devanagari": 0.35,
-    "Han": 0.6,
-    "Kana": 0.8,
-    TURKISH: 0.6,
-    SMALL: 0.6,
+    "Arabic": 0.65,
+    "Devanagari": 0.3,
+    "Han": 0.55,
+    "Kana": 0.85,
+    ACCENTED: 0.18,
+    TURKISH: 0.55,
+    SMALL: 0.5,
 }
-"""Of scripts in which only made-up lines, or few, were trained on: there more words are taken for names."""
-THRESHOLDS: dict[str, float] = {"PERSON": 0.35, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
+"""Of scripts in which only made-up lines, or few, were trained on: there more words are taken for names. Chosen on validation lines."""
+THRESHOLDS: dict[str, float] = {"PERSON": 0.25, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
 CHECKPOINT, AVERAGE, CHECKPOINT_S = "checkpoint.pt", "average.pt", 240
 PIECES = "pieces.npz"
+_NAME_WORD = re.compile(r"(?![a-z\u00df-\u00ff])[^\W\d_]{3,}")
+
+
+class LineMix(NamedTuple):
+    """The lines of a training."""
+
+    generated: Mapping[str, int]
+    """Language -> made-up lines."""
+    generated_weight: float = 1.0
+    """Times that each of them is seen in a pass. Below 1 every pass draws others, so that fewer are learned by heart."""
+    more: bool = False
+    """With frames that the network over words did not learn from, and names of the real lines to train on."""
 
 
 class TrainingLine(NamedTuple):
@@ -103,7 +118,7 @@ def training_lines(
     corpus: Path,
     by_language: Mapping[str, TextGenerator],
     seed: int,
-    n_generated: Mapping[str, int],
+    mix: LineMix,
     clean: Path | None = None,
 ) -> tuple[list[TrainingLine], dict[str, str]]:
     """The lines to train on, and the licence of each source of real ones.
@@ -129,9 +144,29 @@ def training_lines(
     if utterances:
         licences[UTTERANCES_SOURCE] = UTTERANCES_LICENCE
     out += [TrainingLine(sample, UTTERANCES_COVER, 1.0) for sample in utterances]
-    for language, n in n_generated.items():
-        out += [TrainingLine(s, frozenset(TYPES), 1.0) for s in by_language[language].samples(n)]
+    for language, n in mix.generated.items():
+        made_up = by_language[language].samples(n)
+        out += [TrainingLine(sample, frozenset(TYPES), mix.generated_weight) for sample in made_up]
     return out, licences
+
+
+def names_of_corpus(corpus: Path) -> dict[str, NameLists]:
+    """Language -> first and last names in the real lines to train on: of names of two words, which both begin with a capital where there are any.
+
+    Raises:
+        BadInput: the corpus cannot be read.
+    """
+    out: dict[str, NameLists] = {}
+    for line in read_corpus(corpus):
+        if line.part != "training" or not line.may_ship or line.language in RENAMED_SHARE:
+            continue
+        for label in line.sample.spans:
+            words = line.sample.text[label.start : label.end].split()
+            if label.type == "PERSON" and len(words) == 2 and all(_NAME_WORD.fullmatch(w) for w in words):
+                lists = out.setdefault(line.language, NameLists([], [], []))
+                lists.first.append(words[0])
+                lists.last.append(words[1])
+    return out
 
 
 def train_default(
@@ -164,7 +199,7 @@ def train_default(
     out.mkdir(parents=True, exist_ok=True)
     pieces = read_pieces(archives, out)
     by_language = generators(read_plain_words(archives), seed, read_name_lists(archives))
-    lines, licences = training_lines(corpus, by_language, seed, GENERATED_LINES, clean)
+    lines, licences = training_lines(corpus, by_language, seed, LineMix(GENERATED_LINES), clean)
     index = FeatureIndex()
     encoded = encode_lines([(line.sample, line.covers) for line in lines], index)
     settings = NetworkSettings(seed=seed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from deputize.privacy.tagger.default.encoder_codes import encoder_codes
 from deputize.privacy.tagger.default.encoder_pieces import read_encoder
 from deputize.privacy.tagger.default.encoder_table import EncoderTable, with_more_pieces
 from deputize.privacy.tagger.default.encoder_training import (
+    LATE,
+    MEAN_EVERY,
     NARROW,
     WIDE,
     EncoderSettings,
@@ -32,13 +33,20 @@ from deputize.privacy.tagger.default.encoder_training import (
     fit_encoder,
     narrowed,
     save_encoder,
+    untrained,
 )
 from deputize.privacy.tagger.default.generated_text import generators
 from deputize.privacy.tagger.default.line_pieces import LineSplitter
-from deputize.privacy.tagger.default.name_lists import read_name_lists
+from deputize.privacy.tagger.default.name_lists import NameLists, read_name_lists
 from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.plain_text import read_plain_words
-from deputize.privacy.tagger.default.train_default import read_pieces, training_lines
+from deputize.privacy.tagger.default.train_default import (
+    LineMix,
+    TrainingLine,
+    names_of_corpus,
+    read_pieces,
+    training_lines,
+)
 from deputize.specialists.torch_runtime import torch_module
 
 GENERATED_LINES: dict[str, int] = {
@@ -70,7 +78,38 @@ EMBEDDED_SHARE: dict[str, float] = {
 }
 """Share of the made-up lines in which a name stands in a plain line: less than the network over words is given, for what the encoder
 knows keeps it from learning frames by heart."""
-CHECKPOINT, CODES, SAVED_EVERY = "encoder.pt", "codes.npz", 400
+FIRST_MIX = LineMix(GENERATED_LINES)
+"""Of the first two parts of the training."""
+LATE_MIX = LineMix(
+    {
+        "tr": 3500,
+        "ar": 2500,
+        "zh": 3000,
+        "ja": 3000,
+        "hi": 1000,
+        "ko": 600,
+        "ru": 600,
+        "en": 2500,
+        "de": 2500,
+        "fr": 6000,
+        "es": 800,
+        "pt": 1000,
+        "pl": 1000,
+        "it": 500,
+        "nl": 500,
+        "cs": 500,
+    },
+    generated_weight=0.7,
+    more=True,
+)
+"""Of the third part: other lines of each language, and names from the real ones."""
+PARTS: tuple[tuple[EncoderSettings, LineMix], ...] = (
+    (WIDE, FIRST_MIX),
+    (NARROW, FIRST_MIX),
+    (LATE, LATE_MIX),
+)
+"""The parts of the training; the encoder is made smaller where one has fewer inner numbers than that before."""
+CHECKPOINTS, CODES, SAVED_EVERY = "encoder-{}-{}.pt", "codes.npz", 200
 
 
 def train_encoder(
@@ -81,11 +120,13 @@ def train_encoder(
     steps: Sequence[int] | None,
     seconds: float,
     seed: int,
+    start: Path | None = None,
+    trained: int = 0,
     clean: Path | None = None,
     progress: Progress,
-    settings: tuple[EncoderSettings, EncoderSettings] = (WIDE, NARROW),
+    parts: Sequence[tuple[EncoderSettings, LineMix]] = PARTS,
 ) -> DefaultTaggerCard:
-    """Trains in two parts for so many steps each, or about half of so many seconds, and writes the weights beside those of the network over words.
+    """Trains in parts for so many steps each, or about an equal share of so many seconds, and writes the weights beside those of the network over words.
 
     Args:
         corpus: LANGUAGE.jsonl.gz files.
@@ -94,44 +135,110 @@ def train_encoder(
         steps: of each part; None: as many as the seconds allow.
         seconds: read where there are no steps.
         seed: of everything that is drawn.
+        start: the weights after the first parts, to go on with the next. None: all are trained.
+        trained: how many parts `start` went through; the card of `out` says for how many steps.
         clean: folder with utterances that hold hardly a name.
         progress: called after steps.
-        settings: of each part; the encoder is made smaller between them.
+        parts: settings and lines of each part.
 
     Raises:
         BadInput: the archive of the encoder is missing, or out holds no card.
     """
-    torch = torch_module()
-    torch.set_num_threads(1)
+    torch_module().set_num_threads(1)
     card = _card(out)
     arrays = with_more_pieces(read_pieces(archives, out) | _codes(archives, out))
-    by_language = generators(read_plain_words(archives), seed, read_name_lists(archives), EMBEDDED_SHARE)
-    lines, _ = training_lines(corpus, by_language, seed, GENERATED_LINES, clean)
-    encoded = encode_pieces(
-        [(line.sample, line.covers, line.weight) for line in lines], LineSplitter(PieceVectors(arrays))
-    )
-    table = EncoderTable(arrays)
-    parts = [part._replace(seed=part.seed + seed) for part in settings]
-    model, done = build_encoder(read_encoder(archives), parts[0]), []
-    for number, part in enumerate(parts):
-        batches = PieceBatches(encoded, table, part)
-        model = narrowed(model, batches, part) if number else model
-        early: dict[str, Any] = {}
+    table, splitter = EncoderTable(arrays), LineSplitter(PieceVectors(arrays))
+    model = _first_model(archives, parts[max(0, trained - 1)][0], start)
+    done, lines = card.encoder_steps[:trained], list[TrainingLine]()
+    for number, (part, mix) in list(enumerate(parts))[trained:]:
+        settings = part._replace(seed=part.seed + seed)
+        lines = lines_of_part(mix, corpus, archives, settings.seed if mix.more else seed, clean)
+        weighted = [(line.sample, line.covers, line.weight) for line in lines]
+        batches = PieceBatches(encode_pieces(weighted, splitter), table, settings)
+        if [layer.up.out_features for layer in model.layers] != list(part.inner):
+            model = narrowed(model, batches, settings)
+        kept = _KeptWeights(model, settings, out, number)
         done.append(
             fit_encoder(
                 model,
                 batches,
-                part,
+                settings,
                 steps=steps[number] if steps else None,
-                seconds=seconds / 2,
+                seconds=seconds / (len(parts) - trained),
                 progress=progress,
-                after_step=partial(_keep, model, out / CHECKPOINT, part.averaged_step, early),
+                after_step=kept.after_step,
             )
         )
-        if early:
-            model.load_state_dict({n: (early[n] + t) / 2 for n, t in model.state_dict().items()})
-        torch.save(model.state_dict(), out / CHECKPOINT)
-    return write_encoder(model, parts[1], out, card, steps=done, n_lines=len(lines))
+        model.load_state_dict(kept.result())
+        torch_module().save(model.state_dict(), out / CHECKPOINTS.format(number, "last"))
+    return write_encoder(model, parts[-1][0], out, card, steps=done, n_lines=len(lines))
+
+
+def _first_model(archives: Path, settings: EncoderSettings, start: Path | None) -> Any:
+    """The encoder that the first part begins with, or that of a checkpoint."""
+    encoder = read_encoder(archives)
+    if start is None:
+        return build_encoder(encoder, settings)
+    model = untrained(encoder.width, settings)
+    model.load_state_dict(torch_module().load(start, weights_only=True))
+    return model
+
+
+def lines_of_part(
+    mix: LineMix, corpus: Path, archives: Path, seed: int, clean: Path | None
+) -> list[TrainingLine]:
+    """The lines of a part of the training.
+
+    Args:
+        mix: what they are.
+        corpus: as train_encoder is given it.
+        archives: as train_encoder is given them.
+        seed: of everything that is drawn.
+        clean: as train_encoder is given it.
+    """
+    names = read_name_lists(archives)
+    if mix.more:
+        for language, found in names_of_corpus(corpus).items():
+            known = names.get(language, NameLists([], [], []))
+            names[language] = NameLists(known.first + found.first, known.last + found.last, known.places)
+    made_up = generators(read_plain_words(archives), seed, names, EMBEDDED_SHARE, more=mix.more)
+    return training_lines(corpus, made_up, seed, mix, clean)[0]
+
+
+class _KeptWeights:
+    """Weights of a training that are saved now and then, and those that are averaged."""
+
+    def __init__(self, model: Any, settings: EncoderSettings, out: Path, part: int) -> None:
+        self._model = model
+        self._settings = settings
+        self._out = out
+        self._part = part
+        self._mean = self._now()
+        self._averaged = [self._now()] if 0 in settings.averaged_steps else []
+
+    def _now(self) -> dict[str, Any]:
+        return {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    def _given(self) -> dict[str, Any]:
+        """The weights that a training which ended here would give, but for the average."""
+        mean = {name: tensor.clone() for name, tensor in self._mean.items()}
+        return mean if self._settings.running_mean else self._now()
+
+    def after_step(self, step: int) -> None:
+        """Looks at the weights after a step."""
+        share = self._settings.running_mean
+        if share and step % MEAN_EVERY == 0:
+            for name, tensor in self._model.state_dict().items():
+                self._mean[name].mul_(share).add_(tensor, alpha=1 - share)
+        if step in self._settings.averaged_steps:
+            self._averaged.append(self._given())
+        if step % SAVED_EVERY == 0:
+            torch_module().save(self._given(), self._out / CHECKPOINTS.format(self._part, step))
+
+    def result(self) -> dict[str, Any]:
+        """The weights that the training gives."""
+        every = [*self._averaged, self._given()]
+        return {name: sum(one[name] for one in every) / len(every) for name in every[0]}
 
 
 def write_encoder(
@@ -177,11 +284,3 @@ def _codes(archives: Path, out: Path) -> dict[str, NDArray[Any]]:
             np.savez_compressed(file, allow_pickle=False, **found)
     with np.load(out / CODES, allow_pickle=False) as arrays:
         return dict(arrays)
-
-
-def _keep(model: Any, path: Path, early_step: int, early: dict[str, Any], step: int) -> None:
-    """Saves a checkpoint now and then, and copies the weights of a step into `early`."""
-    if step % SAVED_EVERY == 0:
-        torch_module().save(model.state_dict(), path)
-    if step == early_step:
-        early.update({name: tensor.clone() for name, tensor in model.state_dict().items()})

@@ -58,6 +58,18 @@ def test_left(text: str) -> None:
     assert not found(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "value"),
+    [
+        ("see @GarethOttilie77: fine", "USERNAME", "GarethOttilie77"),
+        ("see #GarethOttilie", "PERSON", "GarethOttilie"),
+        ("me@GarethOttilie", "PERSON", "GarethOttilie"),
+    ],
+)
+def test_a_name_in_a_handle_makes_the_handle_a_user_name(text: str, kind: str, value: str) -> None:
+    assert (kind, value) in {(s.type, text[s.start : s.end]) for s in RuleDetector().detect([text])[0]}
+
+
 def test_parts_of_identifiers() -> None:
     text = "fix/GarethOttilieLogin"
     assert [text[a:b] for a, b in names_in_identifiers(text)] == ["GarethOttilie"]

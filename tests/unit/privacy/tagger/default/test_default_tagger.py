@@ -13,6 +13,7 @@ from deputize.core.errors import Tampered
 from deputize.privacy.tagger.default import default_tagger
 from deputize.privacy.tagger.default.corpus import SHIPPABLE
 from deputize.privacy.tagger.default.default_tagger import (
+    ACCENTED,
     ALL_TYPES,
     CARD,
     FOLDER,
@@ -78,6 +79,26 @@ class SureNetwork:
 def test_a_part_of_a_digest_is_no_address(line: str, types: set[str]) -> None:
     tagger = DefaultTagger(SureNetwork(), load_default_tagger().card)  # type: ignore[arg-type]
     assert {s.type for s in tagger.detect([line])[0]} == types
+
+
+@pytest.mark.parametrize(
+    ("line", "people"),
+    [
+        ("Plaintiff Mia Torres", ["Mia Torres"]),
+        ("PLAINTIFF, Defendant", []),
+        ("Mia Patient", ["Mia Patient"]),
+    ],
+)
+def test_a_role_before_a_name_is_no_part_of_it(line: str, people: list[str]) -> None:
+    tagger = DefaultTagger(SureNetwork(), load_default_tagger().card, frozenset({"PERSON"}))  # type: ignore[arg-type]
+    assert [line[s.start : s.end] for s in tagger.detect([line])[0]] == people
+
+
+@pytest.mark.parametrize(("line", "found"), [("Bar No", False), ("Bar No 7", True), ("Ötz", True)])
+def test_short_words_without_a_number_are_no_address(line: str, found: bool) -> None:
+    card = load_default_tagger().card
+    tagger = DefaultTagger(SureNetwork(), card, frozenset({"STREET_ADDRESS"}))  # type: ignore[arg-type]
+    assert bool(tagger.detect([line])[0]) == found
 
 
 def test_it_keeps_the_promises_of_a_detector() -> None:
@@ -149,13 +170,15 @@ def test_torch_and_faker_are_not_needed() -> None:
 
 def test_a_script_has_a_threshold_of_its_own() -> None:
     tagger = load_default_tagger()
-    known = {name for _, name in default_tagger.SCRIPTS} | {SMALL, TURKISH}
+    known = {name for _, name in default_tagger.SCRIPTS} | {SMALL, TURKISH, ACCENTED}
     common, own = tagger.card.thresholds["PERSON"], tagger.card.person_thresholds
     assert set(own) <= known
     for line, scripts in (
-        ("A 王 م é", ["", "Han", "Arabic", SMALL]),
+        ("A 王 م e", ["", "Han", "Arabic", SMALL]),
+        ("A é 王", [ACCENTED, SMALL, "Han"]),
+        ("A ×", ["", ""]),
         ("A 王 ア", ["", "Kana", "Kana"]),
-        ("Ş A b م", [TURKISH, TURKISH, SMALL, "Arabic"]),
+        ("Ş A b م", [TURKISH, TURKISH, TURKISH, "Arabic"]),  # of two thresholds the higher one
     ):
         factors = tagger._raised(line, words_of(line)).tolist()
         assert factors == pytest.approx([common / own.get(script, common) for script in scripts], abs=1e-6)

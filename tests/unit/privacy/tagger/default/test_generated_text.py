@@ -13,6 +13,7 @@ from deputize.privacy.tagger.default.generated_text import (
     NamePool,
     PlainWords,
     TextGenerator,
+    generators,
     read_frames,
     with_other_names,
 )
@@ -29,7 +30,8 @@ def test_frames_of_sixteen_languages_use_known_slots() -> None:
     frames = read_frames()
     assert len(frames) == 16 and {"tr", "ar", "zh", "ja", "hi", "ko", "ru"} <= set(frames)
     for language, one in frames.items():
-        for frame in [*one["frames"], *one["orgs"], one["date"], *one.get("addresses", [])]:
+        more = [frame for name in ("addresses", "more", "listed", "streets") for frame in one.get(name, [])]
+        for frame in [*one["frames"], *one["orgs"], one["date"], *more]:
             rest = SLOT.sub("", frame)
             assert "{}" not in rest and ("{" not in rest or '"' in rest), (language, frame)
         assert any(slot in frame for frame in one["frames"] for slot in ("{P}", "{f}")), language
@@ -46,6 +48,21 @@ def test_labels_lie_on_what_was_filled_in(language: str, foreign: NamePool) -> N
         assert all(one.text[s.start : s.end].strip() for s in one.spans) and "{P}" not in one.text
     again = TextGenerator(language, read_frames()[language], PlainWords(["no name here"]), foreign, 7)
     assert [s.text for s in again.samples(150)] == [s.text for s in samples]
+
+
+@pytest.mark.parametrize("language", ["fr", "en", "de"])
+def test_a_directory_lists_people_trades_and_streets(language: str, foreign: NamePool) -> None:
+    frames = {**read_frames()[language], "frames": ["{D}, {h}, {s}"]}
+    for sample in TextGenerator(language, frames, PlainWords(), foreign, 5).samples(60):
+        assert [s.type for s in sample.spans] == ["PERSON", "PROFESSION", "ADDRESS"]
+        assert sample.spans[1].end + 2 == sample.spans[2].start and sample.spans[2].end == len(sample.text)
+
+
+def test_more_frames_come_where_they_are_asked_for() -> None:
+    few, many = (generators({}, 0, more=more) for more in (False, True))
+    assert len(many["tr"]._frames["frames"]) > len(few["tr"]._frames["frames"])
+    assert many["tr"]._foreign_share > few["tr"]._foreign_share
+    assert many["ja"]._foreign_share == few["ja"]._foreign_share
 
 
 def test_other_names_move_the_labels_along(foreign: NamePool) -> None:

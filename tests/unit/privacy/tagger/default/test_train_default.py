@@ -16,7 +16,9 @@ from deputize.privacy.tagger.default.default_tagger import CARD, WEIGHTS, Defaul
 from deputize.privacy.tagger.default.encoder_pieces import packed_pieces
 from deputize.privacy.tagger.default.numpy_network import NumpyNetwork
 from deputize.privacy.tagger.default.train_default import (
+    LineMix,
     average_checkpoints,
+    names_of_corpus,
     train_default,
     training_lines,
 )
@@ -48,9 +50,15 @@ def corpus(tmp_path: Path) -> Path:
 
 
 def test_lines_of_other_licences_and_parts_are_not_trained_on(corpus: Path) -> None:
-    lines, licences = training_lines(corpus, {}, 0, {})
+    lines, licences = training_lines(corpus, {}, 0, LineMix({}))
     wanted = {f"CC0-{i}" for i in range(30) if part_of(f"CC0{i}") == "training"}
     assert {line.sample.id for line in lines} == wanted and licences == {"CC0": "CC0"}
+
+
+def test_names_of_two_words_are_drawn_from_the_lines_to_train_on(corpus: Path) -> None:
+    found = names_of_corpus(corpus)
+    n_lines = sum(part_of(f"CC0{i}") == "training" for i in range(30))
+    assert found["en"].first == ["Mia"] * n_lines and found["en"].last == ["Torres"] * n_lines
 
 
 def test_weights_and_card_make_a_detector(

@@ -53,3 +53,27 @@ def test_fewer_made_up_names_stand_in_plain_lines() -> None:
 
     assert all(share < generated_text.EMBEDDED_SHARE[name] for name, share in module.EMBEDDED_SHARE.items())
     assert all(n < train_default.GENERATED_LINES[name] for name, n in module.GENERATED_LINES.items())
+
+
+def test_the_last_part_gives_a_running_mean_and_the_second_an_average(tmp_path: Path) -> None:
+    settings = EncoderSettings(inner=(32,), frozen=0)
+    for part, wanted in (
+        (settings._replace(running_mean=0.5), 1.25),
+        (settings._replace(running_mean=0.5, averaged_steps=(0, 10)), (0 + 0.5 + 1.25) / 3),
+        (settings._replace(averaged_steps=(10,)), (1 + 2) / 2),
+    ):
+        model = untrained(WIDE, settings)
+        model.out.bias.data[:] = 0
+        kept = module._KeptWeights(model, part, tmp_path, 2)
+        for step, value in ((10, 1.0), (15, 9.0), (module.SAVED_EVERY, 2.0)):
+            model.out.bias.data[:] = value
+            kept.after_step(step)
+        assert kept.result()["out.bias"].tolist() == pytest.approx([wanted] * 8)
+        saved = torch.load(tmp_path / module.CHECKPOINTS.format(2, module.SAVED_EVERY), weights_only=True)
+        assert saved["out.bias"][0].item() == (1.25 if part.running_mean else 2.0)
+
+
+def test_only_the_late_part_learns_from_more_frames() -> None:
+    settings, mixes = zip(*module.PARTS, strict=True)
+    assert [mix.more for mix in mixes] == [False, False, True]
+    assert [len(part.inner) for part in settings] == [6, 4, 4] and settings[1].inner == settings[2].inner
