@@ -112,11 +112,11 @@ def fit_tool(
         tables: those that the user gives.
         others: values of other slots of the same answers by name, which may be keys; None in the place of one that is not there.
     """
-    step = -(-len(slot.wanted) // MAX_EXAMPLES)
-    slot = slot.some(range(0, len(slot.wanted), step)) if step > 1 else slot
-    others = {name: texts[::step] for name, texts in (others or {}).items()}
-    for found in (_calculator(slot), *_lookups(slot, tables), *_learned_lookups(slot, others)):
-        if found is not None and _is_right(found, slot):
+    step = max(1, -(-len(slot.wanted) // MAX_EXAMPLES))
+    some = slot.some(range(0, len(slot.wanted), step)) if step > 1 else slot
+    learned = _learned_lookups(slot, some, step, others or {})
+    for found in (_calculator(some), *_lookups(some, tables), *learned):
+        if found is not None and _is_right(found, some):
             return found
     return None
 
@@ -278,28 +278,47 @@ def _lookups(slot: SlotValues, tables: Sequence[LookupTable]) -> Iterator[Lookup
         yield _lookup(slot, best[1], best[2], best[3])
 
 
-def _learned_lookups(slot: SlotValues, others: Mapping[str, Sequence[str | None]]) -> Iterator[Lookup | None]:
-    """Lookups in tables made of train: what stands after a heading, or another slot of the answer, has the value beside it."""
-    spans = [_spans(page) for page in slot.pages]
-    heads = Counter(head for page in slot.pages for head in set(page.heads) if head)
-    sources: list[tuple[str, list[str | None]]] = [(name, list(texts)) for name, texts in others.items()]
+def _learned_lookups(
+    slot: SlotValues, some: SlotValues, step: int, others: Mapping[str, Sequence[str | None]]
+) -> Iterator[Lookup | None]:
+    """Lookups in tables made of train: what stands after a heading, or another slot of the answer, has the value beside it.
+
+    Sources are compared on some prompts, every `step`-th; a table is made of all, since a key with one value there may have another one in the rest.
+    """
+    spans = [_spans(page) for page in some.pages]
+    heads = Counter(head for page in some.pages for head in set(page.heads) if head)
+    sources: list[tuple[str, str, list[str | None]]] = [
+        (name, "", list(texts[::step])) for name, texts in others.items()
+    ]
     sources += [
-        (f"after {head!r}", [_after(page, head) for page in slot.pages])
+        (f"after {head!r}", head, [_after(page, head) for page in some.pages])
         for head, n in heads.most_common(32)
-        if n >= EXPLAINED * len(slot.pages)
+        if n >= EXPLAINED * len(some.pages)
     ]
     enough = []
-    for name, texts in sources:
-        pairs = _shared_pairs(slot, texts)
-        keys = {
-            n: runs[folded_key(text)]
-            for n, (runs, text, wanted) in enumerate(zip(spans, texts, slot.wanted, strict=True))
-            if text is not None and pairs.get(folded_key(text)) == wanted and folded_key(text) in runs
-        }
-        if len(keys) >= EXPLAINED_BY_TRAIN * len(slot.wanted):
-            enough.append((len(keys), name, pairs, keys))
-    for _, name, pairs, keys in sorted(enough, key=lambda one: -one[0]):
-        yield _lookup(slot, pairs, f"{len(pairs):,} pairs of train, by {name}", keys)
+    for name, head, texts in sources:
+        keys = _keys_found(_shared_pairs(some, texts), spans, texts, some.wanted)
+        if len(keys) >= EXPLAINED_BY_TRAIN * len(some.wanted):
+            enough.append((len(keys), name, head, texts))
+    for _, name, head, texts in sorted(enough, key=lambda one: -one[0]):
+        whole = [_after(page, head) for page in slot.pages] if head else others[name]
+        pairs = _shared_pairs(slot, whole)
+        keys = _keys_found(pairs, spans, texts, some.wanted)
+        yield _lookup(some, pairs, f"{len(pairs):,} pairs of train, by {name}", keys) if keys else None
+
+
+def _keys_found(
+    pairs: Mapping[str, str],
+    spans: Sequence[Mapping[str, str]],
+    texts: Sequence[str | None],
+    wanted: Sequence[str],
+) -> dict[int, str]:
+    """For each prompt in which a key with the wanted value stands, the key as it stands there."""
+    return {
+        n: runs[folded_key(text)]
+        for n, (runs, text, want) in enumerate(zip(spans, texts, wanted, strict=True))
+        if text is not None and pairs.get(folded_key(text)) == want and folded_key(text) in runs
+    }
 
 
 def _shared_pairs(slot: SlotValues, texts: Sequence[str | None]) -> dict[str, str]:

@@ -77,6 +77,7 @@ class NumberForm(NamedTuple):
         """A number as the slot's text; "" where this form has none for it."""
         rule = ROUND_HALF_UP if self.half_up else ROUND_HALF_EVEN
         rounded = number.quantize(Decimal(1).scaleb(-self.decimals), rounding=rule)
+        rounded = rounded if rounded else abs(rounded)  # nobody writes -0.00
         whole = rounded == rounded.to_integral_value()
         if self.kind == "text":
             return f"{self.before}{rounded:{',' if self.grouped else ''}.{self.decimals}f}{self.after}"

@@ -104,6 +104,43 @@ def test_pairs_that_several_people_had_become_a_table_and_those_of_one_do_not() 
     assert fit_tool(slot(texts, wanted, n_subjects=1)) is None, "one person's pairs are nobody else's"
 
 
+def _of_towns(subjects_of: Callable[[int], str], least: int, n: int = 260) -> SlotValues:
+    """Tickets that name one of thirteen towns, each with a code of its own; `subjects_of(n)` wrote the n-th."""
+    texts = [f"ticket {k * 37 % 1000}\ncity: Town{k % 13}berg\nplease route" for k in range(n)]
+    pages = [TokenizedText(text) for text in texts]
+    codes = [f"D-{k % 13 * 7 + 11}" for k in range(n)]
+    return SlotValues(pages, codes, [f"g{k}" for k in range(n)], [subjects_of(k) for k in range(n)], least)
+
+
+@pytest.mark.parametrize(
+    ("n_people", "least", "learned"), [(2, 1, True), (1, 1, False), (2, 3, False), (3, 3, True)]
+)
+def test_a_learned_pair_is_of_two_people_and_of_as_many_as_the_log_is_to_share(
+    n_people: int, least: int, learned: bool
+) -> None:
+    # every town has people of its own, who write about it again and again
+    slot = _of_towns(lambda k: f"t{k % 13} p{k // 13 % n_people}", least)
+    tool = fit_tool(slot)
+    assert isinstance(tool, Lookup) is learned
+    if isinstance(tool, Lookup):
+        assert len(tool.table) == 13
+
+
+def test_a_key_that_has_another_value_for_somebody_else_is_in_no_table() -> None:
+    slot = _of_towns(lambda k: f"p{k}", 2)
+    slot.wanted[5] = "D-of-somebody"  # type: ignore[index]
+    tool = fit_tool(slot)
+    assert isinstance(tool, Lookup) and len(tool.table) == 12 and "town5berg" not in tool.table
+    assert tool.best(slot.pages[18]) is None
+
+
+def test_also_where_that_one_is_not_among_the_prompts_that_a_tool_is_learned_from() -> None:
+    slot = _of_towns(lambda k: f"p{k}", 2, n=13 * 101)  # of which every second is looked at
+    slot.wanted[605] = "D-of-somebody"  # type: ignore[index]
+    tool = fit_tool(slot)
+    assert isinstance(tool, Lookup) and len(tool.table) == 12 and "town7berg" not in tool.table
+
+
 def test_another_slot_of_the_answer_may_be_the_key() -> None:
     rows = [order(n) for n in range(400)]
     texts, wanted = [text for text, _ in rows], [answer["code"] for _, answer in rows]

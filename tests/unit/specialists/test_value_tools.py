@@ -115,3 +115,25 @@ def test_tools_are_stored_and_read_back() -> None:
     for tool, mine in ((calculator, back[:2]), (lookup, back[2:])):
         again = tool_of(json.loads(json.dumps(tool.stored())), mine)
         assert (again.stored(), again.in_words()) == (tool.stored(), tool.in_words())
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (NumberForm("text", 2, json=False), "0.00"),
+        (NumberForm("text", 0, json=False), "0"),
+        (NumberForm("float", 2), "~0.0"),
+        (NumberForm("shortest", 2), "~0"),
+    ],
+)
+def test_nothing_is_written_without_a_sign(form: NumberForm, text: str) -> None:
+    assert calculated("a - b", form, [Decimal("1.000"), Decimal("1.004")]) == text
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_numbers_beyond_the_digits_of_the_arithmetic_have_no_result(operation: str) -> None:
+    huge = [Decimal("9" * 40_000), Decimal("8" * 40_000 + ".5")]
+    for form in (NumberForm("text", 2), NumberForm("float", 2), NumberForm("integer", 0)):
+        found = calculated(operation, form, huge)
+        assert found == "" or operation == "a / b"
+    assert calculated("a / b", NumberForm("float", 2), [Decimal(1), Decimal(0)]) == ""

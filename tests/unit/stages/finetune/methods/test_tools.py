@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,17 @@ from deputize.core.artifacts import Curated, Discovered, Selected, Specialist
 from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.progress import silent
-from deputize.core.records import Call, Example, PromptRecipe, Request, Split, Task
+from deputize.core.records import Call, Contract, Example, Field, PromptRecipe, Request, Split, Task
+from deputize.core.subjects import Subjects
 from deputize.home import Home
 from deputize.pipeline.certificate_check import check_certificate
 from deputize.pipeline.conversion import convert
 from deputize.routes_file import read_routes
+from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.predictor import load
+from deputize.stages.finetune.examples import TrainingExample, TrainingSet
+from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.tools import TOOLS, tools_for
 from deputize.stages.finetune.run import run as finetune
 
 N_CALLS = 420
@@ -61,6 +67,34 @@ def example(n: int, split: Split) -> Example:
         group=call.episode,
         split=split,
     )
+
+
+def _job(tmp_path: Path, subject_of: Callable[[int], str]) -> TrainingJob:
+    """Tickets that name one of twelve towns, which the LLM answered with its code; `subject_of(n)` wrote the n-th."""
+    contract = Contract(kind="json", fields=[Field(name="code", type="value")])
+    answers = [{"code": f"D-{n % 12 * 7 + 11}"} for n in range(120)]
+    train = [
+        TrainingExample(
+            str(n), f"ticket {n * 37}\ncity: Town{n % 12}berg\nsend", answer, 1.0, f"g{n}", subject_of(n)
+        )
+        for n, answer in enumerate(answers)
+    ]
+    task = Task(id="t", name="t", contract=contract, recipe=PromptRecipe(), keys=["k"], n_calls=120)
+    schema = learn_schema(contract, answers, Subjects([x.subject for x in train], 1))
+    return TrainingJob(TrainingSet(task, train, [], []), schema, TOOLS, tmp_path, 1, 1, "")
+
+
+@pytest.mark.parametrize(
+    ("n_people", "min_origins", "learned"), [(1, 1, False), (2, 1, True), (2, 3, False), (3, 3, True)]
+)
+def test_what_one_person_had_is_looked_up_for_nobody(
+    tmp_path: Path, n_people: int, min_origins: int, learned: bool
+) -> None:
+    """Each call is a group of its own: pairs are counted by data subject, as the cache's are."""
+    job = _job(tmp_path, lambda n: f"town {n % 12}, person {n // 12 % n_people}")
+    config = Convert(min_origins=min_origins)
+    context = TrainingContext(config, tmp_path, tmp_path, "", silent, time.monotonic)
+    assert bool(tools_for(job, context)) is learned
 
 
 def test_it_is_trained_packaged_and_loaded_and_not_trained_twice(tmp_path: Path) -> None:
