@@ -40,7 +40,9 @@ async def test_the_process_that_talks_to_another_machine_holds_no_keys(
     sender = SpanSender(Metrics(), ExportSettings("s"), content=False)
     sender.start()
     assert sender._process is not None
-    held = Path(f"/proc/{sender._process.pid}/environ").read_bytes().decode().split("\0")
+    environ = Path(f"/proc/{sender._process.pid}/environ")
+    while not (held := environ.read_bytes().decode().split("\0"))[1:]:  # until the program has begun
+        await asyncio.sleep(0.01)
     await sender.stop()
     assert {f"{name}={value}" for name, value in settings.items()} <= set(held)
     assert not [line for line in held if line.partition("=")[0] in keys]

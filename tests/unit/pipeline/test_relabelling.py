@@ -104,7 +104,7 @@ def test_the_next_curation_learns_what_most_llms_answer(
     after = {e.call_id: e for e in stage(home, "curate", again=True)}
     changed = {id for id in before if text_of(before[id].response) != text_of(after[id].response)}
     assert changed == {id for id in train if int(id.split("-")[1]) % 7 == 0 and _wrong(before[id])}
-    assert len(changed) == document["other"] > 5
+    assert len(changed) == document["other"] >= 3
     assert all(after[id].answered_by == "careful" for id in changed)
     assert run(["--home", str(home), "dataset", "card"]) == 0
     assert f"{len(changed)} examples of train have an answer of careful" in capsys.readouterr().out
