@@ -56,8 +56,6 @@ ALONE_SHARE = 0.03
 """The part where one model is usable, so that its score is for the report and chooses nothing."""
 RACE_SHARE = 0.1
 """Part of the time budget for a race of several models, where one is held."""
-NOT_TUNED = "not tuned for this task"
-"""Begins the note on a base model that is too small or too large for a task."""
 BASE_PROMPT = "base prompt"
 """The untuned model on the agent's own prompt."""
 
@@ -147,15 +145,15 @@ def run(
 
 def _nothing_planned(
     plan: Mapping[str, Sequence[str]],
-    rows: Mapping[str, Sequence[Candidate]],
+    not_tuned: Mapping[str, str],
     methods: Sequence[PlannedMethod],
 ) -> dict[str, str]:
-    """By task for which no method is planned: that none of those allowed can give its answers."""
+    """By task for which no method is planned: that none of those allowed can give its answers, and why the base model
+    is not tuned where that is known."""
     named = ", ".join(method.name for method in methods)
     why = f"none of the methods that may be used ({named}) can give this task's answers"
     empty = [task for task, planned in plan.items() if not planned]
-    notes = {task: [row.note for row in rows[task] if row.note.startswith(NOT_TUNED)] for task in empty}
-    return {task: "; ".join([why, *said]) for task, said in notes.items()}
+    return {task: f"{why}; {not_tuned[task]}" if task in not_tuned else why for task in empty}
 
 
 def _models(config: Convert, memory_gb: float | None, models_dir: Path, own_rows: Sequence[Path]) -> _Models:
@@ -237,14 +235,15 @@ def _with_base_model(
         why = {name: f"{said} (task {tuned[0].name})" for name, said in race.why_lost.items()}
     found = {task: [_told(row, why) for row in rows] for task, rows in done.candidates.items()}
     chosen = catalogue.find(best, models.models_dir, models.own_rows)
-    plan, told = dict(done.plan), found
+    plan, told, not_tuned = dict(done.plan), found, dict[str, str]()
     for task in tuned:
         n_tokens = candidates.prompt_tokens(task, probed_calls(task, by_task.get(task.id, [])).train)
         if said := candidates.unfit(chosen, task, n_tokens, config):
             dropped = [m.name for m in methods if m.tunes_base_model]
             plan[task.id] = [name for name in plan[task.id] if name not in dropped]
-            told[task.id] = [*told[task.id], Candidate(model=best, note=f"{NOT_TUNED}: {said}")]
-    refused = _nothing_planned(plan, told, methods) | done.refused
+            not_tuned[task.id] = f"not tuned for this task: {said}"
+            told[task.id] = [*told[task.id], Candidate(model=best, note=not_tuned[task.id])]
+    refused = _nothing_planned(plan, not_tuned, methods) | done.refused
     return msgspec.structs.replace(done, base_model=best, candidates=told, plan=plan, refused=refused)
 
 
