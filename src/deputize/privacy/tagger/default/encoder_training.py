@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,6 +64,8 @@ LATE = NARROW._replace(
     rate=1.5e-4, head_rate=5e-4, falling_share=0.0, averaged_steps=(0, 2600), running_mean=0.98, seed=2
 )
 """Of the third part, which may end at any step, for the mean takes the place of a rate that falls."""
+LAST = LATE._replace(batch_pieces=1024, rate=1e-4, head_rate=3e-4, averaged_steps=(), seed=3)
+"""Of the fourth part, which begins with the weights that ship and goes on with lines of what is short."""
 
 
 class EncodedPieces(NamedTuple):
@@ -330,6 +332,8 @@ def fit_encoder(
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01, betas=(0.9, 0.98))
     rates = (settings.rate, settings.head_rate)
     weights_K = torch.tensor([settings.person_weight if t == "PERSON" else 1.0 for t in TYPES])
+    # where the processor knows no bfloat16, torch's own takes many times as long as single precision
+    half = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     started, step = clock(), 0
     falls_at, ends_at = (
         (math.inf, math.inf) if steps is None else (steps - round(settings.falling_share * steps), steps)
@@ -346,7 +350,7 @@ def fit_encoder(
             for group, rate in zip(optimiser.param_groups, rates, strict=True):
                 group["lr"] = rate * factor
             vectors, forms, edges, mask, targets, counted = batches.tensors(lines, rng)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 logits = model(vectors, forms, edges, mask)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
                 logits.float(), targets, reduction="none"
@@ -373,4 +377,17 @@ def save_encoder(model: Any, settings: EncoderSettings) -> dict[str, NDArray[Any
             out[PREFIX + name + SCALE_SUFFIX] = scale
         else:
             out[PREFIX + name] = array.astype(np.float16)
+    return out
+
+
+def state_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The weights that save_encoder wrote, as rounded as they are, by the names of the network's own."""
+    torch = torch_module()
+    out = {}
+    for name, array in arrays.items():
+        if name.startswith(PREFIX) and array.ndim and not name.endswith(SCALE_SUFFIX):
+            scale = arrays.get(name + SCALE_SUFFIX, np.float16(1))
+            out[name.removeprefix(PREFIX)] = torch.from_numpy(
+                array.astype(np.float32) * scale.astype(np.float32)
+            )
     return out

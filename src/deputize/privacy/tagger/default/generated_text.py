@@ -2,7 +2,7 @@
 
 The frames are in frames.json; `{P}` is a person, `{f}` and `{l}` a first or last name, `{c}` and `{co}` a place, `{a}` an address,
 `{o}` an organisation, `{j}` a profession, `{d}` a date; `{w}`, `{v}` and `{k2}` are everyday words, `{u}` a
-run of them, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm and neither, `{hp}` a place; `{D}`, `{h}` and `{s}` are a person,
+run of them, `{p}` a person in small letters, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm and neither, `{hp}` a place; `{D}`, `{h}` and `{s}` are a person,
 a trade and a street as directories list them. Names and addresses come from Faker.
 """
 
@@ -36,6 +36,7 @@ SLOT_TYPES: dict[str, str] = {
     "ko": "ORGANIZATION",
     "hp": "LOCATION",
     "D": "PERSON",
+    "p": "PERSON",
     "h": "PROFESSION",
     "s": "ADDRESS",
 }
@@ -61,7 +62,7 @@ NAME_SUFFIXES: dict[str, tuple[str, ...]] = {
     "ja": ("", "", "は", "が", "の", "を", "に", "と", "、", "や", "も", "（", "さん", "氏", "によって"),
     "zh": ("", "", "", "的", "是", "在", "和", "，", "、", "说", "与", "对", "（", "先生"),
 }
-SLOT = re.compile(r"\{(P|f|l|c|co|a|o|j|d|y|g|n|dd|n2|m|i|w|v|u|k2|kl|ko|kn|hp|h2|n0|ph|e|D|h|s)\}")
+SLOT = re.compile(r"\{(P|f|l|c|co|a|o|j|d|y|g|n|dd|n2|m|i|w|v|u|k2|kl|ko|kn|hp|h2|n0|ph|e|D|h|s|p)\}")
 _FOREIGN_FROM = (
     "en_US",
     "de_DE",
@@ -239,6 +240,7 @@ class TextGenerator:
             "hp": lambda: self._fill(rng.choice(self._frames["places"])),
             "h2": self._two_characters,
             "D": self._listed_person,
+            "p": lambda: self.person().lower(),
             "h": lambda: rng.choice(self._frames["trades"]),
             "s": lambda: self._fill(rng.choice(self._frames["streets"])),
             "e": lambda: (
@@ -374,7 +376,7 @@ def generators(
     names: Mapping[str, NameLists] | None = None,
     embedded: Mapping[str, float] = EMBEDDED_SHARE,
     *,
-    more: bool = False,
+    more: Sequence[str] = (),
 ) -> dict[str, TextGenerator]:
     """A generator for each language of frames.json.
 
@@ -383,13 +385,13 @@ def generators(
         seed: of what is drawn.
         names: lists of names of each.
         embedded: of each the share of the lines in which a name stands in a plain line.
-        more: with the frames that were added after the network over words was trained.
+        more: keys of the frames that come beside the first ones: those that were added after the network over words was trained.
     """
     foreign, known = NamePool(_FOREIGN_FROM, seed, 6000), names or {}
     all_frames = read_frames()
     if more:
         for language, frames in all_frames.items():
-            frames["frames"] += frames.get("more", [])
+            frames["frames"] += [frame for key in more for frame in frames.get(key, [])]
             if language in MORE_FOREIGN_SHARE:
                 frames["foreign share"] = MORE_FOREIGN_SHARE[language]
     return {

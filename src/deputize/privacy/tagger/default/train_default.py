@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,8 +103,10 @@ class LineMix(NamedTuple):
     """Language -> made-up lines."""
     generated_weight: float = 1.0
     """Times that each of them is seen in a pass. Below 1 every pass draws others, so that fewer are learned by heart."""
-    more: bool = False
-    """With frames that the network over words did not learn from, and names of the real lines to train on."""
+    more: tuple[str, ...] = ()
+    """Keys of frames that the network over words did not learn from. Where there are any, names of the real lines to train on are used too."""
+    real_weights: Mapping[str, float] = MappingProxyType({})
+    """Language -> times that each of its real lines is seen in a pass; 1 where nothing is said."""
 
 
 class TrainingLine(NamedTuple):
@@ -133,13 +136,14 @@ def training_lines(
         if line.part != "training" or not line.may_ship:
             continue
         licences[line.source.partition("/brat/")[0]] = line.licence
+        weight = mix.real_weights.get(line.language, 1.0)
         has_people = any(s.type == "PERSON" for s in line.sample.spans)
         if has_people or rng.random() < SHARE_WITHOUT_PEOPLE:
-            out.append(TrainingLine(line.sample, line.covers, 1.0))
+            out.append(TrainingLine(line.sample, line.covers, weight))
         generator = by_language.get(line.language)
         if has_people and generator and rng.random() < RENAMED_SHARE.get(line.language, 1.0):
             renamed = with_other_names(line.sample, generator, rng)
-            out.append(TrainingLine(renamed, line.covers, WEIGHT_RENAMED))
+            out.append(TrainingLine(renamed, line.covers, weight * WEIGHT_RENAMED))
     utterances = read_utterances(clean, N_UTTERANCES, seed) if clean is not None else []
     if utterances:
         licences[UTTERANCES_SOURCE] = UTTERANCES_LICENCE

@@ -17,11 +17,17 @@ from numpy.typing import NDArray
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress
 from deputize.core.records import decode, encode
-from deputize.privacy.tagger.default.default_tagger import CARD, ENCODER, DefaultTaggerCard
+from deputize.privacy.tagger.default.default_tagger import (
+    CARD,
+    ENCODER,
+    WEIGHTS,
+    DefaultTaggerCard,
+)
 from deputize.privacy.tagger.default.encoder_codes import encoder_codes
 from deputize.privacy.tagger.default.encoder_pieces import read_encoder
 from deputize.privacy.tagger.default.encoder_table import EncoderTable, with_more_pieces
 from deputize.privacy.tagger.default.encoder_training import (
+    LAST,
     LATE,
     MEAN_EVERY,
     NARROW,
@@ -33,6 +39,7 @@ from deputize.privacy.tagger.default.encoder_training import (
     fit_encoder,
     narrowed,
     save_encoder,
+    state_of,
     untrained,
 )
 from deputize.privacy.tagger.default.generated_text import generators
@@ -41,6 +48,7 @@ from deputize.privacy.tagger.default.name_lists import NameLists, read_name_list
 from deputize.privacy.tagger.default.pieces import PieceVectors
 from deputize.privacy.tagger.default.plain_text import read_plain_words
 from deputize.privacy.tagger.default.train_default import (
+    PIECES,
     LineMix,
     TrainingLine,
     names_of_corpus,
@@ -100,13 +108,39 @@ LATE_MIX = LineMix(
         "cs": 500,
     },
     generated_weight=0.7,
-    more=True,
+    more=("more",),
 )
 """Of the third part: other lines of each language, and names from the real ones."""
+LAST_MIX = LineMix(
+    {
+        "tr": 5000,
+        "ar": 5000,
+        "zh": 2500,
+        "ja": 6000,
+        "hi": 500,
+        "ko": 300,
+        "ru": 300,
+        "en": 2500,
+        "de": 2500,
+        "fr": 4000,
+        "es": 300,
+        "pt": 500,
+        "pl": 500,
+        "it": 300,
+        "nl": 300,
+        "cs": 300,
+    },
+    generated_weight=0.7,
+    more=("more", "last"),
+    real_weights={"es": 0.35, "pt": 0.35, "pl": 0.35, "hi": 0.3},
+)
+"""Of the fourth part: real lines of the languages in which most is missed, and more made-up ones of those in which most is taken
+for a name that is none."""
 PARTS: tuple[tuple[EncoderSettings, LineMix], ...] = (
     (WIDE, FIRST_MIX),
     (NARROW, FIRST_MIX),
     (LATE, LATE_MIX),
+    (LAST, LAST_MIX),
 )
 """The parts of the training; the encoder is made smaller where one has fewer inner numbers than that before."""
 CHECKPOINTS, CODES, SAVED_EVERY = "encoder-{}-{}.pt", "codes.npz", 200
@@ -135,7 +169,7 @@ def train_encoder(
         steps: of each part; None: as many as the seconds allow.
         seconds: read where there are no steps.
         seed: of everything that is drawn.
-        start: the weights after the first parts, to go on with the next. None: all are trained.
+        start: a checkpoint after the first parts, to go on with the next, or an encoder.npz with the weights.npz of `out`. None: all are trained.
         trained: how many parts `start` went through; the card of `out` says for how many steps.
         clean: folder with utterances that hold hardly a name.
         progress: called after steps.
@@ -146,6 +180,7 @@ def train_encoder(
     """
     torch_module().set_num_threads(1)
     card = _card(out)
+    _keep_table(start, out)
     arrays = with_more_pieces(read_pieces(archives, out) | _codes(archives, out))
     table, splitter = EncoderTable(arrays), LineSplitter(PieceVectors(arrays))
     model = _first_model(archives, parts[max(0, trained - 1)][0], start)
@@ -158,17 +193,16 @@ def train_encoder(
         if [layer.up.out_features for layer in model.layers] != list(part.inner):
             model = narrowed(model, batches, settings)
         kept = _KeptWeights(model, settings, out, number)
-        done.append(
-            fit_encoder(
-                model,
-                batches,
-                settings,
-                steps=steps[number] if steps else None,
-                seconds=seconds / (len(parts) - trained),
-                progress=progress,
-                after_step=kept.after_step,
-            )
+        of_part = fit_encoder(
+            model,
+            batches,
+            settings,
+            steps=steps[number] if steps else None,
+            seconds=seconds / (len(parts) - trained),
+            progress=progress,
+            after_step=kept.after_step,
         )
+        done.append(of_part)
         model.load_state_dict(kept.result())
         torch_module().save(model.state_dict(), out / CHECKPOINTS.format(number, "last"))
     return write_encoder(model, parts[-1][0], out, card, steps=done, n_lines=len(lines))
@@ -176,12 +210,32 @@ def train_encoder(
 
 def _first_model(archives: Path, settings: EncoderSettings, start: Path | None) -> Any:
     """The encoder that the first part begins with, or that of a checkpoint."""
-    encoder = read_encoder(archives)
     if start is None:
-        return build_encoder(encoder, settings)
-    model = untrained(encoder.width, settings)
-    model.load_state_dict(torch_module().load(start, weights_only=True))
+        return build_encoder(read_encoder(archives), settings)
+    if start.suffix == ".npz":
+        with np.load(start, allow_pickle=False) as arrays:
+            state = state_of(arrays)
+    else:
+        state = torch_module().load(start, weights_only=True)
+    model = untrained(state["places"].shape[1], settings)
+    model.load_state_dict(state)
     return model
+
+
+def _keep_table(encoder: Path | None, out: Path) -> None:
+    """Writes the pieces and the vectors that an encoder.npz was trained with where read_pieces and _codes look for them.
+
+    Worked out again from the archive they may differ: axes have two directions. A checkpoint stands beside its own.
+    """
+    if encoder is None or encoder.suffix != ".npz":
+        return
+    for file, kept, wanted in (
+        (out / WEIGHTS, out / PIECES, "pieces."),
+        (encoder, out / CODES, "table."),
+    ):
+        with np.load(file, allow_pickle=False) as arrays, kept.open("wb") as written:
+            found = {name: arrays[name] for name in arrays.files if name.startswith(wanted)}
+            np.savez_compressed(written, allow_pickle=False, **found)
 
 
 def lines_of_part(

@@ -30,7 +30,11 @@ def test_frames_of_sixteen_languages_use_known_slots() -> None:
     frames = read_frames()
     assert len(frames) == 16 and {"tr", "ar", "zh", "ja", "hi", "ko", "ru"} <= set(frames)
     for language, one in frames.items():
-        more = [frame for name in ("addresses", "more", "listed", "streets") for frame in one.get(name, [])]
+        more = [
+            frame
+            for name in ("addresses", "more", "last", "listed", "streets")
+            for frame in one.get(name, [])
+        ]
         for frame in [*one["frames"], *one["orgs"], one["date"], *more]:
             rest = SLOT.sub("", frame)
             assert "{}" not in rest and ("{" not in rest or '"' in rest), (language, frame)
@@ -59,10 +63,24 @@ def test_a_directory_lists_people_trades_and_streets(language: str, foreign: Nam
 
 
 def test_more_frames_come_where_they_are_asked_for() -> None:
-    few, many = (generators({}, 0, more=more) for more in (False, True))
+    few, many, most = (generators({}, 0, more=more) for more in ((), ("more",), ("more", "last")))
+    assert len(most["ja"]._frames["frames"]) > len(many["ja"]._frames["frames"])
     assert len(many["tr"]._frames["frames"]) > len(few["tr"]._frames["frames"])
     assert many["tr"]._foreign_share > few["tr"]._foreign_share
     assert many["ja"]._foreign_share == few["ja"]._foreign_share
+
+
+def test_a_person_in_small_letters(foreign: NamePool) -> None:
+    generator = TextGenerator(
+        "en", {**read_frames()["en"], "frames": ["i love {p}"]}, PlainWords(), foreign, 3
+    )
+    for sample in generator.samples(40):
+        (label,) = sample.spans
+        assert (label.type, label.start, label.end) == (
+            "PERSON",
+            7,
+            len(sample.text),
+        ) and sample.text.islower()
 
 
 def test_other_names_move_the_labels_along(foreign: NamePool) -> None:
