@@ -102,6 +102,8 @@ MIN_ADDRESS_WORD = 4
 """Letters of the longest word of an address in plain Latin letters without a number."""
 _JOINING = frozenset(".-'’·・&/ ")
 _EDGES = " .,;:!?()[]{}<>\"'“”„‚‘’«»|/\\·・_-*#@=、。，：；（）「」『』《》"
+_OPENING = {")": "(", "]": "[", "）": "（"}
+"""Closing bracket -> the opening one."""
 _LETTER = re.compile(r"[^\W\d_]")
 _FIRST_WORD = re.compile(r"([^\W\d_]+)\W*")
 
@@ -308,10 +310,20 @@ def runs(
             at += 1
         score = float(probabilities[first : last + 1].max())
         start, end = words[first][0], words[last][1]
-        found = line[start:end]
-        start, end = end - len(found.lstrip(_EDGES)), start + len(found.rstrip(_EDGES))
+        start = end - len(line[start:end].lstrip(_EDGES))
+        end = _without_edge(line, start, end)
         if score >= threshold and start < end and _LETTER.search(line, start, end):
             yield _Run(start, end, score)
+
+
+def _without_edge(line: str, start: int, end: int) -> int:
+    """The end of a run without the marks there; a closing bracket stays where the run has the opening one: "Legrand (Mme)"."""
+    while start < end and line[end - 1] in _EDGES:
+        opening = _OPENING.get(line[end - 1])
+        if opening and line.count(opening, start, end) >= line.count(line[end - 1], start, end):
+            break
+        end -= 1
+    return end
 
 
 @lru_cache(maxsize=1)

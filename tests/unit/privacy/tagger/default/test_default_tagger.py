@@ -148,6 +148,23 @@ def test_a_word_joins_a_likely_neighbour_only() -> None:
     assert [line[r.start : r.end] for r in runs(line, words, scores, 0.7)] == ["Smith"]
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("Legrand (Mme), tailor", "Legrand (Mme)"),
+        ("Moreau (H.) , clerk", "Moreau (H.)"),
+        ("by (Ann Lee).", "Ann Lee"),
+        ("(Ann Lee)) and", "Ann Lee"),
+    ],
+)
+def test_a_closing_bracket_is_part_of_a_run_with_the_opening_one(line: str, found: str) -> None:
+    words = words_of(line)
+    scores = np.array(
+        [line[slice(*w)] not in ("tailor", "clerk", "by", "and") for w in words], dtype=np.float32
+    )
+    assert [line[r.start : r.end] for r in runs(line, words, scores, 0.3)] == [found]
+
+
 def test_weights_that_are_not_those_of_the_card_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     default_tagger._loaded.cache_clear()
     monkeypatch.setattr(default_tagger, "WEIGHTS", CARD)
