@@ -5,6 +5,7 @@ call are declared to be for code: "none fits" is an answer. `--by cluster` puts 
 specialist is measured, and may be certified, on tools that it was never trained on.
 
     python -m benchmarks.listed_tools ../shared/data/bfcl_live_gptoss.jsonl.gz --by run_id
+    python -m benchmarks.listed_tools LOG --method listed --method listed_lora --minutes 120   # what is tuned shares the minutes
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import os
+import resource
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from deputize.core.artifacts import Curated, Discovered
+from deputize.core.artifacts import Curated, Discovered, Finetuned, Specialist
 from deputize.core.config import Convert
 from deputize.core.contracts import action_of, agree, answer_of, text_of
 from deputize.core.listed_tools import content_words, listed_tools, word_overlap
@@ -108,6 +111,20 @@ def show(result: TaskResult, name: str, examples: Sequence[Example], contract: C
     print(f"the decision alone: {result.evaluation.decision_alone}")
 
 
+def show_training(specialist: Specialist) -> None:
+    """Prints how far the training of a specialist came."""
+    training = specialist.settings.get("training", {})
+    epochs = [
+        f"{e['number']}: train {e['train_loss']:.3f}, validation {e['validation_loss']:.3f}, {e['seconds']:.0f} s"
+        for e in training.get("history", [])
+    ]
+    print(
+        f"{specialist.id}: {specialist.n_train} examples, {specialist.train_s:.0f} s, {specialist.tokens_per_s} tokens/s, "
+        f"{training.get('steps')} steps; validation right {specialist.validation_accuracy}, servable "
+        f"{specialist.validation_coverage}; leak {specialist.leak}; epochs {epochs}"
+    )
+
+
 def main() -> None:
     """Runs one log."""
     parser = argparse.ArgumentParser(
@@ -121,16 +138,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--home", type=Path, help="a new folder to keep; default: a temporary one")
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--method", action="append", help="may be repeated; default: listed")
+    parser.add_argument(
+        "--base-model", default="SmolLM2-135M-Instruct", help="what is tuned, where something is"
+    )
     given = parser.parse_args()
     config = Convert(
-        epsilon=given.epsilon, seed=given.seed, minutes=given.minutes, methods=["listed"], explore=True
+        epsilon=given.epsilon,
+        seed=given.seed,
+        minutes=given.minutes,
+        methods=given.method or ["listed"],
+        models=(given.base_model,),
+        explore=True,
     )
     with tempfile.TemporaryDirectory() as folder, Home(given.home or Path(folder) / "home") as home:
         log = Path(folder) / "log.jsonl"
         print(f"{prepare(given.log, log, given.by, given.model, given.trials)} calls")
         began = time.monotonic()
         convert(home, config, paths=[log])
-        print(f"{time.monotonic() - began:.0f} s")
+        peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        print(f"{time.monotonic() - began:.0f} s; at most {peak_gb:.1f} GB; load {os.getloadavg()}")
         state = newest_state(home)
         assert state is not None
         run = Run(home, state)
@@ -141,6 +168,10 @@ def main() -> None:
         for task in discovered.tasks:
             mine = [e for e in curated.examples if discovered.assignment.get(e.call_id) == task.id]
             show(results[task.id], task.name, mine, task.contract)
+        finetuned = run.load("finetune", Finetuned)
+        for specialist in finetuned.specialists:
+            show_training(specialist)
+        print(f"not trained: {finetuned.refused} {finetuned.not_needed}")
 
 
 if __name__ == "__main__":

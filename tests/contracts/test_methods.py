@@ -72,7 +72,7 @@ def check(
     check_method(method, curated, discovered, folder, models_dir=tiny[0], base_model=tiny[1], teacher=teacher)
 
 
-OF_SOME_TASKS = ("cache", "tools", "listed", "multitask", "on_policy_distillation")
+OF_SOME_TASKS = ("cache", "tools", "listed", "listed_lora", "multitask", "on_policy_distillation")
 """For requests that come again, values to compute or look up, requests that list their own tools, several tasks, and with a server: their own
 tests check them on such."""
 OF_ANY_TASK = [

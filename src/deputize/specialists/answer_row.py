@@ -73,6 +73,13 @@ class AnswerRules:
         self.guides = ValueGuides(base)
         """Of values that have a form."""
 
+    def of_schema(self, schema: AnswerSchema) -> AnswerRules:
+        """The same limits for answers of another schema, with the values written before and the compiled grammars in
+        common."""
+        rules = AnswerRules(self.base, schema, self.max_slot_tokens, write_free_slots=self.write_free_slots)
+        rules.recent, rules.guides = self.recent, self.guides
+        return rules
+
     def trie(self, slot: Slot) -> Trie:
         """The ways to write the choices of a decision, token by token."""
         key = "\n".join(slot.choices)
@@ -131,6 +138,9 @@ class AnswerRow:
         if self.choices is not None or self.slot is None:
             return []
         most, written = min(most, self._room), self.ids
+        forced = self._guide.forced() if self._guide is not None else []
+        if forced:
+            return self._until_break(forced[: min(WHOLE_TRIAL, self._room)])
         guess = self._guesses.best(written)
         if guess is not None:
             many = min(WHOLE_TRIAL, self._room) if guess.is_agreed else most

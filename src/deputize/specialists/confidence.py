@@ -26,6 +26,7 @@ class RawConfidence(NamedTuple):
     min_margin: float
     """Least lead, in nats, of a chosen token over the next best."""
     mean_margin: float
+    """Mean lead; or what else speaks for an answer, where its predictor has a second opinion."""
 
     @classmethod
     def of(cls, log_ps: Sequence[float], margins: Sequence[float]) -> RawConfidence:

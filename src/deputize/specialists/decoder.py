@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import msgspec
+
 from deputize.core.errors import BadInput
 from deputize.specialists.answer_row import AnswerRow, AnswerRules, Draw
 from deputize.specialists.answer_schema import AnswerSchema
@@ -32,6 +34,8 @@ with every change after which a bit of them may be another: certificates name it
 like that of another engine."""
 
 
+MOST_SCHEMAS = 256
+"""Of requests that bring their own, whose forms of values written before are kept."""
 WARM_PROMPT, WARM_TOKENS = 64, 4
 """Tokens that are read and written before the first answer."""
 
@@ -61,6 +65,8 @@ class DecoderPredictor:
         self.n_read = 0
         """Tokens read since it was loaded."""
         self._rules = AnswerRules(base, schema, max_slot_tokens, write_free_slots=write_free_slots)
+        self._by_schema: dict[bytes, AnswerRules] = {}
+        """Of requests that bring their own, the one used last at the end."""
         self._loaded: LoadedAdapter | None = None
 
     def without_free_slots(self) -> DecoderPredictor:
@@ -119,13 +125,38 @@ class DecoderPredictor:
 
     def predict(self, texts: Sequence[str], tokens: int = 4096) -> list[RawPrediction]:
         """One prediction per text, in order."""
+        return self._predict(texts, [self._rules] * len(texts), tokens)
+
+    def predict_each(
+        self, texts: Sequence[str], schemas: Sequence[AnswerSchema], tokens: int = 4096
+    ) -> list[RawPrediction]:
+        """One prediction per text, in order, each in a schema of its own."""
+        return self._predict(texts, [self._rules_of(schema) for schema in schemas], tokens)
+
+    def _rules_of(self, schema: AnswerSchema) -> AnswerRules:
+        """The rules of a schema; those used last are kept."""
+        key = msgspec.json.encode(schema)
+        rules = self._by_schema.pop(key, None) or self._rules.of_schema(schema)
+        self._by_schema[key] = rules
+        if len(self._by_schema) > MOST_SCHEMAS:
+            del self._by_schema[next(iter(self._by_schema))]
+        return rules
+
+    def _predict(
+        self, texts: Sequence[str], rules: Sequence[AnswerRules], tokens: int
+    ) -> list[RawPrediction]:
         if self.adapter and not self._is_stacked:
             self.base.use(self.adapter)
         prompts = self.base.prompt_ids(texts, self.max_tokens)
         out: dict[int, RawPrediction] = {}
         for batch in batches([len(p) for p in prompts], tokens):
             writing = self.begin()
-            writing.add([self._answer(prompts[i], _into(out, i), lambda: True) for i in batch])
+            writing.add(
+                [
+                    WrittenAnswer(AnswerRow(rules[i], prompts[i]), self._adapter, _into(out, i), lambda: True)
+                    for i in batch
+                ]
+            )
             writing.finish()
             self.n_passes += writing.n_passes
             self.n_read += writing.n_read
@@ -169,11 +200,17 @@ class DecoderPredictor:
         if self._is_stacked and self._adapter and self.base.depends_on_batch:
             log.info("%s %s", self.engine, "one by one" if self.depends_on_batch else "in company")
 
-    def warm_up(self) -> None:
-        """Reads and writes a few tokens, without a trace in what later trials and prompts begin with."""
+    def warm_up(self, schema: AnswerSchema | None = None) -> None:
+        """Reads and writes a few tokens, without a trace in what later trials and prompts begin with.
+
+        Args:
+            schema: of an answer, where requests bring their own; None: that of the task.
+        """
         if self.adapter and not self._is_stacked:
             self.base.use(self.adapter)
-        rules = AnswerRules(self.base, self.schema, WARM_TOKENS, write_free_slots=self.write_free_slots)
+        rules = AnswerRules(
+            self.base, schema or self.schema, WARM_TOKENS, write_free_slots=self.write_free_slots
+        )
         row = AnswerRow(rules, [self.base.newline] * WARM_PROMPT)
         writing = self.begin()
         writing.add([WrittenAnswer(row, LoadedAdapter(self._adapter.pack), lambda one: None, lambda: True)])

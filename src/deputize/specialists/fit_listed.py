@@ -70,7 +70,8 @@ def fit_listed(
     """
     weights = [1.0] * len(texts) if weights is None else weights
     examples = [
-        _example(contract, *row) for row in zip(texts, answers, groups, subjects.names, weights, strict=True)
+        listed_example(contract, *row)
+        for row in zip(texts, answers, groups, subjects.names, weights, strict=True)
     ]
     examples = [one for one in examples if one.tools]
     if not any(one.called < len(one.tools) for one in examples):
@@ -101,9 +102,10 @@ def _frozen(tool: ListedTool) -> tuple[str, str, frozenset[str]]:
     return tool.name, tool.description, tool_words(tool)
 
 
-def _example(
-    contract: Contract, text: str, answer: Answer, group: str, subject: str, weight: float
+def listed_example(
+    contract: Contract, text: str, answer: Answer, group: str = "", subject: str = "", weight: float = 1.0
 ) -> ListedExample:
+    """An example as it is fitted to."""
     asked, tools = split_list(text)
     called, arguments = len(tools), dict[str, Any]()
     if contract.kind == "json":

@@ -9,7 +9,7 @@ the request (listed_values). Takes milliseconds.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,14 @@ from deputize.specialists.listed_features import (
     tool_features,
     value_features,
 )
-from deputize.specialists.listed_values import MISSING, ListedValue, PromptPieces, candidates, pieces_of
+from deputize.specialists.listed_values import (
+    ABSENT_VALUE,
+    MISSING,
+    ListedValue,
+    PromptPieces,
+    candidates,
+    pieces_of,
+)
 from deputize.specialists.registry import StoredSpecialist
 
 WEIGHTS_FILE, HISTORY_FILE = "listed.npz", "listed.json"
@@ -112,6 +119,26 @@ class ListedPredictor:
             content_words(prompt.text), prompt, tools, self.weights, self.histories.rates.features
         )
         return _best(self.tool_scorer.log_p(x))
+
+    def log_p_of(self, tool: ListedTool, arguments: Mapping[str, Any], prompt: PromptPieces) -> float:
+        """Log-probability of given arguments of a tool; of one that is none of its candidates, that none of them is
+        right."""
+        total = 0.0
+        for argument in tool.arguments:
+            history = self.histories.of(tool, argument)
+            found = with_missing(argument, prompt, history)
+            if self.value_scorer is None or len(found) == 1:
+                continue
+            names = [written(v) for v in found]
+            given = (
+                ListedValue(arguments[argument.name], "before")
+                if argument.name in arguments
+                else ABSENT_VALUE
+            )
+            at = names.index(written(given)) if written(given) in names else len(names) - 1
+            x = value_features(tool, argument, found, names, prompt, history, _nothing)
+            total += float(self.value_scorer.log_p(x)[at])
+        return total
 
     def _one(self, text: str) -> RawPrediction:
         asked, tools = split_list(text)

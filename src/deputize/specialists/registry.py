@@ -39,6 +39,7 @@ OURS: dict[str, str] = {
     "linear": "deputize.specialists.linear_model:load_linear",
     "pointer": "deputize.specialists.pointer_predictor:load_pointer",
     "listed": "deputize.specialists.listed_answers:load_listed",
+    "listed_writer": "deputize.specialists.listed_writer:load_listed_writer",
     "states": "deputize.specialists.state_heads:load_states",
     "cascade": "deputize.specialists.cascade:load_cascade",
     "head": "deputize.specialists.classification_head:load_head",

@@ -28,9 +28,17 @@ class ValueGuide:
         allowed = np.unpackbits(bits, count=self._n_tokens, bitorder="little").astype(bool)
         return torch_module().from_numpy(~allowed).to(self._device)
 
+    def forced(self) -> list[int]:
+        """Tokens that follow whatever is chosen, as the tokenizer would cut them; [] where there is a choice."""
+        return [int(token) for token in self._matcher.compute_ff_tokens()]
+
     def take(self, token: int) -> None:
         """Goes on after a token."""
         self._matcher.consume_token(token)
+
+
+MOST_GRAMMARS = 512
+"""Compiled grammars that are kept: where requests bring their own schemas there is no end of them."""
 
 
 class ValueGuides:
@@ -41,6 +49,7 @@ class ValueGuides:
         self._tokens: Any = None
         """The vocabulary as llguidance reads it, made with the first grammar."""
         self._fresh: dict[str, Any] = {}
+        """By grammar, the one used last at the end."""
 
     def of(self, slot: Slot) -> ValueGuide | None:
         """A guide for a value; None where it has no form.
@@ -51,9 +60,10 @@ class ValueGuides:
         grammar = grammar_of_slot(slot)
         if not grammar:
             return None
-        if grammar not in self._fresh:
-            self._fresh[grammar] = self._matcher(grammar)
-        fresh = self._fresh[grammar]
+        fresh = self._fresh.pop(grammar) if grammar in self._fresh else self._matcher(grammar)
+        self._fresh[grammar] = fresh
+        if len(self._fresh) > MOST_GRAMMARS:
+            del self._fresh[next(iter(self._fresh))]
         return None if fresh is None else ValueGuide(fresh.deep_copy(), self._n_tokens, self._base.device)
 
     @property

@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deputize.core.errors import MissingExtra
+from deputize.specialists import value_guide
 from deputize.specialists.answer_schema import AnswerSchema, Slot, ToolCallSchema
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.value_forms import grammar_of_slot
 from deputize.specialists.value_guide import ValueGuides
 
 pytest.importorskip("llguidance", reason="llguidance is not installed (pip install 'deputize[train]')")
@@ -123,6 +125,29 @@ def test_a_grammar_is_compiled_once_and_a_missing_package_is_named(
     one.take(true)
     assert bool((two.forbidden() == before).all()), "each value has a place of its own"
     assert guides.of(Slot(name="x", role="value")) is None
+    other = Slot(name="x", role="value", plain=False, form='{"const": 1}')
+    monkeypatch.setattr(value_guide, "MOST_GRAMMARS", 1)
+    assert guides.of(other) is not None and list(guides._fresh) == [grammar_of_slot(other)]
     monkeypatch.setitem(__import__("sys").modules, "llguidance", None)
     with pytest.raises(MissingExtra, match=r"deputize\[train\]"):
         ValueGuides(base).of(slot)
+
+
+def test_what_follows_whatever_is_chosen_is_told_ahead(base: LanguageModel) -> None:
+    form = {
+        "type": "object",
+        "properties": {"order": {"enum": ["yes", "no"]}},
+        "required": ["order"],
+        "additionalProperties": False,
+    }
+    guide = ValueGuides(base).of(Slot(name="x", role="value", plain=False, form=json.dumps(form)))
+    assert guide is not None
+    written = base.ids(' {"order": "yes"}\n')
+    told = list[int]()
+    for at, token in enumerate(written):
+        forced = guide.forced()
+        assert written[at : at + len(forced)] == forced, "nothing but what must come"
+        told += [at] if forced else []
+        guide.take(token)
+    text = base.tokenizer.decode([written[at] for at in told], clean_up_tokenization_spaces=False)
+    assert "order" in text and "}" in text and "y" not in text

@@ -15,6 +15,9 @@ from deputize.specialists.export_forms.onnx_graph import ONNX
 from deputize.specialists.export_forms.peft_adapter import PEFT
 from deputize.specialists.registry import StoredSpecialist
 
+READ_LISTS = ("listed", "listed_writer")
+"""Kinds of specialists whose answers are made under each request's own list."""
+
 OURS: tuple[ExportForm, ...] = (PEFT, MERGED, GGUF, OLLAMA, ONNX, NPZ)
 
 
@@ -23,7 +26,7 @@ def export_form(name: str, stored: StoredSpecialist) -> ExportForm:
 
     Raises:
         UsageError: no such form, or it makes no sense for this specialist; the sentence names those that do. A cascade
-            has none.
+            has none, nor has what reads the list of each request.
     """
     known = {form.name: form for form in OURS}
     if name not in known:
@@ -32,6 +35,11 @@ def export_form(name: str, stored: StoredSpecialist) -> ExportForm:
         raise UsageError(
             f"The specialist {stored.card.id} ({stored.card.method}) cannot be exported: a cascade is several specialists "
             f"({stored.card.model}), and no form holds them together. The gateway serves it."
+        )
+    if stored.card.kind in READ_LISTS:
+        raise UsageError(
+            f"The specialist {stored.card.id} ({stored.card.method}) cannot be exported: it reads the tools that each request "
+            "lists, and no other engine does. The gateway serves it."
         )
     if why := known[name].refusal(stored):
         able = ", ".join(_able(stored)) or "none of the forms"

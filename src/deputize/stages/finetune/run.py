@@ -33,6 +33,7 @@ from deputize.specialists.value_forms import with_forms
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import (
+    CountsTokens,
     CrossFits,
     Method,
     NoteReading,
@@ -169,7 +170,8 @@ def jobs_of(
             mine, schema, method.name, epochs, context.config, sha256, linear_settings, context.tables
         )
         folder = out_dir / f"{_safe(examples.task.id)}-{_safe(method.name)}"
-        jobs.append(TrainingJob(mine, schema, method, folder, n_tokens, epochs, mark, linear_settings))
+        n = method.n_tokens(mine) if isinstance(method, CountsTokens) else n_tokens
+        jobs.append(TrainingJob(mine, schema, method, folder, n, epochs, mark, linear_settings))
     return jobs
 
 
@@ -271,7 +273,11 @@ def _train_limited(
     for job, budget_s in schedule:
         is_done = job.together in context.shared_adapters or finished(job) is not None
         if schedule.is_too_short(job, budget_s) and not is_done:
-            refused.setdefault(job.task.id, schedule.refusal(job, budget_s))
+            why = schedule.refusal(job, budget_s)
+            refused.setdefault(job.task.id, why)
+            if any(s.task_id == job.task.id for s in done):  # then the refusal is not told
+                note = f"not trained: {why.removeprefix(f'{job.method.name}: ')}"
+                not_needed.setdefault(job.task.id, []).append(Candidate(model=job.method.name, note=note))
             continue
         try:
             specialist = train(job, context, budget_s)

@@ -144,6 +144,15 @@ class Trained:
 
 
 @runtime_checkable
+class CountsTokens(Protocol):
+    """A method that trains on other texts than the prompts and answers of all examples."""
+
+    def n_tokens(self, examples: TrainingSet) -> int:
+        """Tokens of one epoch, estimated."""
+        ...
+
+
+@runtime_checkable
 class TrainsTogether(Protocol):
     """A method that trains small tasks together."""
 

@@ -17,7 +17,6 @@ from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.errors import BadInput
 from deputize.core.records import Task
 from deputize.specialists import catalogue
-from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.language_model import LanguageModel, require_packages
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.torch_runtime import device_for, torch_module
@@ -79,9 +78,13 @@ class FineTuning:
         """Writes what was tuned into a specialist's folder."""
         base.save_adapter(adapter, folder / ADAPTER_FOLDER)
 
-    def answer_mode(self, schema: AnswerSchema) -> AnswerMode:
-        """How answers are given."""
-        return GenerationMode(schema) if self.always_writes else answer_mode_of(schema)
+    def answer_mode(self, job: TrainingJob, context: TrainingContext) -> AnswerMode:
+        """How answers are given.
+
+        Raises:
+            BadInput: the task's examples do not hold what such answers need; the sentence says what is missing.
+        """
+        return GenerationMode(job.schema) if self.always_writes else answer_mode_of(job.schema)
 
     def heads(
         self,
@@ -164,7 +167,7 @@ class FineTuning:
         settings: trainer.TrainingSettings,
     ) -> Trained:
         seed, digest = context.config.seed, base_digest(context.base_model, context.models_dir)
-        output = self.answer_mode(job.schema)
+        output = self.answer_mode(job, context)
         heads = self.heads(output, base, job, context, until - context.clock())
         planted = output.plant(job.examples.train, seed)
         train = output.encode(base, [*job.examples.train, *planted.examples])

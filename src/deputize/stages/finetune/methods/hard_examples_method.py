@@ -21,7 +21,7 @@ from deputize.stages.finetune.methods.base import (
     TrainingJob,
 )
 
-NOT_WEIGHED = ("cache", "listed")
+NOT_WEIGHED = ("cache", "listed", "listed_lora")
 """Methods to which weights mean nothing, or whose tasks no linear model reads."""
 
 

@@ -36,7 +36,7 @@ class ListedMethod:
         subjects had; the weights are of features that say nothing of words.
         """
         began = context.clock()
-        predictor = _fit(job, context)
+        predictor = fit_chooser(job, context)
         if predictor is None:
             return None
         return Trained(
@@ -54,10 +54,11 @@ class ListedMethod:
 
     def refit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> TextPredictor | None:
         """The same fit on a part of train."""
-        return _fit(job, context)
+        return fit_chooser(job, context)
 
 
-def _fit(job: TrainingJob, context: TrainingContext) -> ListedPredictor | None:
+def fit_chooser(job: TrainingJob, context: TrainingContext) -> ListedPredictor | None:
+    """The predictor that chooses tools and copies values, fitted to train; None where no tool of a list was ever called."""
     examples = job.examples.train
     return fit_listed(
         job.task.contract,

@@ -19,6 +19,7 @@ from deputize.stages.finetune.methods.frozen import FROZEN, FROZEN_BASE
 from deputize.stages.finetune.methods.full import FULL
 from deputize.stages.finetune.methods.linear import LINEAR
 from deputize.stages.finetune.methods.listed import LISTED
+from deputize.stages.finetune.methods.listed_lora import LISTED_LORA
 from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.methods.lora_from_head import LORA_FROM_HEAD
 from deputize.stages.finetune.methods.minifinetuning import MINIFINETUNING
@@ -42,6 +43,7 @@ OURS: tuple[Method, ...] = (
     LORA_FROM_HEAD,
     TOKEN_DISTILLATION,
     MULTITASK,
+    LISTED_LORA,
     RSLORA,
     MINIFINETUNING,
     ON_POLICY_DISTILLATION,
@@ -50,7 +52,7 @@ OURS: tuple[Method, ...] = (
     QLORA,
     FULL,
 )
-AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora")
+AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora", "listed_lora")
 """The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it
 has, that a cheaper one does not make unnecessary, and that the time allows; the report says why another was not. The
 others take longer, or need something that few logs hold."""

@@ -21,6 +21,7 @@ def test_ours_are_in_order_of_cost() -> None:
         "lora_from_head",
         "token_distillation",
         "multitask",
+        "listed_lora",
         "rslora",
         "minifinetuning",
         "on_policy_distillation",
@@ -31,7 +32,7 @@ def test_ours_are_in_order_of_cost() -> None:
     ]
     assert [m.name for m in OURS] == names
     assert [m.cost for m in OURS] == sorted({m.cost for m in OURS})
-    assert [m.tunes_base_model for m in OURS] == [False] * 7 + [True] * 11
+    assert [m.tunes_base_model for m in OURS] == [False] * 7 + [True] * 12
     assert find_methods(["full", "lora", "full", "linear"]) == [
         find_method(n) for n in ("linear", "lora", "full")
     ]
@@ -39,7 +40,7 @@ def test_ours_are_in_order_of_cost() -> None:
 
 def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
     chosen = find_methods(["auto"])
-    assert [m.name for m in chosen] == ["linear", "listed", "frozen", "lora"]
+    assert [m.name for m in chosen] == ["linear", "listed", "frozen", "lora", "listed_lora"]
     assert find_methods(["auto", "dora"]) == [*chosen, find_method("dora")]
 
 
