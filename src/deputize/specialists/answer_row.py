@@ -17,6 +17,7 @@ from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.drafts import draft
+from deputize.specialists.kept_forms import KeptForm, SlotKey, as_written_before
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.llama_stack import linear
 from deputize.specialists.prompt_tokenizer import slot_ids
@@ -61,14 +62,28 @@ class AnswerRules:
     """The schema and the limits that the answers of one specialist keep to."""
 
     def __init__(
-        self, base: LanguageModel, schema: AnswerSchema, max_slot_tokens: int, *, write_free_slots: bool
+        self,
+        base: LanguageModel,
+        schema: AnswerSchema,
+        max_slot_tokens: int,
+        *,
+        write_free_slots: bool,
+        forms: Sequence[KeptForm] = (),
     ) -> None:
+        """
+        Args:
+            base: the model.
+            schema: how answers are written.
+            max_slot_tokens: tokens after which a value is given up.
+            write_free_slots: False where slots stay empty that are not compared.
+            forms: of values in training.
+        """
         self.base, self.schema, self.max_slot_tokens = base, schema, max_slot_tokens
         self.write_free_slots = write_free_slots
         self.recent: deque[list[int]] = deque(maxlen=RECENT)
         """Tokens of values written last; nothing but what is worth a trial is read off them."""
-        self.forms: dict[tuple[str | None, str], deque[Form]] = {}
-        """By action and slot, of values written last."""
+        self.forms: dict[SlotKey, deque[Form]] = as_written_before(forms, FORMS)
+        """Of values written last, before them those of training."""
         self._tries: dict[str, Trie] = {}
         self.guides = ValueGuides(base)
         """Of values that have a form."""
@@ -242,7 +257,7 @@ class AnswerRow:
             forms.appendleft(form_of(self.ids, self.prompt))
 
     @property
-    def _slot_key(self) -> tuple[str | None, str]:
+    def _slot_key(self) -> SlotKey:
         return self.builder.action, self.slot.name if self.slot is not None else ""
 
     def _next_slot(self) -> None:

@@ -15,13 +15,18 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.errors import BadInput
+from deputize.core.records import Answer
+from deputize.core.subjects import Subjects
+from deputize.specialists.answer_forms import Form, form_of
 from deputize.specialists.answer_row import AnswerRow, AnswerRules, Draw
-from deputize.specialists.answer_schema import AnswerSchema
+from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.classification_head import batches
 from deputize.specialists.joint_writing import MAX_TRIAL, JointWriting, WrittenAnswer
+from deputize.specialists.kept_forms import KeptForm, SlotKey, read_forms, shared_forms, write_forms
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_rows import LlamaRows, LoadedAdapter, ModelRows, TransformersRows
+from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import read_card, settings_of
 from deputize.specialists.tuned_model import load_tuned_model, release_tuned_model
@@ -36,6 +41,8 @@ like that of another engine."""
 
 MOST_SCHEMAS = 256
 """Of requests that bring their own, whose forms of values written before are kept."""
+MAX_WITH_FORMS = 500
+"""Answers of train that forms are learned from."""
 WARM_PROMPT, WARM_TOKENS = 64, 4
 """Tokens that are read and written before the first answer."""
 
@@ -55,19 +62,55 @@ class DecoderPredictor:
         max_trial: int = MAX_TRIAL,
         *,
         write_free_slots: bool = True,
+        forms: Sequence[KeptForm] = (),
     ) -> None:
         self.base, self.adapter, self.schema = base, adapter, schema
         self.max_tokens, self.max_slot_tokens, self.max_trial = max_tokens, max_slot_tokens, max_trial
         self.write_free_slots = write_free_slots
         """Slots that are not compared stay empty where this is False."""
+        self.forms = list(forms)
+        """Of values in training, from which the first ones are guessed."""
         self.n_passes = 0
         """Passes through the model since it was loaded, without those over prompts."""
         self.n_read = 0
         """Tokens read since it was loaded."""
-        self._rules = AnswerRules(base, schema, max_slot_tokens, write_free_slots=write_free_slots)
+        self._rules = self._new_rules()
         self._by_schema: dict[bytes, AnswerRules] = {}
         """Of requests that bring their own, the one used last at the end."""
         self._loaded: LoadedAdapter | None = None
+
+    def _new_rules(self) -> AnswerRules:
+        return AnswerRules(
+            self.base,
+            self.schema,
+            self.max_slot_tokens,
+            write_free_slots=self.write_free_slots,
+            forms=self.forms,
+        )
+
+    def know_forms(self, texts: Sequence[str], answers: Sequence[Answer], subjects: Subjects) -> None:
+        """Learns the forms of values from answers that the specialist was trained on; answers stay the same.
+
+        Args:
+            texts: prompts.
+            answers: to each.
+            subjects: whose these are.
+        """
+        some = slice(0, MAX_WITH_FORMS)
+        prompts = self.base.prompt_ids(texts[some], self.max_tokens)
+        values = [
+            self._forms_of(prompt, answer) for prompt, answer in zip(prompts, answers[some], strict=True)
+        ]
+        self.forms = shared_forms(values, subjects._replace(names=subjects.names[some]))
+        self._rules = self._new_rules()
+
+    def _forms_of(self, prompt: Sequence[int], answer: Answer) -> dict[SlotKey, Form]:
+        builder, out = AnswerBuilder(self.schema), dict[SlotKey, Form]()
+        for slot, text in self.schema.segments(answer) or ():
+            if slot.role != "decision":
+                out[builder.action, slot.name] = form_of(slot_ids(self.base, text)[:-1], prompt)
+            builder.put(text)
+        return out
 
     def without_free_slots(self) -> DecoderPredictor:
         """The same predictor with slots left empty that are not compared."""
@@ -79,6 +122,7 @@ class DecoderPredictor:
             self.max_slot_tokens,
             self.max_trial,
             write_free_slots=False,
+            forms=self.forms,
         )
 
     @property
@@ -100,7 +144,8 @@ class DecoderPredictor:
         release_tuned_model(self.base, self.adapter)
 
     def save(self, folder: Path) -> None:
-        """Writes nothing: the adapter or the tuned model is all there is."""
+        """Writes the forms; the adapter or the tuned model is all there is besides."""
+        write_forms(folder, self.forms)
 
     def begin(self) -> JointWriting:
         """Answers of this base model that are to be written together, none of them yet."""
@@ -255,7 +300,12 @@ def load_decoder(stored: StoredSpecialist) -> DecoderPredictor:
     base, adapter = load_tuned_model(stored)
     settings = stored.settings
     predictor = DecoderPredictor(
-        base, adapter, settings.schema, settings.max_tokens, settings.max_slot_tokens
+        base,
+        adapter,
+        settings.schema,
+        settings.max_tokens,
+        settings.max_slot_tokens,
+        forms=read_forms(stored.folder),
     )
     predictor.get_ready()
     return predictor

@@ -18,6 +18,7 @@ from deputize.core.config import EngineSettings
 from deputize.core.errors import Tampered
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Prediction, Request
+from deputize.core.subjects import Subjects
 from deputize.files import FileStamp, stamp_of
 from deputize.locations import models_path
 from deputize.specialists.base import Predictor, RawPrediction, TextPredictor, WarmsUp, Writing, engine_of
@@ -41,6 +42,13 @@ class WritesFreeSlots(Protocol):
     """A text predictor that can leave the slots empty which are not compared."""
 
     def without_free_slots(self) -> TextPredictor: ...
+
+
+@runtime_checkable
+class KnowsForms(Protocol):
+    """A text predictor that guesses whole values from the forms that they had in training."""
+
+    def know_forms(self, texts: Sequence[str], answers: Sequence[Answer], subjects: Subjects) -> None: ...
 
 
 @runtime_checkable

@@ -15,10 +15,13 @@ from tests import tiny_tasks
 from deputize.core.contracts import DEFER, agree, answer_of
 from deputize.core.prompt import prune
 from deputize.core.records import Contract, Field
+from deputize.core.subjects import Subjects
 from deputize.locations import models_path
 from deputize.specialists import catalogue, decoder
-from deputize.specialists.answer_schema import Slot
+from deputize.specialists.answer_row import AnswerRow
+from deputize.specialists.answer_schema import REPLY, Slot
 from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.kept_forms import read_forms
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.prompt_tokenizer import slot_ids
@@ -71,6 +74,47 @@ def test_trials_and_company_change_nothing(base: LanguageModel, kind: str) -> No
         assert one.n_output_tokens == two.n_output_tokens == three.n_output_tokens
         assert one.raw_confidence.log_p == pytest.approx(two.raw_confidence.log_p, abs=1e-3)
         assert one.raw_confidence.log_p == pytest.approx(three.raw_confidence.log_p, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["values", "action", "line"])
+def test_forms_of_training_change_no_answer_and_are_saved_with_it(
+    base: LanguageModel, kind: str, tmp_path: Path
+) -> None:
+    schema, recipe = form_of(kind), tiny_tasks.task(kind).recipe
+    made = [tiny_tasks.example(kind, i, "train") for i in range(40)]
+    texts = [prune(tiny_tasks.example(kind, i, "test").request, recipe) for i in range(7)]
+    plain, knows = (DecoderPredictor(base, "", schema, 256, 24) for _ in range(2))  # type: ignore[arg-type]
+    answers = [answer_of(one.response, tiny_tasks.CONTRACTS[kind]) for one in made]
+    knows.know_forms(
+        [prune(one.request, recipe) for one in made], answers, Subjects([str(i) for i in range(40)], 2)
+    )
+    assert knows.forms and {form.action for form in knows.forms} <= {
+        None,
+        *tiny_tasks.CONTRACTS[kind].tools,
+        REPLY,
+    }
+    for one, two, three in zip(
+        plain.predict(texts), knows.predict(texts), knows.without_free_slots().predict(texts), strict=True
+    ):
+        assert one.answer == two.answer and one.n_output_tokens == two.n_output_tokens
+        assert one.raw_confidence.log_p == pytest.approx(two.raw_confidence.log_p, abs=1e-3)
+        assert one.raw_confidence.log_p == pytest.approx(three.raw_confidence.log_p, abs=1e-3)
+    knows.save(tmp_path)
+    assert read_forms(tmp_path) == knows.forms == knows.without_free_slots().forms
+
+
+def test_the_first_line_is_tried_whole_where_its_form_is_known(base: LanguageModel) -> None:
+    schema = learn_schema(Contract(kind="text"), ["a b"])
+    predictor = DecoderPredictor(base, "", schema, 256, 24)
+    orders = ["LH-12", "LH-34", "LH-56"]
+    predictor.know_forms(
+        [f"order: {order}\nmail" for order in orders],
+        [f"order {order} refund" for order in orders],
+        Subjects(["a", "b", "c"], 2),
+    )
+    (prompt,) = base.prompt_ids(["order: LH-78\nmail"], 256)
+    row = AnswerRow(predictor._rules, prompt)
+    assert base.tokenizer.decode(row.trial(1)).strip() == "order LH-78 refund"
 
 
 def test_a_certificate_of_other_arithmetic_is_one_of_another_engine(

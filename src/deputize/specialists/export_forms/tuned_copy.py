@@ -9,6 +9,7 @@ from deputize.specialists.base import TextPredictor
 from deputize.specialists.classification_head import HeadPredictor, read_heads
 from deputize.specialists.closed_answers import closed
 from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.kept_forms import read_forms
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.registry import StoredSpecialist
 
@@ -33,7 +34,12 @@ def predictor_around(
     settings = stored.settings
     if stored.card.kind == "decoder":
         return DecoderPredictor(
-            model, adapter, settings.schema, settings.max_tokens, settings.max_slot_tokens
+            model,
+            adapter,
+            settings.schema,
+            settings.max_tokens,
+            settings.max_slot_tokens,
+            forms=read_forms(stored.folder),
         )
     answers = closed(settings.schema)
     if stored.card.kind != "head" or answers is None:

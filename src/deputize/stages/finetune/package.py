@@ -17,12 +17,13 @@ from deputize.core.config import Convert
 from deputize.core.contracts import agree
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.records import Request
+from deputize.core.subjects import Subjects
 from deputize.scoring.certificates import NEVER
 from deputize.scoring.intervals import coverage_around
 from deputize.specialists import catalogue
 from deputize.specialists.base import RawPrediction, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration, fit_calibration
-from deputize.specialists.predictor import WritesFreeSlots
+from deputize.specialists.predictor import KnowsForms, WritesFreeSlots
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingSet
@@ -47,6 +48,7 @@ MIN_COVERAGE = 20
 def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Specialist:
     """Calibrates a trained specialist, writes its folder whole or not at all, and gives its card."""
     context.progress(f"calibrating {job.name}", 0)
+    _know_forms(trained, job.examples, context.config)
     fresh = _fresh(job.folder)
     trained.save(fresh)
     answers = _cross_fitted(job, context, trained)
@@ -61,7 +63,6 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         training={**trained.hyperparameters, "fingerprint": job.fingerprint},
     )
     before, after = _prompt_tokens(trained.count_tokens, job.examples)
-    files = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
     specialist = Specialist(
         id=f"{job.task.id}-{job.method.name}",
         task_id=job.task.id,
@@ -82,7 +83,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
         validation_coverage=_coverage(predicted, context.config.epsilon),
         seed=context.config.seed,
         base_sha256=trained.base_sha256,
-        checksums={str(path.relative_to(fresh)): catalogue.sha256_of(path) for path in files},
+        checksums=_checksums(fresh),
         settings=msgspec.to_builtins(settings),
         path=_relative(job.folder, context.home),
         trained_on=job.trained_on,
@@ -104,6 +105,19 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
     if trained.checkpoint is not None:
         shutil.rmtree(trained.checkpoint, ignore_errors=True)
     return specialist
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): catalogue.sha256_of(path) for path in files}
+
+
+def _know_forms(trained: Trained, examples: TrainingSet, config: Convert) -> None:
+    """Has a specialist that writes learn the forms of its values, before it is calibrated and saved."""
+    if isinstance(trained.predictor, KnowsForms):
+        train = examples.train
+        subjects = Subjects([x.subject for x in train], config.min_origins)
+        trained.predictor.know_forms([x.text for x in train], [x.answer for x in train], subjects)
 
 
 def _fresh(folder: Path) -> Path:

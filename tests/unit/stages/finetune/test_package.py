@@ -11,6 +11,8 @@ from tests import tiny_tasks
 
 from deputize.core.config import Convert
 from deputize.core.progress import silent
+from deputize.core.records import Answer
+from deputize.core.subjects import Subjects
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.learn_schema import learn_schema
@@ -30,6 +32,15 @@ class Yes:
     def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
         time.sleep(self.seconds * len(texts))
         return [RawPrediction("yes", RawConfidence(-0.5, 1.0, 1.0)) for _ in texts]
+
+
+class Writes(Yes):
+    """Knows forms."""
+
+    known: tuple[Sequence[str], Sequence[Answer], Subjects] | None = None
+
+    def know_forms(self, texts: Sequence[str], answers: Sequence[Answer], subjects: Subjects) -> None:
+        self.known = texts, answers, subjects
 
 
 class Full:
@@ -92,6 +103,23 @@ def test_with_enough_groups_there_is_a_detector_and_its_power_is_in_the_card(tmp
     assert card.validation_coverage == 0.0, "half of its answers are wrong, and it is equally sure of all"
     assert "out_of_distribution.npz" in card.checksums
     assert read_card(tmp_path / "label").ood_detector == card.ood_detector
+
+
+def test_what_writes_knows_the_forms_of_train_before_it_is_saved(tmp_path: Path) -> None:
+    made, writes = job(tmp_path / "label"), Writes()
+
+    def save_forms(folder: Path) -> None:
+        assert writes.known is not None
+        save(folder)
+
+    package(Trained(writes, "linear", "m", save_forms, 0.0), made, context(tmp_path))
+    assert writes.known is not None
+    texts, answers, subjects = writes.known
+    assert (texts, answers) == (
+        [x.text for x in made.examples.train],
+        [x.answer for x in made.examples.train],
+    )
+    assert subjects == ([x.subject for x in made.examples.train], Convert().min_origins)
 
 
 def test_what_fails_leaves_the_old_one_in_place(tmp_path: Path) -> None:
