@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -23,7 +25,7 @@ from deputize.specialists.specialist_card import read_card
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import training_set_of
-from deputize.stages.finetune.methods.base import TrainingJob
+from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import find_method
 from deputize.testing import check_predictor
 
@@ -84,7 +86,9 @@ def test_nothing_is_tuned_where_a_cheap_specialist_serves_nearly_all(tiny: Tiny,
     assert [s.method for s in found.specialists if s.task_id == "line"] == ["lora"] and not found.refused
 
 
-def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(trained: tuple[Path, Finetuned]) -> None:
+def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(
+    trained: tuple[Path, Finetuned], tmp_path: Path
+) -> None:
     curated, discovered = tiny_tasks.make(("label",), 40)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
     schema = learn_schema(examples.task.contract, ["yes", "no"])
@@ -103,15 +107,21 @@ def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(trained: tuple[Path
         max_exposure=3.0,
     )
 
-    def left_out(**changes: object) -> bool:
-        fast = msgspec.structs.replace(linear, **{"validation_coverage": 0.96, **changes})
-        return stage.nothing_to_add(job, [fast], Convert()) is not None
+    context = TrainingContext(Convert(), tmp_path, tmp_path, "base", silent, time.monotonic)
 
-    assert stage.nothing_to_add(job, [linear], Convert(explore=True)) is None
+    def left_out(method: str = "lora", **changes: object) -> bool:
+        fast = msgspec.structs.replace(linear, **{"validation_coverage": 0.96, **changes})
+        return stage.nothing_to_add(replace(job, method=find_method(method)), [fast], context) is not None
+
+    exploring = replace(context, config=Convert(explore=True))
+    assert stage.nothing_to_add(job, [linear], exploring) is None
     assert left_out() and left_out(leak=sound)
     assert not left_out(validation_coverage=0.94) and not left_out(validation_coverage=None)
     assert not left_out(leak=msgspec.structs.replace(sound, leaks=True))
     assert not left_out(task_id="another") and not left_out(cost=40)
+    # what takes seconds is trained for less: for what it would be chosen for; the base model is read where no encoder is
+    assert left_out("frozen_base") and left_out("frozen")
+    assert not left_out("encoder") and left_out("encoder", validation_coverage=0.985)
 
 
 def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
