@@ -53,6 +53,8 @@ from deputize.stages.finetune.schedule import Schedule
 LEAST_GAIN, LEAST_GAIN_OF_BASE = 0.02, 0.05
 """Share of a task's calls that a more expensive method must be able to add to be trained at all: the least that it is chosen for, and
 more for one that tunes or reads the base model, which takes minutes."""
+KEPT_FOR_EVALUATION = 0.25
+"""Of the time left for training and evaluation: what methods that do not tune the base model leave to evaluation."""
 
 
 def run(
@@ -250,14 +252,26 @@ def _train_unlimited(
     deadline: Deadline,
     context: TrainingContext,
 ) -> None:
-    """Adds the specialists of the jobs that take no share of the time, cheapest first in each task."""
+    """Adds the specialists of the jobs that take no share of the time, cheapest first in each task.
+
+    On a machine that is slow or busy none is begun for a task that has one already where evaluation would lack the time.
+    """
+    own = deadline.part(1 - KEPT_FOR_EVALUATION)
     for at, job in enumerate(jobs):
         if not _is_needed(job, done, not_needed, context):
             continue
+        has_one = any(s.task_id == job.task.id for s in done)
+        if has_one and own.passed and finished(job) is None:
+            left_out = Candidate(model=job.method.name, note="not trained: the time left is for evaluation")
+            not_needed.setdefault(job.task.id, []).append(left_out)
+            continue
         context.progress(f"training {job.name}", at, len(jobs))
-        specialist = train(job, context, deadline.left_s())
+        specialist = train(job, context, own.left_s() if has_one else deadline.left_s())
         if specialist is not None:
-            done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
+            before, left_s = [*done], own.left_s()
+            done.append(specialist)
+            if left_s > 0:
+                done += cascades(specialist, job, before, not_needed, context, own)
 
 
 def _train_limited(

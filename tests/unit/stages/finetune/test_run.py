@@ -27,6 +27,7 @@ from deputize.stages.finetune.encode import encode_for_decoder
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import find_method
+from deputize.stages.finetune.run import jobs_of, train_jobs
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
@@ -122,6 +123,26 @@ def test_a_cheap_specialist_that_leaks_or_errs_replaces_none(
     # what takes seconds is trained for less: for what it would be chosen for; the base model is read where no encoder is
     assert left_out("frozen_base") and left_out("frozen")
     assert not left_out("encoder") and left_out("encoder", validation_coverage=0.985)
+
+
+def test_quick_methods_leave_evaluation_its_time(tiny: Tiny, tmp_path: Path) -> None:
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    now = 0.0
+
+    def slow(what: str, done: int, total: int | None = None) -> None:
+        nonlocal now
+        now += 80.0 if what.startswith("training") and done == 0 else 0.0
+
+    context = TrainingContext(Convert(explore=True), tmp_path, *tiny, slow, time.monotonic)
+    jobs = jobs_of(examples, ["linear", "frozen"], context, tmp_path / "out")
+    found = train_jobs(jobs, context, Deadline.after(100.0, lambda: now), [])
+    assert [s.method for s in found.specialists] == ["linear"]
+    (left_out,) = found.not_needed["label"]
+    assert left_out.model == "frozen" and "evaluation" in left_out.note
+
+    found = train_jobs(jobs, context, Deadline.after(10_000.0, lambda: now), [])
+    assert [s.method for s in found.specialists][:2] == ["linear", "frozen"]
 
 
 def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
