@@ -90,9 +90,9 @@ class LoadsAhead:
         stamp = self._cache.stamp(name)
         self._now = name
         try:
-            specialist = self._cache.get(name)
-            if isinstance(specialist, WarmsUp):
-                specialist.warm_up()
+            with self._cache.using(name) as loaded:
+                if isinstance(loaded.predictor, WarmsUp):
+                    loaded.predictor.warm_up()
         except (DeputizeError, OSError) as error:
             log.error("%s cannot be loaded: %s", name, error)
         except Exception:

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -25,10 +26,11 @@ from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, DeputizeError
 from deputize.core.records import Prediction
 from deputize.specialists.base import AnswersOneByOne, Predictor, PredictsEarly, WritesJointly
+from deputize.specialists.serving.base import StillLoading
 from deputize.specialists.serving.batcher import Batcher, Pending
 from deputize.specialists.serving.frames import PredictReply, PredictRequest, WorkerSignals, pack, read
 from deputize.specialists.serving.loaded_specialists import LoadsAhead, RoutedSpecialists
-from deputize.specialists.serving.specialist_cache import SpecialistCache
+from deputize.specialists.serving.specialist_cache import LoadedSpecialist, SpecialistCache
 from deputize.specialists.serving.time_at_work import TimeAtWork
 
 log = logging.getLogger("deputize.engine")
@@ -40,19 +42,21 @@ LOADING = "the specialist is being loaded"
 def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
     """Answers a batch of one specialist; where it fails as a whole each request is tried alone."""
     try:
-        loaded = cache.loaded(batch[0].ask.specialist)
-        specialist = loaded.predictor
-        if len(batch) > 1 and isinstance(specialist, AnswersOneByOne) and specialist.one_by_one:
-            # none waits for those behind it, and what nobody waits for any more is not computed
-            for pending in batch:
-                if _is_waited_for(pending):
-                    answer([pending], cache)
-            return
-        predictions = specialist.predict([p.ask.request for p in batch])
+        with cache.using(batch[0].ask.specialist) as loaded:
+            specialist = loaded.predictor
+            if len(batch) > 1 and isinstance(specialist, AnswersOneByOne) and specialist.one_by_one:
+                # none waits for those behind it, and what nobody waits for any more is not computed
+                for pending in batch:
+                    if _is_waited_for(pending):
+                        answer([pending], cache)
+                return
+            predictions = specialist.predict([p.ask.request for p in batch])
         replies = [
             PredictReply(id=p.ask.id, prediction=x, card_sha256=loaded.card_sha256)
             for p, x in zip(batch, predictions, strict=True)
         ]
+    except StillLoading as error:
+        replies = [PredictReply(id=p.ask.id, error=str(error), is_loading=True) for p in batch]
     except DeputizeError as error:
         replies = [PredictReply(id=p.ask.id, error=str(error)) for p in batch]
     except Exception as error:
@@ -76,49 +80,59 @@ def answer_jointly(batch: Sequence[Pending], cache: SpecialistCache, queue: Batc
     request that is for something else ends this: none joins any more, so that its turn comes. So does one for a
     specialist that is not loaded yet, for nobody whose answer is being written is to wait for that.
     """
-    base, first = _base_of(batch[0].ask.specialist, cache)
-    if base is None or first is None:
-        answer(batch, cache)
-        return
+    held: dict[str, LoadedSpecialist] = {}
     open_: dict[int, Pending] = {}
-    writing, more = first.begin_writing(), list(batch)
-    try:
-        while more or len(writing):
-            if more:
-                open_ |= {id(pending): pending for pending in more}
-                joining = (_joining(pending, cache, open_) for pending in more)
-                writing.add([one for one in joining if one is not None])
-            writing.step()
-            for key in [key for key, pending in open_.items() if not _is_waited_for(pending)]:
-                del open_[key]
-            name = queue.next_name()
-            joins = name and cache.has(name) and _base_of(name, cache)[0] is base
-            more = queue.take_next(name, queue.max_batch - len(writing)) if joins else []
-    except Exception:
-        # the edge of the worker: each request is tried alone
-        log.exception("%d answers of %s failed together", len(open_), batch[0].ask.specialist)
-        for pending in list(open_.values()):
-            if _is_waited_for(pending):
-                answer([pending], cache)
+    with ExitStack() as stack:
+        base, first = _base_of(batch[0].ask.specialist, cache, held, stack)
+        if base is None or first is None:
+            stack.close()
+            answer(batch, cache)
+            return
+        writing, more = first.begin_writing(), list(batch)
+        try:
+            while more or len(writing):
+                if more:
+                    open_ |= {id(pending): pending for pending in more}
+                    joining = (_joining(pending, cache, held, open_) for pending in more)
+                    writing.add([one for one in joining if one is not None])
+                writing.step()
+                for key in [key for key, pending in open_.items() if not _is_waited_for(pending)]:
+                    del open_[key]
+                name = queue.next_name()
+                joins = name and cache.has(name) and _base_of(name, cache, held, stack)[0] is base
+                more = queue.take_next(name, queue.max_batch - len(writing)) if joins else []
+        except Exception:
+            # the edge of the worker: each request is tried alone
+            log.exception("%d answers of %s failed together", len(open_), batch[0].ask.specialist)
+            for pending in list(open_.values()):
+                if _is_waited_for(pending):
+                    answer([pending], cache)
 
 
 def _is_waited_for(pending: Pending) -> bool:
     return pending.due > time.monotonic()
 
 
-def _base_of(name: str, cache: SpecialistCache) -> tuple[object | None, WritesJointly | None]:
-    """(base model, specialist) where its answers may be written with others; (None, None) elsewhere."""
+def _base_of(
+    name: str, cache: SpecialistCache, held: dict[str, LoadedSpecialist], stack: ExitStack
+) -> tuple[object | None, WritesJointly | None]:
+    """(base model, specialist) where its answers may be written with others; (None, None) elsewhere. It stays loaded
+    until the stack is closed."""
     try:
-        specialist = cache.get(name)
+        if name not in held:
+            held[name] = stack.enter_context(cache.using(name))
     except (DeputizeError, OSError):
         return None, None  # whoever answers it alone says what is wrong
+    specialist = held[name].predictor
     if not isinstance(specialist, WritesJointly):
         return None, None
     base = specialist.written_with
     return base, specialist if base is not None else None
 
 
-def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]) -> object | None:
+def _joining(
+    pending: Pending, cache: SpecialistCache, held: dict[str, LoadedSpecialist], open_: dict[int, Pending]
+) -> object | None:
     """The answer to a request, as it joins others; its reply is sent once it is complete. None: it was answered
     alone."""
 
@@ -127,7 +141,7 @@ def _joining(pending: Pending, cache: SpecialistCache, open_: dict[int, Pending]
         pending.reply(PredictReply(id=pending.ask.id, prediction=prediction, card_sha256=loaded.card_sha256))
 
     try:
-        loaded = cache.loaded(pending.ask.specialist)
+        loaded = held[pending.ask.specialist]
         specialist = loaded.predictor
         assert isinstance(specialist, WritesJointly)
         return specialist.to_write(pending.ask.request, told, lambda: _is_waited_for(pending))
@@ -145,10 +159,10 @@ def answer_early(batch: Sequence[Pending], cache: SpecialistCache, leave: Callab
     early: list[Prediction | None] = [None] * len(batch)
     card_sha256 = ""
     try:
-        loaded = cache.loaded(batch[0].ask.specialist)
-        specialist, card_sha256 = loaded.predictor, loaded.card_sha256
-        if isinstance(specialist, PredictsEarly):
-            early = specialist.predict_early([p.ask.request for p in batch])
+        with cache.using(batch[0].ask.specialist) as loaded:
+            specialist, card_sha256 = loaded.predictor, loaded.card_sha256
+            if isinstance(specialist, PredictsEarly):
+                early = specialist.predict_early([p.ask.request for p in batch])
     except Exception:
         # the whole specialist is asked all the same, and each of the batch answered
         log.exception("the first member of %s failed", batch[0].ask.specialist)

@@ -173,5 +173,6 @@ def test_what_there_is_no_room_for_is_not_loaded_ahead_and_its_calls_are_taken(t
     ahead = LoadsAhead(cache, RoutedSpecialists(tmp_path), lambda name: True)
     ahead.load(ahead.next())
     assert len(cache) == 1 and ahead.next() == "" and not ahead.refuses("b")
-    cache.get("b")
+    with cache.using("b"):
+        assert len(cache) == 1, "the other one is not being asked"
     assert cache.n_evictions == 1 and ahead.next() == "", "the one that had to go is not loaded at once again"

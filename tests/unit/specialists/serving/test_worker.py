@@ -163,7 +163,10 @@ def test_answers_of_two_specialists_are_written_together_and_latecomers_join(
     asked = [
         (task, request) for task in ("values", "action") for request in tiny_specialist.requests(4, task)
     ]
-    alone = [cache.get(task).predict([request])[0] for task, request in asked]
+    alone = list[Prediction]()
+    for task, request in asked:
+        with cache.using(task) as loaded:
+            alone += loaded.predictor.predict([request])
     told, queue = list[PredictReply](), Batcher(window_s=0)
     waiting = [
         Pending(PredictRequest(id=n, specialist=task, request=request), math.inf, told.append)
@@ -270,8 +273,8 @@ def test_one_prompt_that_cannot_be_read_costs_no_other_its_place(
     cache = SpecialistCache(tmp_path, lambda folder: load(folder, tiny[0]), unload)
     requests = tiny_specialist.requests(3, "values")
     bad = Request(messages=[{"role": "user", "content": "half a pair \ud800"}], site="x")
-    one = cache.get("values")
-    alone = [found.answer for request in requests for found in one.predict([request])]
+    with cache.using("values") as loaded:
+        alone = [found.answer for request in requests for found in loaded.predictor.predict([request])]
     told = list[PredictReply]()
     batch = [
         Pending(PredictRequest(id=n, specialist="values", request=request), math.inf, told.append)
