@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import shutil
 import signal
 import socket
@@ -24,7 +25,7 @@ from deputize.gateway.metrics_files import begin_folder
 from deputize.gateway.settings import GatewaySettings, settings_for
 from deputize.gateway.supervisor import Supervisor, Worker
 from deputize.home import Home
-from deputize.http.limits import Limits
+from deputize.http.limits import Limits, connections_within, raise_file_limit
 from deputize.http.server import HttpServer, listen
 from deputize.specialists.serving.base import Engine
 from deputize.store.recording.journal_writer import JournalWriter
@@ -43,7 +44,9 @@ def _limits(settings: GatewaySettings) -> Limits:
         body_timeout_s=settings.body_timeout_s,
         write_timeout_s=settings.write_timeout_s,
         idle_timeout_s=settings.idle_timeout_s,
-        max_connections=settings.max_connections,
+        max_connections=connections_within(
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.max_connections
+        ),
     )
 
 
@@ -171,18 +174,9 @@ def serve(
 def _prepare_to_fork(n_files: int) -> None:
     """Lets the workers open as many files, and keeps collections of theirs away from what is here: it is in memory once
     for all of them until one writes to it."""
-    _raise_file_limit(n_files)
+    raise_file_limit(n_files)
     gc.collect()
     gc.freeze()
-
-
-def _raise_file_limit(wanted: int) -> None:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ from deputize.gateway.route_watcher import RouteWatcher
 from deputize.gateway.settings import read_settings
 from deputize.home import Home
 from deputize.hosting.specialist_host import SpecialistHost
-from deputize.http.limits import Limits
+from deputize.http.limits import MOST_CONNECTIONS, Limits, connections_within, raise_file_limit
 from deputize.http.server import HttpServer, listen
 from deputize.specialists.serving.host_messages import PURPOSE
 from deputize.specialists.serving.pool import WorkerEngine
@@ -29,6 +30,10 @@ log = logging.getLogger("deputize.engine")
 
 DRAIN_S = 30.0
 """On SIGTERM, answers under way may take this long."""
+HEAD_S, BODY_S = 10.0, 20.0
+"""Gateways are machines in the same network: a head, or a body, that takes longer is none of theirs."""
+SHARE_OF_ONE = 2
+"""One address may hold one of so many connections; that may be several gateways behind a proxy."""
 
 
 @asynccontextmanager
@@ -71,7 +76,7 @@ async def running_host(home: Home, host: str = "127.0.0.1", port: int = 0) -> As
         # not waited for: until its specialists are loaded the host says that it is not ready
         starting.extend([asyncio.create_task(_start(engine))] if not starting else [])
 
-    server = HttpServer(answering, Limits(), answering.refusal, answering.admit)
+    server = HttpServer(answering, host_limits(), answering.refusal, answering.admit)
     listening = _listening(host, port)
     try:
         await pointer.start()
@@ -90,6 +95,18 @@ async def running_host(home: Home, host: str = "127.0.0.1", port: int = 0) -> As
         await engine.stop()
         await denials.close()
         listening.close()
+
+
+def host_limits() -> Limits:
+    """The limits of what others may send to a host, as far as this process may open files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    n_connections = connections_within(files)
+    return Limits(
+        head_timeout_s=HEAD_S,
+        body_timeout_s=BODY_S,
+        max_connections=n_connections,
+        max_of_one_address=n_connections // SHARE_OF_ONE,
+    )
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -136,6 +153,7 @@ def serve_host(home: Home, host: str, port: int, on_serving: Callable[[str], Non
     import uvloop
 
     check_port(host, port)
+    raise_file_limit(MOST_CONNECTIONS + 4096)
     uvloop.run(_serve_until_stopped(home, host, port, on_serving))
 
 

@@ -15,16 +15,20 @@ from deputize.gateway.auth import KEY_HEADER, key_id, key_text
 from deputize.gateway.denials import NoteDenial
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.worker_metrics import note_engine
+from deputize.hosting.answered_once import AnsweredOnce
 from deputize.http.admission import Admitted
 from deputize.http.handler import JSON_HEADERS, HttpReply
 from deputize.specialists.serving.base import ServedVersion, StillLoading
 from deputize.specialists.serving.host_messages import (
+    HEAD,
     PATH,
     HostAnswer,
     HostQuestion,
     HostState,
+    ProvenHead,
     Trouble,
     open_question,
+    prove_head,
     seal_answer,
 )
 from deputize.specialists.serving.pool import WorkerEngine
@@ -69,13 +73,17 @@ class SpecialistHost:
         self._api_keys, self._keys_required = api_keys, keys_required
         self.metrics, self._note_denial, self._clock = metrics, note_denial, clock
         self._process = os.urandom(8).hex()
+        self._answered = AnsweredOnce()
         self.ready = True
 
     def admit(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
         """Decides on a request by its head."""
         bare = path.partition("?")[0]
         if bare == PATH and method == "POST":
-            return Admitted(self._answer)
+            return self._admit_question(headers)
+        if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            # a body that anybody may send would take its part of what there is for questions
+            return self._counted("other", self.refusal(413, "This path of a host takes no body."))
         if bare in (HEALTH, READY):
             return Admitted(partial(self._health, bare), pause_s=_PAUSE_S)
         if bare == METRICS:
@@ -89,13 +97,26 @@ class SpecialistHost:
         admitted = self.admit(method, path, headers)
         return admitted if isinstance(admitted, HttpReply) else await admitted.answer(body)
 
-    async def _answer(self, body: bytes) -> HttpReply:
+    def _admit_question(self, headers: Mapping[str, str]) -> Admitted | HttpReply:
+        """Reads the body of a question only where its head was made with the keys of this home."""
         try:
-            question, sealer = open_question(self._secret, body, now_s=self._clock())
+            length = headers.get("content-length", "")
+            head = prove_head(self._secret, headers.get(HEAD, ""), length, now_s=self._clock())
+            if head.id_ in self._answered:
+                raise NotAuthenticated("This question was asked before; each is answered once.")
+        except NotAuthenticated as error:
+            return self._denied(error, PATH)
+        return Admitted(partial(self._answer, head))
+
+    async def _answer(self, head: ProvenHead, body: bytes) -> HttpReply:
+        try:
+            question = open_question(head.sealer, body)
+            if not self._answered.add(head.id_):
+                raise NotAuthenticated("This question was asked before; each is answered once.")
         except NotAuthenticated as error:
             return self._denied(error, PATH)
         answer = await self._answer_to(question)
-        return self._counted(PATH, HttpReply(200, list(_SEALED), seal_answer(sealer, answer)))
+        return self._counted(PATH, HttpReply(200, list(_SEALED), seal_answer(head.sealer, answer)))
 
     async def _answer_to(self, question: HostQuestion) -> HostAnswer:
         versions = self._versions()

@@ -34,6 +34,9 @@ _DROP_S = 0.0005
 _ROOM_TRIED = 256
 """Connections that are looked at for an idle one when there are too many."""
 
+_WAITING = ("head", "idle", "linger", "skip")
+"""Of connections that may be closed for others: no request of theirs is being read or answered."""
+
 Refusal = Callable[[int, str], HttpReply]
 """(status, sentence) -> what a request that cannot be understood is answered with."""
 
@@ -58,8 +61,10 @@ class HttpServer:
         """Where the bytes of a read lie until they are copied out, at once."""
         self.drop_buffer = memoryview(bytearray(_DROP_BYTES))
         """The same for what refused clients still send."""
-        self.connections: dict[ServerConnection, None] = {}
-        """In the order in which they were made."""
+        self.connections: dict[ServerConnection, str] = {}
+        """In the order in which they were made, each with the address that it came from."""
+        self._of_address: dict[str, dict[ServerConnection, None]] = {}
+        """The same by that address."""
         self.loop: asyncio.AbstractEventLoop
         self.draining = False
         self._n_dropping = 0
@@ -84,16 +89,28 @@ class HttpServer:
     def _admit_all(self, method: str, path: str, headers: Mapping[str, str]) -> Admitted | HttpReply:
         return Admitted(partial(self.handler, method, path, headers))
 
-    def make_room(self) -> bool:
-        """True where another connection may be held; one that waits for a request is closed for it where there are
-        many."""
-        if len(self.connections) < self.limits.max_connections:
-            return True
-        for connection in islice(self.connections, _ROOM_TRIED):
-            if not connection.busy and connection.late in ("head", "idle", "linger"):
-                connection.end(now=True)
-                return True
-        return False
+    def hold(self, connection: ServerConnection, transport: asyncio.Transport) -> bool:
+        """Counts a new connection; False where it is one too many. One that waits for a request is closed for it where
+        there are many, or many of its address."""
+        limits, peer = self.limits, transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else ""
+        same = self._of_address.setdefault(address, {})
+        has_room = self._has_room(self.connections, limits.max_connections)
+        if limits.max_of_one_address:
+            has_room = self._has_room(same, limits.max_of_one_address) and has_room
+        self.connections[connection] = address
+        self._of_address.setdefault(address, same)[connection] = None
+        return has_room
+
+    def _has_room(self, among: Mapping[ServerConnection, object], most: int) -> bool:
+        """True where another one may be held; for that one of the oldest that nobody waits for is closed."""
+        if len(among) >= most:
+            for connection in islice(among, _ROOM_TRIED):
+                if not connection.busy and connection.late in _WAITING:
+                    self._forget(connection)
+                    connection.end(now=True)
+                    break
+        return len(among) < most
 
     def _sweep(self) -> None:
         now = self.loop.time()
@@ -120,8 +137,16 @@ class HttpServer:
 
     def gone(self, connection: ServerConnection) -> None:
         """A client has gone."""
-        self.connections.pop(connection, None)
+        self._forget(connection)
         self.check_drained()
+
+    def _forget(self, connection: ServerConnection) -> None:
+        address = self.connections.pop(connection, None)
+        if address is not None:
+            same = self._of_address[address]
+            del same[connection]
+            if not same:
+                del self._of_address[address]
 
     def check_drained(self) -> None:
         """Wakes `drain` when nobody is left."""

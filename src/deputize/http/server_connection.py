@@ -45,12 +45,11 @@ class ConnectionOwner(Protocol):
     refusal: Callable[[int, str], HttpReply]
     read_buffer: memoryview
     drop_buffer: memoryview
-    connections: dict[ServerConnection, None]
     draining: bool
     date_line: str
 
-    def make_room(self) -> bool:
-        """True where another connection may be held."""
+    def hold(self, connection: ServerConnection, transport: asyncio.Transport) -> bool:
+        """Counts a connection; True where it may stay."""
         ...
 
     def drop_later(self, drop_more: Callable[[], None]) -> None: ...
@@ -120,7 +119,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.busy = False
         self.deadline = math.inf
         self.late = "head"
-        """What is overdue when the deadline passes: head, body, write, idle or linger."""
+        """What is overdue when the deadline passes: head, body, skip (a body that was refused), write, idle or linger."""
         self._begin()
 
     def _begin(self) -> None:
@@ -148,9 +147,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if hasattr(transport, "set_read_buffer_limits"):  # TLS reads ahead by itself
             transport.set_read_buffer_limits(_MAX_UNREAD_BYTES)
         server = self._server
-        has_room = server.make_room()
-        server.connections[self] = None
-        if has_room:
+        if server.hold(self, transport):
             self._expect("head", server.limits.head_timeout_s)
         else:
             self._refuse(503, "The gateway holds as many connections as it may; try again.")
@@ -368,7 +365,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._writer.whole(reply, self._server.date_line, keep=True, no_body=self._method == b"HEAD")
         self._skip = True
-        self._expect("body", self._server.limits.body_timeout_s)
+        self._expect("skip", self._server.limits.body_timeout_s)
 
     def on_body(self, body: bytes) -> None:
         if self._refused or self._skip:
@@ -483,7 +480,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def overdue(self) -> None:
         """Called once the deadline has passed."""
         self.deadline = math.inf
-        if (self.late == "head" and self._n_raw) or (self.late == "body" and not self._skip):
+        if (self.late == "head" and self._n_raw) or self.late == "body":
             self._refuse(408, "The request did not come in in time.")
         elif self.late in ("write", "linger"):
             self._transport.abort()

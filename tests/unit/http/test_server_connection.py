@@ -250,6 +250,46 @@ async def test_an_idle_connection_makes_room_for_a_new_one() -> None:
             other.close()
 
 
+async def test_one_address_leaves_connections_to_others() -> None:
+    admission = AdmissionStub()
+    admission.open.clear()
+    limits = Limits(max_connections=12, max_of_one_address=6)
+    async with served(admission, limits) as (server, port):
+        busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(6)]
+        for _, writer in busy:
+            writer.write(head("/busy", "k", content_length=0))
+        async with asyncio.timeout(5):
+            while sum(one.busy for one in server.connections) < 6:
+                await asyncio.sleep(0.01)
+        more = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]()
+        for _ in range(3):
+            more.append(await asyncio.open_connection("127.0.0.1", port))
+            assert (await first(more[-1][0])).startswith(b"HTTP/1.1 503 ")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        admission.open.set()
+        writer.write(head("/other", "k", content_length=0))
+        assert (await first(reader)).startswith(b"HTTP/1.1 200 ")
+        for _, other in [*busy, *more, (reader, writer)]:
+            other.close()
+        async with asyncio.timeout(5):
+            while server.connections:
+                await asyncio.sleep(0.01)
+        assert not server._of_address
+
+
+async def test_refused_clients_that_do_not_send_their_body_make_room() -> None:
+    async with served(AdmissionStub(), Limits(max_connections=3)) as (_, port):
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for reader, writer in slow:
+            writer.write(head(content_length=1000))
+            assert (await first(reader)).startswith(b"HTTP/1.1 401 ")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head("/new", "k", content_length=0))
+        assert (await first(reader)).startswith(b"HTTP/1.1 200 ")
+        for _, other in [*slow, (reader, writer)]:
+            other.close()
+
+
 async def test_a_client_that_sends_all_of_its_body_still_reads_why_it_was_refused() -> None:
     def talk(port: int) -> bytes:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as client:

@@ -3,13 +3,16 @@ itself.
 
 The key comes from the keys of the home, so whoever has none can neither ask, nor read along, nor answer; an answer
 opens only where the question was asked. (One key for all would reach the bound on random nonces of NIST SP 800-38D,
-section 8.3, within weeks.)
+section 8.3, within weeks.) The head of a question proves the same for its length, so that a host takes no byte of a
+body from somebody without the keys.
 """
 
 from __future__ import annotations
 
+import hmac
 import os
-from typing import Literal, TypeVar
+import re
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,11 +23,14 @@ from deputize.store.keys.ciphers import derived
 from deputize.store.keys.keyring import Sealer
 
 PATH = "/v1/specialists"
+HEAD = "x-deputize-question"
+"""Header of a question: its id, when it was sent (in ms), the bytes of its body, and a MAC over the three."""
 PURPOSE = "specialist hosts"
 """Of the secret that is derived from the keys of a home."""
 MAX_AGE_S = 300.0
 """A question that is older, or as much ahead, is refused: a recorded one cannot be asked for ever."""
 _ID_BYTES = 16
+_HEAD = re.compile(r"([0-9a-f]{32})\.(-?[0-9]{1,16})\.([0-9]{1,10})\.([0-9a-f]{64})")
 
 Trouble = Literal["", "timeout", "failed", "loading", "away", "version", "draining"]
 """Why there is no answer: not in time, the specialist failed, is being loaded, its worker is not there, it is of
@@ -66,40 +72,76 @@ class HostAnswer(Record):
     state: HostState | None = None
 
 
-def seal_question(secret: bytes, question: HostQuestion) -> tuple[bytes, Sealer]:
-    """(body of a request, what opens its answer).
+class SealedQuestion(NamedTuple):
+    """A question as it is sent."""
+
+    head: str
+    """Value of the header `HEAD`."""
+    body: bytes
+    sealer: Sealer
+    """Opens its answer."""
+
+
+class ProvenHead(NamedTuple):
+    """The head of a question from somebody with the keys."""
+
+    id_: bytes
+    """Of this question; no other has it."""
+    sealer: Sealer
+    """Opens the question, and seals its answer."""
+
+
+def seal_question(secret: bytes, question: HostQuestion) -> SealedQuestion:
+    """A question to one host, under a key of its own.
 
     Raises:
         BadInput: the request has what no question can hold.
     """
     id_ = os.urandom(_ID_BYTES)
     sealer = _sealer(secret, id_)
-    return id_ + sealer.seal(encoded(question), b"question"), sealer
+    body = sealer.seal(encoded(question), b"question")
+    what = f"{id_.hex()}.{round(question.sent_at * 1e3)}.{len(body)}"
+    return SealedQuestion(f"{what}.{_mac(sealer, what)}", body, sealer)
 
 
-def open_question(secret: bytes, body: bytes, *, now_s: float) -> tuple[HostQuestion, Sealer]:
-    """(question, what seals its answer).
+def prove_head(secret: bytes, head: str, length: str, *, now_s: float) -> ProvenHead:
+    """Checks the head of a question, before its body is read.
 
     Args:
         secret: derived from the keys of the home for `PURPOSE`.
-        body: of the request.
+        head: the header `HEAD`; "": there is none.
+        length: the header content-length; "": there is none.
         now_s: Unix seconds.
 
     Raises:
-        NotAuthenticated: it is not sealed with the keys of this home, or too old.
+        NotAuthenticated: it was not made with the keys of this home, for a body of this length, or is too old.
     """
-    sealer = _sealer(secret, body[:_ID_BYTES])
+    found = _HEAD.fullmatch(head)
+    if found is not None:
+        id_, sent_ms, n_bytes, mac = found.groups()
+        sealer = _sealer(secret, bytes.fromhex(id_))
+        is_theirs = hmac.compare_digest(mac, _mac(sealer, head.rpartition(".")[0]))
+        if is_theirs and n_bytes == length:
+            if not abs(age_s := now_s - int(sent_ms) / 1e3) <= MAX_AGE_S:
+                raise NotAuthenticated(
+                    f"This question was asked {age_s:+.0f} s ago: compare the clocks of the machines."
+                )
+            return ProvenHead(bytes.fromhex(id_), sealer)
+    raise NotAuthenticated(
+        "Specialists answer questions that are sealed with the keys of their home, and this is none."
+    )
+
+
+def open_question(sealer: Sealer, body: bytes) -> HostQuestion:
+    """The question in a body whose head was proven.
+
+    Raises:
+        NotAuthenticated: it is not the body that this head was made for.
+    """
     try:
-        question = _opened(sealer, body[_ID_BYTES:], b"question", HostQuestion)
+        return _opened(sealer, body, b"question", HostQuestion)
     except Tampered as error:
-        raise NotAuthenticated(
-            "Specialists answer questions that are sealed with the keys of their home, and this is none."
-        ) from error
-    if not abs(now_s - question.sent_at) <= MAX_AGE_S:
-        raise NotAuthenticated(
-            f"This question was asked {now_s - question.sent_at:+.0f} s ago: compare the clocks of the machines."
-        )
-    return question, sealer
+        raise NotAuthenticated(f"The body of this question does not belong to its head: {error}") from error
 
 
 def seal_answer(sealer: Sealer, answer: HostAnswer) -> bytes:
@@ -124,6 +166,10 @@ def _opened(sealer: Sealer, body: bytes, direction: bytes, kind: type[M]) -> M:
         return msgspec.msgpack.decode(sealer.unseal(body, direction), type=kind)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Tampered(f"A message between gateway and host is of another version: {error}") from error
+
+
+def _mac(sealer: Sealer, what: str) -> str:
+    return sealer.derive(f"head/{what}").hex()
 
 
 def _sealer(secret: bytes, id_: bytes) -> Sealer:

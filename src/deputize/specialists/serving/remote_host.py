@@ -11,6 +11,7 @@ from deputize.core.errors import DeputizeError, UpstreamError
 from deputize.http.headers import Headers
 from deputize.http.transport import Transport, UpstreamResponse
 from deputize.specialists.serving.host_messages import (
+    HEAD,
     PATH,
     HostAnswer,
     HostQuestion,
@@ -97,14 +98,14 @@ class RemoteHost:
             Tampered: what answers has not the keys of this home.
             BadInput: the request has what no question can hold.
         """
-        body, sealer = seal_question(self._secret, question)
+        sealed = seal_question(self._secret, question)
         self.n_under_way += 1
         try:
             response = await self._transport.send(
                 "POST",
                 self.address + PATH,
-                _HEADERS,
-                body,
+                [*_HEADERS, (HEAD, sealed.head)],
+                sealed.body,
                 connect_timeout_s=min(CONNECT_S, timeout_s),
                 first_byte_timeout_s=None,
                 deadline_s=timeout_s,
@@ -117,7 +118,7 @@ class RemoteHost:
             self.n_under_way -= 1
         if status != 200:
             raise UpstreamError(f"{self.address} refuses questions with status {status}: {_excerpt(said)}")
-        return open_answer(sealer, said)
+        return open_answer(sealed.sealer, said)
 
     async def keep_looked_at(self, every_s: float, timeout_s: float) -> None:
         """Looks at it for ever: every so often while it is well, at once where it is doubted, ever more rarely while it
