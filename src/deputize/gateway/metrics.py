@@ -111,7 +111,7 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_route_generation": MetricInfo("gauge", "Generation of the loaded route file."),
     "deputize_pointer_version": MetricInfo("gauge", "Version of what homes share that is in force here."),
     "deputize_pointer_age": MetricInfo(
-        "gauge", "Seconds since the pointer of what homes share could last be read, at the last try."
+        "gauge", "Seconds since the pointer of what homes share could last be read."
     ),
     "deputize_otel_spans_total": MetricInfo(
         "counter",

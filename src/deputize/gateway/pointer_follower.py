@@ -6,6 +6,7 @@ Reading, and the fetching of specialists, happen in threads; a download never ke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,8 @@ log = logging.getLogger("deputize.gateway")
 
 _FETCH_AGAIN_S = 5.0
 """Between two tries to fetch what is missing."""
+_FIRST_LOOK_S = 15.0
+"""How long a start waits for the first look; an object store may take ten seconds to say that it is away."""
 
 
 class PointerFollower:
@@ -63,16 +66,32 @@ class PointerFollower:
         return self.age_s <= self._settings.keys_max_age_s
 
     async def start(self) -> None:
-        """Looks once, then every `poll_s` seconds. An object store that is away is no error: nothing is known then."""
+        """Looks once, then every `poll_s` seconds. An object store that is away, or says nothing, is no error: nothing
+        is known then."""
         if self._published is None:
             return
-        await self._look(self._published)
-        self._task = asyncio.create_task(self._follow(self._published), name="pointer")
+        looked = asyncio.Event()
+        self._task = asyncio.create_task(self._follow(self._published, looked), name="pointer")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(looked.wait(), _FIRST_LOOK_S)
 
-    async def _follow(self, published: PublishedHome) -> None:
+    async def _follow(self, published: PublishedHome, looked: asyncio.Event) -> None:
         while True:
+            began, look = (
+                self._clock_s(),
+                asyncio.create_task(self._look(published), name="look at the pointer"),
+            )
+            try:
+                while not look.done():
+                    await asyncio.wait({look}, timeout=self._settings.poll_s)
+                    # a file system that hangs says nothing for hours, and whoever watches is to see that
+                    self._metrics.set("deputize_pointer_age", self.age_s)
+                    if not look.done() and self._clock_s() - began > self._settings.max_age_s:
+                        self._say(f"{published.bucket.address} does not answer.")
+            finally:
+                look.cancel()
+            looked.set()
             await asyncio.sleep(self._settings.poll_s)
-            await self._look(published)
 
     async def _look(self, published: PublishedHome) -> None:
         try:
@@ -82,7 +101,6 @@ class PointerFollower:
             Exception
         ):  # whatever it is, a gateway that looks no more would refuse API keys until it is started again
             log.exception("what was published could not be taken up")
-        self._metrics.set("deputize_pointer_age", self.age_s)
 
     async def _take_over(self, published: PublishedHome) -> None:
         began = self._clock_s()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.unit.gateway.stubs import live_route
 
 from deputize.core.config import ObjectsSettings
 from deputize.core.records import RouteFile
 from deputize.files import locked
+from deputize.gateway import pointer_follower
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.pointer_follower import PointerFollower
 from deputize.home import Home
 from deputize.routes_file import write_routes
+from deputize.store.published.version_pointer import pointer_name
 
 
 async def nothing() -> None:
@@ -116,3 +120,30 @@ async def test_age_counts_from_the_beginning_of_a_look(tmp_path: Path) -> None:
     await starting
     assert follower.age_s == 7, "a route may have been closed since the look began"
     await follower.stop()
+
+
+async def test_an_object_store_that_hangs_keeps_no_gateway_from_starting_and_its_age_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a network file system does whose server is gone: what is read there says nothing, not even that it fails."""
+    monkeypatch.setattr(pointer_follower, "_FIRST_LOOK_S", 0.2)
+    home = Home(tmp_path / "home", environ={})
+    home.path.mkdir()
+    home.config_path.write_text(f'[objects]\nurl = "file://{tmp_path}/shared"\n')
+    write_routes(home.routes_path, RouteFile(run_id="1", routes=[live_route()]), home.routes_seal)
+    hung = tmp_path / "shared" / pointer_name(2)
+    os.mkfifo(hung)
+    settings, metrics = ObjectsSettings(url="file://x", poll_s=0.01, max_age_s=0.3), Metrics()
+    follower = PointerFollower(home.published, settings, nothing, metrics)
+    try:
+        async with asyncio.timeout(5):
+            await follower.start()
+        assert not follower.knows_routes()
+        async with asyncio.timeout(5):
+            while "does not answer" not in caplog.text:
+                await asyncio.sleep(0.01)
+        assert metrics.value("deputize_pointer_age") > 0.3
+        await follower.stop()
+    finally:
+        with hung.open("wb"):
+            hung.unlink()

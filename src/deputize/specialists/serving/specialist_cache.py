@@ -37,7 +37,7 @@ class LoadedSpecialist(NamedTuple):
 
 
 @dataclass
-class _Kept:
+class _InMemory:
     """A loaded specialist and how many are asking it now."""
 
     specialist: LoadedSpecialist
@@ -67,7 +67,7 @@ class SpecialistCache:
         """
         self.home, self._load, self._unload = home.resolve(), load, unload
         self.most, self.most_bytes = most, most_bytes
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, _InMemory] = OrderedDict()
         self._loading = threading.Lock()
         """Held while a specialist is loaded or unloaded, which takes long."""
         self._counting = threading.Lock()
@@ -100,7 +100,7 @@ class SpecialistCache:
                 finally:
                     self._loading.release()
 
-    def _taken(self, name: str) -> _Kept:
+    def _taken(self, name: str) -> _InMemory:
         folder = (self.home / name).resolve()
         if not Path(name).is_absolute() and not folder.is_relative_to(self.home):
             raise BadInput(f"{name!r} leads out of the home")
@@ -117,7 +117,7 @@ class SpecialistCache:
                 self._shrink()
             return kept
 
-    def _taken_if_loaded(self, name: str, stamp: FileStamp) -> _Kept | None:
+    def _taken_if_loaded(self, name: str, stamp: FileStamp) -> _InMemory | None:
         with self._counting:
             kept = self._kept.get(name)
             if kept is None or kept.specialist.stamp != stamp:
@@ -143,14 +143,14 @@ class SpecialistCache:
             # it costs memory, and nobody an answer
             log.exception("a specialist could not be unloaded")
 
-    def _keep_loaded(self, name: str, folder: Path, stamp: FileStamp) -> _Kept:
+    def _keep_loaded(self, name: str, folder: Path, stamp: FileStamp) -> _InMemory:
         digest = digest_of(folder / CARD)
         predictor = self._load(folder)
         self.n_loads += 1
         if digest_of(folder / CARD) != digest:
             self._let_go(predictor)
             raise Tampered(f"The card in {folder} was changed while the specialist was loaded.")
-        kept = _Kept(LoadedSpecialist(stamp, predictor, digest, _n_bytes(folder)), n_users=1)
+        kept = _InMemory(LoadedSpecialist(stamp, predictor, digest, _n_bytes(folder)), n_users=1)
         with self._counting:
             self._kept[name] = kept
         return kept

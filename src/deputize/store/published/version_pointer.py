@@ -92,7 +92,8 @@ def opened_pointer(blob: bytes, version: int, sealer: Sealer) -> VersionPointer:
         found = decode(sealer.unseal(blob, _aad(version)), VersionPointer)
     except (Tampered, msgspec.DecodeError):
         raise Tampered(
-            f"The pointer of version {version} was changed, or sealed with other keys than those of this home."
+            f"The pointer of version {version} was changed, or sealed with other keys than those of this home. Nothing of it is "
+            f"used: put {pointer_name(version)} back, or delete it where it was never a version."
         ) from None
     return found
 
