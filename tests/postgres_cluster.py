@@ -95,6 +95,12 @@ class Cluster:
         """The end of what the server has said."""
         return (self.folder / "log").read_text()[-2000:]
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Sends a signal to the server and to its processes, as SIGSTOP: it stands still, and its connections stay."""
+        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
+        for pid in (self.server.pid, *map(int, children)):
+            os.kill(pid, number)
+
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs a statement as the administrator, whom row-level security does not bind; what it prints."""
         return self.run(

@@ -34,6 +34,8 @@ MOST_TRIES = 2
 them."""
 MOST_TOKENS = 1 << 31
 """Of one call; more is no count."""
+_MOST_OF = 0.9
+"""Of the time that a question has: who is cut off later was too late, and not merely slower than another."""
 LOOK_UP_S = 10.0
 """Between two look-ups of the hosts' names."""
 
@@ -152,7 +154,7 @@ class HostsEngine:
         return min(
             able,
             key=lambda host: (
-                host.is_doubted,
+                host.is_doubted or host.is_lost(question.specialist),
                 host.n_under_way,
                 _rank(question.specialist, host.address),
             ),
@@ -190,16 +192,26 @@ class HostsEngine:
 
     async def _checked(self, host: RemoteHost, question: HostQuestion, version: ServedVersion) -> Prediction:
         """The answer of one host, where it is that of the version and engine that routes are about."""
+        began = time.monotonic()
         try:
             answer = await host.ask(question, question.within_s)
         except (UpstreamError, Tampered) as error:
             log.warning("the host %s does not answer as it should: %s", host.address, error)
-            host.doubt(is_down=not (isinstance(error, UpstreamTimeout) and error.asked))
+            is_late = isinstance(error, UpstreamTimeout) and error.asked
+            host.doubt(is_down=not is_late)
+            if is_late:
+                host.note_lost(question.specialist)
             raise
         except asyncio.CancelledError:
             # the time is over, or another host was faster, or the caller has gone: it may hang, and may be well
             host.doubt(is_down=False)
+            if time.monotonic() - began > _MOST_OF * question.within_s:
+                host.note_lost(question.specialist)
             raise
+        if answer.trouble == "timeout":
+            host.note_lost(question.specialist)
+        else:
+            host.note_answered(question.specialist)
         return self._accepted(host, question.specialist, answer, version)
 
     def _accepted(

@@ -24,6 +24,11 @@ log = logging.getLogger("deputize.engine")
 
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 """Waits before a host that does not answer is looked at again; the last one repeats."""
+LOST_IN_ROW = 3
+"""Questions for a specialist that one after the other found no answer in time; then it is not asked for it for a
+while, since each of these calls has waited in vain as long as its route allows."""
+REST_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+"""How long it is not, the first time and each further time that a question finds none; the last one repeats."""
 CONNECT_S = 1.0
 """After that a host cannot be reached; another one has the rest of the time."""
 MOST_ANSWER_BYTES = 8 << 20
@@ -31,7 +36,7 @@ MOST_ANSWER_BYTES = 8 << 20
 _HEADERS: Headers = [("content-type", "application/octet-stream")]
 
 OnHostEvent = Callable[[str, str], None]
-"""(left_out, taken_back, retried, refused, hedged or hedge_won; address) of something that happened with a host."""
+"""(left_out, taken_back, retried, refused, rested, hedged or hedge_won; address) of something that happened with a host."""
 
 
 class RemoteHost:
@@ -43,6 +48,7 @@ class RemoteHost:
         secret: bytes,
         transport: Transport,
         on_event: OnHostEvent = lambda what, where: None,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
@@ -50,9 +56,11 @@ class RemoteHost:
             secret: derived from the keys of the home for `host_messages.PURPOSE`.
             transport: what it is asked through.
             on_event: is told when it is left out and taken back.
+            clock_s: seconds that only go forward.
         """
         self.address = address
         self._secret, self._transport, self._on_event = secret, transport, on_event
+        self._clock_s = clock_s
         self.state: HostState | None = None
         """As it last said; None: it has not been reached, or does not answer now."""
         self.n_under_way = 0
@@ -61,6 +69,8 @@ class RemoteHost:
         """Specialists whose answers by this process of the host were not those of the certified version or engine."""
         self.is_doubted = False
         """It let a question go unanswered, and has not been looked at since: others come first."""
+        self._lost: dict[str, tuple[int, float]] = {}
+        """Specialist -> questions in a row that found no answer in time, and when it may be asked again."""
         self._is_down = False
         self._look_now = asyncio.Event()
         self.looked_at = asyncio.Event()
@@ -82,12 +92,37 @@ class RemoteHost:
         self._look_now.set()
 
     def serves(self, specialist: str, card_sha256: str) -> bool:
-        """True where it has this version of a specialist."""
+        """True where it has this version of a specialist, and is not resting from questions in vain."""
         return (
             self.state is not None
             and self.state.specialists.get(specialist) == card_sha256
             and specialist not in self.refused
+            and self._lost.get(specialist, (0, 0.0))[1] <= self._clock_s()
         )
+
+    def is_lost(self, specialist: str) -> bool:
+        """True where its last question for a specialist found no answer in time: others are asked rather."""
+        return specialist in self._lost
+
+    def note_lost(self, specialist: str) -> None:
+        """A question for a specialist found no answer in time, whatever it says of itself."""
+        n_lost = self._lost.get(specialist, (0, 0.0))[0] + 1
+        rest_s = 0.0
+        if n_lost >= LOST_IN_ROW:
+            rest_s = REST_S[min(n_lost - LOST_IN_ROW, len(REST_S) - 1)]
+            log.warning(
+                "the host %s is not asked for %s for %.0f s: %d questions found no answer in time",
+                self.address,
+                specialist,
+                rest_s,
+                n_lost,
+            )
+            self._on_event("rested", self.address)
+        self._lost[specialist] = n_lost, self._clock_s() + rest_s
+
+    def note_answered(self, specialist: str) -> None:
+        """A question for a specialist was answered in time."""
+        self._lost.pop(specialist, None)
 
     async def ask(self, question: HostQuestion, timeout_s: float) -> HostAnswer:
         """Its answer.
@@ -154,6 +189,7 @@ class RemoteHost:
             return False
         if self.state is None or found.process != self.state.process:
             self.refused.clear()
+            self._lost.clear()
         self.state = found
         self.is_doubted = self._is_down = False
         if not was_well:

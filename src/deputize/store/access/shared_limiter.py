@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -33,6 +34,11 @@ BUDGET_SHARE = 0.005
 """The part of a month's budget that a process takes beyond what its calls under way need."""
 _WAIT_S = 1.0
 """For a connection or a statement; and after a refusal, until the server is asked again."""
+_ANSWER_S = 3.0
+"""After that nobody waits for an answer any more. A server that stands still, or whose machine does, ends no statement
+by its own clock."""
+_AT_ONCE = 2
+"""Questions to the server at once, and connections."""
 _IDLE_S = 5.0
 """A key that has not been used for so long gives back what was taken of its budget."""
 _WAIT_FOR_CALLS_S = 5.0
@@ -90,13 +96,16 @@ class SharedLimiter:
             clock: Unix seconds, for the month.
             monotonic: seconds that only go forward.
         """
-        self._server = msgspec.structs.replace(server, connections=2)
+        self._server = msgspec.structs.replace(server, connections=_AT_ONCE)
         self._clock, self._monotonic = clock, monotonic
         self._pool = make_pool(self._server, _WAIT_S)
         self._shares: dict[str, _Share] = {}
         self._away_until, self._is_away = float("-inf"), False
         self._keeper: asyncio.Task[None] | None = None
         self._taking: set[asyncio.Future[None]] = set()
+        self._turn_to_ask = asyncio.Semaphore(_AT_ONCE)
+        # of its own: a server that stands still keeps threads waiting; as many again find that no connection is left
+        self._threads = ThreadPoolExecutor(2 * _AT_ONCE, thread_name_prefix="limits of keys")
 
     # --- what a call asks ---
 
@@ -222,7 +231,7 @@ class SharedLimiter:
     async def _take_turns(self, share: _Share, key: ApiKey, per_minute: float) -> None:
         wanted = max(1, math.ceil(per_minute / 60 * TURNS_S))
         asked = {"key": key.id, "per_minute": per_minute, "wanted": wanted}
-        given, wait_s = await asyncio.to_thread(self._ask, "take_turns", asked)
+        given, wait_s = await self._answer_to("take_turns", asked)
         share.turns += given
         share.no_turn_until = self._monotonic() + wait_s
 
@@ -231,7 +240,7 @@ class SharedLimiter:
             await self._settle(share)
         wanted = usd - share.free_usd + most * BUDGET_SHARE
         asked = {"key": key.id, "month": share.month, "wanted": wanted, "most": most}
-        (given,) = await asyncio.to_thread(self._ask, "take_usd", asked)
+        (given,) = await self._answer_to("take_usd", asked)
         share.free_usd += given
         if given <= _EPSILON:
             share.no_usd_until = self._monotonic() + _WAIT_S
@@ -242,12 +251,25 @@ class SharedLimiter:
         share.free_usd = 0.0
         try:
             asked = {"key": share.key.id, "month": share.month, "usd": usd}
-            await asyncio.to_thread(self._ask, "return_usd", asked)
+            await self._answer_to("return_usd", asked)
         except StoreError as error:
             # given back perhaps, it may be another process's by now; what is owed is rather paid twice
             if usd < 0 or not isinstance(error, CommitUnknown):
                 share.free_usd += usd
             raise
+
+    async def _answer_to(self, name: str, asked: Mapping[str, Any]) -> tuple[Any, ...]:
+        """As `_ask`, in a thread, and within `_ANSWER_S`."""
+        async with self._turn_to_ask:
+            if self._monotonic() < self._away_until:
+                raise StoreError(f"{self._server.name} does not answer.")
+            asking = asyncio.wrap_future(self._threads.submit(self._ask, name, asked))
+            # not cancelled: a thread cannot be, and what it is told later is taken and lost
+            done, _ = await asyncio.wait({asking}, timeout=_ANSWER_S)
+            if not done:
+                asking.add_done_callback(lambda late: late.cancelled() or late.exception())
+                raise CommitUnknown(f"{self._server.name} says nothing for {_ANSWER_S:g} s.")
+            return asking.result()
 
     def _ask(self, name: str, asked: Mapping[str, Any]) -> tuple[Any, ...]:
         is_done = False
@@ -289,14 +311,14 @@ class SharedLimiter:
             self._keeper.cancel()
         for share in self._shares.values():
             if abs(share.free_usd) > _EPSILON:
+                asked = {"key": share.key.id, "month": share.month, "usd": share.free_usd}
                 try:
-                    self._ask(
-                        "return_usd", {"key": share.key.id, "month": share.month, "usd": share.free_usd}
-                    )
-                except StoreError as error:
+                    self._threads.submit(self._ask, "return_usd", asked).result(_ANSWER_S)
+                except (StoreError, TimeoutError) as error:
                     _log.warning("What was taken of budgets could not be given back: %s", error)
                     break
                 share.free_usd = 0.0
+        self._threads.shutdown(wait=False)
         self._pool.close()
 
 

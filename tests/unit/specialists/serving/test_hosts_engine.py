@@ -17,6 +17,7 @@ from deputize.core.records import Prediction, Request
 from deputize.specialists.serving.base import EngineFailure, OtherEngine, ServedVersion
 from deputize.specialists.serving.frames import PredictReply
 from deputize.specialists.serving.hosts_engine import HostsEngine, addresses_of
+from deputize.specialists.serving.remote_host import LOST_IN_ROW
 
 SECRET = b"s" * 32
 VERSIONS = {"a": ServedVersion("card-a", frozenset({"f32"})), "b": ServedVersion("card-b")}
@@ -137,6 +138,39 @@ async def test_a_host_that_hangs_costs_no_more_than_the_time_that_is_left(tmp_pa
         with pytest.raises(UpstreamTimeout):
             await engine.predict("a", REQUEST, 0.2)
         assert asyncio.get_running_loop().time() - began < 2.0
+
+
+async def test_a_host_that_lets_questions_go_unanswered_is_asked_after_the_others(tmp_path: Path) -> None:
+    """It says that it is well, and with one call at a time it always has the least to do."""
+    async with hosts_that(tmp_path, hangs, says("x", "card-a", "f32")) as (engine, _, _):
+        n_late = 0
+        for _ in range(12):
+            try:
+                assert (await engine.predict("a", REQUEST, 0.5)).answer == "x"
+            except UpstreamTimeout:
+                n_late += 1
+                await asyncio.sleep(0.3)  # looked at, and well
+        assert n_late <= 1
+
+
+async def test_a_specialist_that_never_answers_in_time_rests_and_keeps_no_call_waiting(
+    tmp_path: Path,
+) -> None:
+    async with hosts_that(tmp_path, hangs) as (engine, hosts, events):
+        for _ in range(LOST_IN_ROW):
+            with pytest.raises(UpstreamTimeout):
+                await engine.predict("a", REQUEST, 0.3)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(UpstreamError, match="no host is well"):
+            await engine.predict("a", REQUEST, 0.3)
+        assert asyncio.get_running_loop().time() - began < 0.2, "the LLM is asked at once"
+        assert events["rested"] == 1 and engine.hosts[0].serves("b", "card-b"), "others are asked as before"
+        hosts[0].worker.answer = says("x", "card-a", "f32")
+        async with asyncio.timeout(10):
+            while not engine.hosts[0].serves("a", "card-a"):
+                await asyncio.sleep(0.05)
+        assert (await engine.predict("a", REQUEST, 5.0)).answer == "x"
+        assert not engine.hosts[0].is_lost("a")
 
 
 @pytest.mark.parametrize(

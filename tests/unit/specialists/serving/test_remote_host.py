@@ -15,8 +15,8 @@ from deputize.http.handler import HttpReply
 from deputize.http.limits import Limits
 from deputize.http.server import HttpServer, listen
 from deputize.specialists.serving.base import ServedVersion
-from deputize.specialists.serving.host_messages import HostQuestion
-from deputize.specialists.serving.remote_host import RemoteHost
+from deputize.specialists.serving.host_messages import HostQuestion, HostState
+from deputize.specialists.serving.remote_host import LOST_IN_ROW, REST_S, RemoteHost
 
 SECRET = b"s" * 32
 VERSIONS = {"a": ServedVersion("card-a")}
@@ -102,3 +102,19 @@ async def test_a_program_on_the_port_of_a_host_cannot_fill_the_memory() -> None:
     await transport.close()
     await server.drain(0.2)
     listening.close()
+
+
+async def test_the_rests_of_a_specialist_become_longer_and_end_with_an_answer() -> None:
+    now, transport = [0.0], Http1Transport()
+    host = RemoteHost("http://127.0.0.1:9", SECRET, transport, clock_s=lambda: now[0])
+    host.state = HostState(process="p", specialists={"a": "card-a", "b": "card-b"})
+    for n, rest_s in enumerate((0.0, 0.0, *REST_S, REST_S[-1])):
+        host.note_lost("a")
+        assert host.is_lost("a") and host.serves("a", "card-a") is (n < LOST_IN_ROW - 1)
+        assert host.serves("b", "card-b") and not host.is_lost("b")
+        now[0] += rest_s
+        assert host.serves("a", "card-a")
+    host.note_answered("a")
+    host.note_lost("a")
+    assert host.serves("a", "card-a"), "it begins again"
+    await transport.close()

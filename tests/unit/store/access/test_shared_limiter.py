@@ -227,6 +227,34 @@ async def test_while_the_server_is_away_a_process_has_what_it_took(tmp_path: Pat
     await asyncio.to_thread(limiter.close)
 
 
+async def test_a_server_that_stands_still_keeps_no_call_waiting_for_long(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open, so nothing fails by itself."""
+    monkeypatch.setattr(shared_limiter, "_ANSWER_S", 1.0)
+    cluster, many = postgres_cluster.cluster(), [a_key(id=f"still-{n}", usd_per_month=1.0) for n in range(20)]
+    async with limiters(server_of(options), 1) as (limiter,):
+        assert await call(limiter, many[0], 0.001, 0.001)
+        cluster.signal_all(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            refused = await asyncio.gather(
+                *(call(limiter, key, 0.1, 0.1) for key in many[1:]), return_exceptions=True
+            )
+            assert time.monotonic() - began < 12.0
+            assert all(isinstance(one, StoreError) for one in refused), refused
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: True), 1.0), "threads of others are free"
+        finally:
+            cluster.signal_all(signal.SIGCONT)
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    if await call(limiter, many[1], 0.001, 0.001):
+                        break
+                except StoreError:
+                    await asyncio.sleep(0.2)
+
+
 async def test_a_caller_that_hangs_up_takes_nothing_of_the_budget_along(server: PostgresServer) -> None:
     key = a_key(id="hangs-up", usd_per_month=1.0)
     async with limiters(server, 1) as (limiter,):
