@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from deputize.core.example_texts import source_id
 from deputize.core.progress import Progress, silent
 from deputize.core.records import EVERY_TENANT, Example, Record
 from deputize.home import Home
-from deputize.maintenance.lineage import ClearTextCopy, note_copy
+from deputize.maintenance.lineage import noted_copy
 from deputize.pipeline.curation import CARD
 from deputize.pipeline.expansion import ExpansionLimits, TaskExpansion, expand
 from deputize.pipeline.relabelling import RelabelLimits, Relabelling, relabel
@@ -236,20 +236,12 @@ class Dataset:
             return dataset_card(heads[0], tally, config)
 
         key = self.home.keyring.derive("export")
-        rows = export(wanted(), out, form, key=key, card=card, task_of=task_of)
-        self._note_copy(out, written)
+        temporary = out.with_name(f".{out.name}-{os.urandom(4).hex()}")
+        what = f"dataset of run {self.run_id}"
+        with noted_copy(self.home, out, what, self.actor.name, temporary=temporary) as ids:
+            rows = export(wanted(), out, temporary, form, key=key, card=card, task_of=task_of)
+            ids += written
         return Exported(run_id=self.run_id, folder=str(out), format=form, rows=rows, n_erased=n_erased)
-
-    def _note_copy(self, out: Path, call_ids: list[str]) -> None:
-        """Records a folder in clear, so that an erasure of one of its calls can name it."""
-        copy = ClearTextCopy(
-            path=str(out.resolve()),
-            what=f"dataset of run {self.run_id}",
-            by=self.actor.name,
-            at=time.time(),
-            call_ids=call_ids,
-        )
-        note_copy(self.home, copy)
 
     def _records(self) -> Iterator[Example | art.Curated]:
         """Records that curation wrote: the examples of the actor's tenant, then the summary of the whole."""

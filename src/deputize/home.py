@@ -157,7 +157,7 @@ class Home:
         """Requests to export raw calls."""
         from deputize.store.access.approvals import Approvals
 
-        return Approvals(self.path, self.keyring, self.audit)
+        return Approvals(self.path, self.keyring, self.audit, open_key=self.api_keys.open_key)
 
     def note_keys_used(self) -> None:
         """Notes in the audit log that the keys are used: before the store is opened, or artifacts are changed.

@@ -150,6 +150,29 @@ def test_calls_that_were_erased_are_neither_shown_nor_exported(tmp_path: Path) -
     assert copy.call_ids == sorted(done.erased.call_ids)
 
 
+def test_a_stage_alone_drops_what_was_erased_while_it_was_at_work(tmp_path: Path) -> None:
+    fill(tmp_path / "first")
+    events: list[str] = []
+    config = Convert(share_across_tenants=True)
+    with Home(tmp_path / "first") as first:
+        conversion.run_stage(first, "curate", config, progress=lambda what, *_: events.append(what))
+    home, n_left = tmp_path / "home", len(events)
+    fill(home)
+
+    def erasing(_what: str, *_: object) -> None:
+        nonlocal n_left
+        n_left -= 1
+        if n_left == 0:  # every call has been read by then
+            with Home(home) as other:
+                assert erase(other, owner(), Wanted(origin="customer-0"), tenant="north").erased.call_ids
+
+    with Home(home) as opened:
+        conversion.run_stage(opened, "curate", config, progress=erasing)
+        assert n_left == 0
+        held = [e.call_id for e in Dataset(opened, None, owner())._records() if isinstance(e, Example)]
+        assert len(held) > 50 and not opened.store.erased(held)
+
+
 def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path: Path) -> None:
     home = tmp_path / "home"
     fill(home)

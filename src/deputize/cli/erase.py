@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--origin", default="", metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
+@click.option("--origin", metavar="ID", help="Who asked, as it was sent (not the pseudonym).")
 @click.option(
     "--episode", "episodes", multiple=True, metavar="ID", help="A run of the agent (may be repeated)."
 )
-@click.option("--conversation", default="", metavar="ID", help="The id of one of its responses.")
+@click.option("--conversation", metavar="ID", help="The id of one of its responses.")
 @click.option(
     "--find",
     "texts",
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 def erase(
     terminal: Terminal,
     /,
-    origin: str,
+    origin: str | None,
     episodes: tuple[str, ...],
-    conversation: str,
+    conversation: str | None,
     texts: tuple[str, ...],
     tenant: str,
     dry_run: bool,
@@ -62,18 +62,16 @@ def erase(
 
     They leave the store, the runs and older copies of both: their keys are destroyed, or they are overwritten, their examples
     leave the artifacts of all runs, and the wrapping key is changed, so that a copy of the home made earlier opens
-    nothing without the earlier copy of keys/. Make a new backup afterwards. With an origin go the steps of its runs that
+    nothing without the earlier copy of keys/. Make a new backup afterwards. Where nothing is found nothing is changed.
+    With an origin go the steps of its runs that
     name nobody, and what others went on with. Routes of specialists that were trained on the calls are closed; the
     specialists, and files that hold the calls outside the home, are named, with the commands to make them again.
     """
     from deputize.cli.report import mark_erased
     from deputize.maintenance import erasure
-    from deputize.maintenance.find_calls import Wanted
 
     home, whose = terminal.home, tenant_of(terminal, tenant)
-    wanted = Wanted(origin=origin, episodes=episodes, conversation=conversation, texts=texts)
-    if wanted == Wanted():
-        raise UsageError("Say what to erase: --origin, --episode, --conversation or --find.")
+    wanted = _wanted(origin, episodes, conversation, texts)
     home.require_keys()
     if dry_run:
         _count_only(terminal, wanted, whose)
@@ -88,8 +86,10 @@ def erase(
         if keep_routes
         else erasure.close_routes(home, terminal.actor, folders, "calls it was trained on were erased")
     )
-    for warning in (*_missed(terminal, wanted), *_finish(terminal, keep_backups)):
+    changes_key = not keep_backups and not (done.is_empty and not any(forgotten.values()))
+    for warning in (*_missed(terminal), *_finish(terminal, changes_key)):
         terminal.note(warning)
+    erasure.end_erasure(home)
     offer = _offer(terminal, done.trained_on, routes, [r.id for r in closed])
     document = {
         "tenant": whose,
@@ -101,11 +101,35 @@ def erase(
         "routes": list(dict.fromkeys(r.id for r in routes)),
         "closed": [r.id for r in closed],
         "forgotten": forgotten,
-        "older_copies_readable": keep_backups,
+        "older_copies_readable": not changes_key,
         "copies": done.copies,
         "retrain": offer,
     }
-    terminal.result(document, lambda: _show(terminal, done, wanted, forgotten, routes, offer, keep_backups))
+    about_copies = _about_copies(keep_backups, changes_key)
+    terminal.result(document, lambda: _show(terminal, done, wanted, forgotten, routes, offer, about_copies))
+
+
+def _wanted(
+    origin: str | None, episodes: tuple[str, ...], conversation: str | None, texts: tuple[str, ...]
+) -> Wanted:
+    """What the options ask for.
+
+    Raises:
+        UsageError: they ask for nothing, or one of them is there and says nothing, as where a variable is empty.
+    """
+    from deputize.maintenance.find_calls import Wanted, check_wanted
+
+    given = [one for one in (origin, conversation, *episodes, *texts) if one is not None]
+    if not given:
+        raise UsageError("Say what to erase: --origin, --episode, --conversation or --find.")
+    wanted = Wanted(origin=origin or "", episodes=episodes, conversation=conversation or "", texts=texts)
+    try:
+        if not all(given):
+            raise BadInput("An option is there and says nothing.")
+        check_wanted(wanted)
+    except BadInput as error:
+        raise UsageError(str(error)) from None
+    return wanted
 
 
 def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
@@ -129,27 +153,26 @@ def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
     )
 
 
-def _missed(terminal: Terminal, wanted: Wanted) -> tuple[str, ...]:
-    """Says that calls may have come in after the search. Of an origin the store remembers that it is erased; of anything else
-    there is nothing to remember."""
+def _missed(terminal: Terminal) -> tuple[str, ...]:
+    """Says that calls may have come in after the search. Of an origin the store remembers that it is erased, and takes
+    no call of it; but not of the steps of its runs that name nobody, nor of anything else."""
     from deputize.store.recording.journal_backlog import backlog_of
 
-    by_more_than_origin = wanted.episodes or wanted.conversation or wanted.texts
-    if not (by_more_than_origin and backlog_of(terminal.home.journals).n_files):
+    if not backlog_of(terminal.home.journals).n_files:
         return ()
     return (
         "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more.",
     )
 
 
-def _finish(terminal: Terminal, keep_backups: bool) -> tuple[str, ...]:
-    """Changes the wrapping key unless backups are kept, and overwrites old pages; what could not be reached."""
+def _finish(terminal: Terminal, changes_key: bool) -> tuple[str, ...]:
+    """Changes the wrapping key where that is due, and overwrites old pages; what could not be reached."""
     from deputize.maintenance.rotation import rotate
     from deputize.store.recording.journal import set_aside
 
     home = terminal.home
     warnings: tuple[str, ...] = ()
-    if not keep_backups:
+    if changes_key:
         warnings = rotate(home, actor=terminal.actor.name).warnings
     is_compact = home.store.compact()
     home.close()
@@ -173,7 +196,7 @@ def _show(
     forgotten: dict[str, int],
     routes: Sequence[Route],
     offer: Sequence[str],
-    keep_backups: bool,
+    about_copies: str,
 ) -> None:
     also = f" and {done.n_conversations} kept conversations" if done.n_conversations else ""
     terminal.say(f"{len(done.erased.call_ids)} calls{also} erased.")
@@ -196,14 +219,22 @@ def _show(
         terminal.say(f"{closed}To train again without the calls:")
         for line in offer:
             terminal.say(f"  {line}")
+    terminal.say(about_copies)
+
+
+def _about_copies(keep_backups: bool, changes_key: bool) -> str:
+    """The sentence about copies of the store that were made before."""
+    if changes_key:
+        return (
+            "Copies of the store made before now open only with a copy of keys/ from before: destroy that one, and make a new"
+            " backup."
+        )
     if keep_backups:
-        terminal.say(
-            "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
-        )
-    else:
-        terminal.say(
-            "Copies of the store made before now open only with a copy of keys/ from before: destroy that one, and make a new backup."
-        )
+        return "Copies of the store made before now can still be read: `deputize keys rotate` ends that."
+    return (
+        "Nothing was destroyed, so the keys are as they were and backups stay readable. Where an older one may hold what was"
+        " deleted since, `deputize keys rotate` ends that."
+    )
 
 
 def _nothing_found(done: Erasure, wanted: Wanted) -> str:

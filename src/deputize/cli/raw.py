@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -87,27 +86,20 @@ def approve(terminal: Terminal, /, request_id: str) -> None:
 @pass_terminal
 def export(terminal: Terminal, /, request_id: str, out: Path) -> None:
     """Write the raw calls of an approved request to a file only you can read. Its id may be shortened."""
-    from deputize.maintenance.lineage import ClearTextCopy, note_copy
+    from deputize.maintenance.lineage import noted_copy
     from deputize.store.access.raw_export import export_raw
 
     approvals, home = _approvals(terminal), terminal.home
     request_id = _whole(terminal, approvals, request_id)
     # the file first: an approval must not be used up by a folder that is not there
-    with contextlib.closing(home.open_store(audited=False)) as store, new_file(out) as file:
-        ids: list[str] = []
+    with (
+        contextlib.closing(home.open_store(audited=False)) as store,
+        new_file(out) as file,
+        noted_copy(home, out, "raw calls", terminal.actor.name) as ids,
+    ):
         for call in export_raw(store, terminal.actor, home.audit, approvals, request_id):
             file.write(encode(call) + b"\n")
             ids.append(call.id)
-        note_copy(
-            home,
-            ClearTextCopy(
-                path=str(out.resolve()),
-                what="raw calls",
-                by=terminal.actor.name,
-                at=time.time(),
-                call_ids=ids,
-            ),
-        )
     terminal.result(
         {"n_calls": len(ids), "path": str(out)}, lambda: terminal.say(f"{len(ids)} raw calls in {out}.")
     )

@@ -123,11 +123,13 @@ def _convert(terminal: Terminal, config: Convert, tenant: str) -> dict[str, Any]
 
 
 def _retain(terminal: Terminal) -> None:
-    """Deletes what [retention] does not allow to be kept any longer."""
+    """Deletes what [retention] does not allow to be kept any longer, and takes out of the runs what an erasure that was
+    stopped has left there."""
+    from deputize.maintenance.erasure import RUNS_TO_CLEAN
     from deputize.maintenance.retention import retain
 
     limits = terminal.home.retention()
-    if not limits:
+    if not limits and not (terminal.home.path / RUNS_TO_CLEAN).exists():
         return
     try:
         deleted, _ = retain(terminal.home, terminal.actor, limits, note=terminal.note)

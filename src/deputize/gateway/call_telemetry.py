@@ -60,7 +60,8 @@ class CallTelemetry:
 
         Args:
             call: as it is recorded where everything is kept of it.
-            kept: what is kept of it; with "off" there is no access line and no span.
+            kept: what is kept of it; with "off" there is no access line and no span, and a model without a listed
+                price is counted as `OTHER`.
             trace: its span; None where it has none.
             task: name of the task of its route.
             key: id of the caller's API key.
@@ -68,7 +69,9 @@ class CallTelemetry:
             charged: tokens that an upstream is paid for, where an LLM was asked.
         """
         decision = call.decision or _LLM
-        found = (decision.served_by, decision.route_id, task, call.model, call.tenant, decision.reason)
+        # of what is not kept no word of the caller's is: a name that no price list has may be any text
+        model = OTHER if kept == "off" and self._prices.of(call.model).assumed else call.model
+        found = (decision.served_by, decision.route_id, task, model, call.tenant, decision.reason)
         series = self._series.get(found) or self._new_series(found)
         series.calls[0] += 1
         if call.latency_ms is not None:

@@ -8,12 +8,14 @@ retention says.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Message, Record
+from deputize.gateway.context import Context
 from deputize.gateway.exchange import Exchange, ExchangeResult
 from deputize.http.headers import header_safe
 from deputize.store.conversation_store import ConversationStore
@@ -39,7 +41,9 @@ class Conversations(Protocol):
 
     async def get(self, tenant: str, response_id: str) -> Conversation | None: ...
 
-    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None: ...
+    async def put(
+        self, context: Context, response_id: str, conversation: Conversation, earlier: str
+    ) -> None: ...
 
 
 class SealedConversations:
@@ -58,15 +62,29 @@ class SealedConversations:
         data = await loop.run_in_executor(None, self._file.get, tenant, response_id)
         return None if data is None else msgspec.json.decode(data, type=Conversation)
 
-    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None:
-        """Keeps a conversation of an origin (a pseudonym; "" where it is unknown).
+    async def put(self, context: Context, response_id: str, conversation: Conversation, earlier: str) -> None:
+        """Keeps a conversation, unless it was under way when somebody in it, or what it goes on from, was erased.
+
+        Args:
+            context: of the call.
+            response_id: by which it is asked for.
+            conversation: what is kept.
+            earlier: the response id that it goes on from; "": none.
 
         Raises:
             StoreError: it cannot be kept.
         """
-        data = msgspec.json.encode(conversation)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, self._file.put, tenant, origin, response_id, data)
+        put = partial(
+            self._file.put,
+            context.tenant,
+            context.origin,
+            response_id,
+            msgspec.json.encode(conversation),
+            others=conversation.origins,
+            earlier=earlier,
+            begun_at=context.arrived_at,
+        )
+        await asyncio.get_running_loop().run_in_executor(None, put)
 
     def close(self) -> None:
         """Closes the file."""
@@ -155,5 +173,6 @@ async def keep_conversation(
         conversation = Conversation(upstream=upstream_exchange.upstream.name)
     else:
         return
-    context = exchange.context
-    await conversations.put(context.tenant, context.origin, outcome.response_id, conversation)
+    earlier = exchange.fields.get("previous_response_id")
+    goes_on_from = earlier if isinstance(earlier, str) else ""
+    await conversations.put(exchange.context, outcome.response_id, conversation, goes_on_from)

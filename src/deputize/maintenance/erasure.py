@@ -10,12 +10,12 @@ from functools import partial
 import msgspec
 from msgspec import structs
 
-from deputize.core.errors import AccessDenied, BadInput, StoreError, UsageError
+from deputize.core.errors import AccessDenied, StoreError, UsageError
 from deputize.core.records import Record, Route, RouteFile
 from deputize.files import empty_log, reason
 from deputize.gateway.conversations import Conversation
 from deputize.home import Home
-from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls, text_finder
+from deputize.maintenance.find_calls import FoundCalls, Wanted, check_wanted, find_calls, text_finder
 from deputize.maintenance.lineage import (
     ClearTextCopy,
     TrainedOnErased,
@@ -27,6 +27,10 @@ from deputize.routes_file import update_routes
 from deputize.store.access.roles import Actor, Right, require
 from deputize.store.base import Erased
 
+UNFINISHED = "erasure.pending"
+"""In a home: an erasure has begun, and older copies of what it destroyed may still be readable."""
+RUNS_TO_CLEAN = "forget.pending"
+"""In a home: runs may hold what the store does not any more."""
 _PSEUDONYM = re.compile(r"o_[0-9a-f]{32}")
 
 
@@ -42,6 +46,14 @@ class Erasure(Record, frozen=True):
     """Kept conversations of the responses API that went too."""
     n_looked_at: int = 0
     """Calls of the tenant that were looked through."""
+    was_stopped: bool = False
+    """An erasure before this one was stopped before its end."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing was destroyed, so that older copies hold no more of anybody than they may."""
+        destroyed = self.erased.call_ids or self.erased.n_keys or self.n_conversations
+        return not destroyed and not self.was_stopped
 
 
 def pseudonym_of(home: Home, origin: str, tenant: str) -> str:
@@ -55,7 +67,9 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
     """Makes everything that is wanted unreadable in the store, and of an origin also destroys its data keys and leaves
     a tombstone.
 
-    The artifacts of runs are a second step (`forget_unless_busy`), older copies of the store a third (rotation).
+    The artifacts of runs are a second step (`forget_unless_busy`), older copies of the store a third (rotation); the
+    caller says when all is done (`end_erasure`). Marks in the home say from before anything is destroyed what is still
+    to be done, whatever stops this in between.
 
     Args:
         home: the home; its audit log is written before anything is destroyed.
@@ -65,7 +79,7 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
 
     Raises:
         AccessDenied: the actor may not erase.
-        BadInput: nothing is wanted.
+        BadInput: nothing is wanted, or a part of it says nothing.
         StoreError: it could not be done.
     """
     try:
@@ -73,8 +87,7 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
     except AccessDenied:
         home.audit.append("denied", actor=actor.name, tenant=tenant, detail={"right": Right.ERASE.value})
         raise
-    if wanted == Wanted():
-        raise BadInput("An erasure needs an origin, an episode, a conversation or a text.")
+    check_wanted(wanted)
     wanted = structs.replace(wanted, origin=pseudonym_of(home, wanted.origin, tenant))
     asked = {
         "episodes": len(wanted.episodes),
@@ -83,6 +96,7 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
     }
     detail = {name: str(1 if name == "conversation" else n) for name, n in asked.items() if n}
     home.audit.append("erase", actor=actor.name, subject=wanted.origin, tenant=tenant, detail=detail)
+    was_stopped = _begin_erasure(home)
     found = find_calls(home.store.calls(tenant=tenant), wanted)
     n_conversations = _erase_conversations(home, wanted, found, tenant)
     store = home.store
@@ -94,6 +108,7 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
         origin=wanted.origin,
         erased_at=done.erased_at if done is not None else home.now(),
         call_ids=sorted({*gone, *rest}),
+        n_keys=done.n_keys if done is not None else 0,
     )
     empty_logs(home)
     return Erasure(
@@ -102,12 +117,35 @@ def erase(home: Home, actor: Actor, wanted: Wanted, *, tenant: str = "default") 
         copies=copies_with_erased(home),
         n_conversations=n_conversations,
         n_looked_at=found.n_looked_at,
+        was_stopped=was_stopped,
     )
+
+
+def _begin_erasure(home: Home) -> bool:
+    """Marks that an erasure has begun; True where an earlier one did not come to its end.
+
+    Raises:
+        StoreError: the mark cannot be written.
+    """
+    mark = home.path / UNFINISHED
+    try:
+        was_stopped = mark.exists()
+        for path in (mark, home.path / RUNS_TO_CLEAN):
+            path.touch(mode=0o600)
+    except OSError as error:
+        raise StoreError(f"{mark} cannot be written: {reason(error)}.") from error
+    return was_stopped
+
+
+def end_erasure(home: Home) -> None:
+    """Takes the mark away: what older copies hold cannot be read any more, or was to be kept."""
+    (home.path / UNFINISHED).unlink(missing_ok=True)
 
 
 def _erase_conversations(home: Home, wanted: Wanted, found: FoundCalls, tenant: str) -> int:
     """Deletes kept conversations of the person, those that others went on with, and those with a text; how many."""
-    conversations = home.existing_conversations()
+    # also where none are kept: an answer that is under way may be the first
+    conversations = home.conversations() if wanted.origin else home.existing_conversations()
     if conversations is None:
         return 0
     has_text = text_finder(wanted.texts)
@@ -180,7 +218,8 @@ def _without(file: RouteFile, folders: Collection[str]) -> RouteFile:
 
 
 def forget_unless_busy(home: Home, note: Callable[[str], None]) -> dict[str, int] | None:
-    """Takes calls that are gone from the store out of the runs; a run at work does so itself when it ends.
+    """Takes calls that are gone from the store out of the runs; a run at work does so itself when it ends. Where one is
+    at work, or this is stopped, a mark stays, and the next erasure, `retention` or `watch` goes on with it.
 
     Args:
         home: the home.
@@ -189,8 +228,14 @@ def forget_unless_busy(home: Home, note: Callable[[str], None]) -> dict[str, int
     Returns:
         run -> examples taken out; None where a run is at work.
     """
+    mark = home.path / RUNS_TO_CLEAN
     try:
-        return forget_in_runs(home)
+        mark.touch(mode=0o600)
+        done = forget_in_runs(home)
+        mark.unlink(missing_ok=True)
     except UsageError as error:
         note(f"{error} The run drops what is gone when it ends; then use this command once more.")
         return None
+    except OSError as error:
+        raise StoreError(f"{mark} cannot be written: {reason(error)}.") from error
+    return done

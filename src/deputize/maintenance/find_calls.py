@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from deputize.core.errors import BadInput
 from deputize.core.records import Call, Record
 from deputize.privacy.call_texts import parse_json
 from deputize.privacy.check_digits import digits_of
@@ -27,6 +28,16 @@ class Wanted(Record, frozen=True):
     """The id of one of its responses."""
     texts: tuple[str, ...] = ()
     """Texts that stand somewhere in a call, in whatever form `text_finder` knows."""
+
+
+def check_wanted(wanted: Wanted) -> None:
+    """Raises BadInput where nothing is wanted, or a part of it says nothing: an empty id is that of every call without
+    one, and a text without a letter is found nowhere and would be said to have been looked for."""
+    if wanted == Wanted():
+        raise BadInput("Say what is meant: an origin, an episode, a conversation or a text.")
+    ids = [*wanted.episodes, *(one for one in (wanted.origin, wanted.conversation) if one)]
+    if not all(map(_folded, (*ids, *wanted.texts))):
+        raise BadInput("An id or a text says nothing: it has no letter, digit or sign in it.")
 
 
 class FoundCalls(NamedTuple):

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,12 +58,16 @@ class ClearTextCopy(Record, frozen=True):
     """Whose text it is; as `copies_with_erased` gives it, only those that were erased."""
     is_weights: bool = False
     """It holds nothing of the calls but what was learned from them."""
+    is_begun: bool = False
+    """Its writing has begun, and nothing says that it has ended, nor which calls are in it."""
 
     @property
     def sentence(self) -> str:
         """For the person who erased."""
         made = datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%d")
         n = len(self.call_ids)
+        if self.is_begun:
+            return f"{self.path} ({self.what}, {made}, by {self.by}) was not written to its end and may hold some of them in clear: delete it."
         holds = f"was trained on {n} of them" if self.is_weights else f"holds {n} of them in clear"
         return f"{self.path} ({self.what}, {made}, by {self.by}) {holds}: delete it."
 
@@ -74,7 +80,7 @@ def note_copy(home: Home, copy: ClearTextCopy) -> None:
             name it.
         StoreError: it cannot be written.
     """
-    write_sealed(_copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed", copy, home.keyring)
+    _write_note(home, copy)
     if copy.is_weights:
         return  # what the specialist in the home was trained on is said of that
     # after the note: an erasure that is not seen here lists the copies later, and finds it
@@ -84,8 +90,45 @@ def note_copy(home: Home, copy: ClearTextCopy) -> None:
         )
 
 
+@contextmanager
+def noted_copy(
+    home: Home, out: Path, what: str, by: str, *, temporary: Path | None = None
+) -> Iterator[list[str]]:
+    """A block that writes calls in clear to a file or folder; the list that it gets takes their ids.
+
+    An erasure can name the file from before its first byte: one whose writing was killed may hold any call.
+
+    Args:
+        home: the home.
+        out: the file or folder.
+        what: as in ClearTextCopy.
+        by: who writes it.
+        temporary: its name until it is whole, where that is another one.
+
+    Raises:
+        UsageError, StoreError: as note_copy.
+    """
+    ids: list[str] = []
+    copy = ClearTextCopy(path=str(out.resolve()), what=what, by=by, at=time.time(), call_ids=ids)
+    begun = _write_note(
+        home, msgspec.structs.replace(copy, path=str((temporary or out).resolve()), is_begun=True)
+    )
+    try:
+        yield ids
+        note_copy(home, copy)
+    finally:
+        begun.unlink(missing_ok=True)
+
+
+def _write_note(home: Home, copy: ClearTextCopy) -> Path:
+    path = _copies(home) / f"{copy.at:.0f}-{os.urandom(4).hex()}.sealed"
+    write_sealed(path, copy, home.keyring)
+    return path
+
+
 def copies_with_erased(home: Home) -> list[ClearTextCopy]:
-    """Files that left the home and are still where they were put, with the erased calls in them; oldest first."""
+    """Files that left the home and are still where they were put, with the erased calls in them, and those of which
+    nobody knows what is in them; oldest first."""
     out: list[ClearTextCopy] = []
     for path in sorted(_copies(home).glob("*.sealed")):
         try:
@@ -94,7 +137,7 @@ def copies_with_erased(home: Home) -> list[ClearTextCopy]:
             _log.warning("%s cannot be read, so what left with it is not known: %s", path, error)
             continue
         held = sorted(home.store.erased(copy.call_ids))
-        if held and Path(copy.path).exists():
+        if (held or copy.is_begun) and Path(copy.path).exists():
             out.append(msgspec.structs.replace(copy, call_ids=held))
     return out
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from deputize.core.errors import BadInput, StoreError
 from deputize.files import reason
 from deputize.home import Home
-from deputize.maintenance.erasure import forget_unless_busy
+from deputize.maintenance.erasure import RUNS_TO_CLEAN, forget_unless_busy
 from deputize.store.access.roles import Actor, Right, require
 
 
@@ -78,7 +78,7 @@ def retain(
         AccessDenied, BadInput: as apply_retention.
         StoreError: something cannot be written.
     """
-    mark = home.path / "forget.pending"
+    mark = home.path / RUNS_TO_CLEAN
     was_stopped = mark.exists()
     try:
         mark.touch(mode=0o600)
@@ -86,7 +86,7 @@ def retain(
         forgotten: dict[str, int] | None = {}
         if was_stopped or any(deleted.values()):
             forgotten = forget_unless_busy(home, note)
-        if forgotten is not None:
+        else:
             mark.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"{mark} cannot be written: {reason(error)}.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from deputize.gateway.conversations import Conversation
 from deputize.home import Home
 from deputize.maintenance.erasure import pseudonym_of
 from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls
-from deputize.maintenance.lineage import ClearTextCopy, note_copy, specialists_of
+from deputize.maintenance.lineage import noted_copy, specialists_of
 from deputize.store.access.roles import Actor, Right, require
 
 
@@ -43,8 +43,9 @@ def export_subject(
 ) -> SubjectData:
     """Writes what is stored of an origin into a new file, and notes it in the audit log and among the copies.
 
-    A person's right to a copy gives them nobody else's data (article 15, 4): calls that others went on with,
-    conversations of several people, and steps that name nobody in a run of several people are counted and left out.
+    A person's right to a copy gives them nobody else's data (article 15, 4): calls that go on with what others said,
+    or that others went on with, conversations of several people, and steps that name nobody in a run of several people
+    are counted and left out.
 
     Args:
         home: the home.
@@ -82,19 +83,13 @@ def export_subject(
         n_shared=n_shared + n_shared_too,
         trained={s.path: n for s in specialists_of(home) if (n := len(own_ids.intersection(s.trained_on)))},
     )
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
-    except OSError as error:
-        raise BadInput(f"{out} cannot be made: {error.strerror}.") from error
-    copy = ClearTextCopy(
-        path=str(out.resolve()),
-        what="data of one person",
-        by=actor.name,
-        at=time.time(),
-        call_ids=sorted(own_ids),
-    )
-    note_copy(home, copy)
+    with noted_copy(home, out, "data of one person", actor.name) as ids:
+        ids += sorted(own_ids)
+        try:
+            with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(data), indent=1) + b"\n")
+        except OSError as error:
+            raise BadInput(f"{out} cannot be made: {error.strerror}.") from error
     return data
 
 
@@ -105,7 +100,24 @@ def _own_calls(home: Home, found: FoundCalls, origin: str, tenant: str) -> tuple
     }
     calls = [call for call in home.store.calls(tenant=tenant) if call.id in found.call_ids]
     own = [c for c in calls if c.origin == origin or (not c.origin and c.episode not in shared)]
+    own_ids = {call.id for call in own}
+    of_others = {c.response_id for c in home.store.calls(tenant=tenant) if c.id not in own_ids} - {""}
+    repeating = _going_on_from(own, of_others)
+    own = [call for call in own if call.id not in repeating]
     return own, len(calls) - len(own)
+
+
+def _going_on_from(calls: Sequence[Call], response_ids: set[str]) -> set[str]:
+    """Ids of the calls that go on from one of these responses, at once or later: each repeats what was said before."""
+    heard, found = set(response_ids), set[str]()
+    while later := {
+        call.id: call.response_id
+        for call in calls
+        if call.id not in found and str(call.params.get("previous_response_id") or "") in heard
+    }:
+        found |= later.keys()
+        heard |= set(later.values()) - {""}
+    return found
 
 
 def _conversations(home: Home, origin: str, tenant: str) -> tuple[list[dict[str, Any]], int]:

@@ -219,6 +219,8 @@ def run_stage(
         do(run, stage)
         if stage is STAGES[-1]:
             finish(run)
+        else:
+            forget_in_run(run)  # what was erased while it was at work
         return run
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.artifacts import Curated, Discovered
+from deputize.core.errors import StoreError
 from deputize.core.example_texts import source_id
 from deputize.core.records import Example, Record
 from deputize.core.task_results import Evaluated
+from deputize.files import reason
 from deputize.home import Home
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.run import Run, read_state
@@ -36,6 +38,7 @@ def forget_in_runs(home: Home) -> dict[str, int]:
         UsageError: another process converts this home.
     """
     with home.exclusive("run"):
+        _remove_parts(home)
         out: dict[str, int] = {}
         for path in sorted(home.runs_path.glob("*/curate.sealed")):
             run = Run(home, read_state(home, path.parent.name))
@@ -47,6 +50,20 @@ def forget_in_runs(home: Home) -> dict[str, int]:
         if out and (said := share_runs_again(home)):
             _log.warning("%s", said)
         return out
+
+
+def _remove_parts(home: Home) -> None:
+    """Removes what stages that were killed had written of their artifacts: nobody reads it, and it may hold a call that
+    is gone.
+
+    Raises:
+        StoreError: a file cannot be removed.
+    """
+    for path in home.runs_path.glob("*/.*.sealed.part"):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be removed: {reason(error)}.") from error
 
 
 def forget_in_run(run: Run) -> int:

@@ -46,6 +46,8 @@ class Erased(Record, frozen=True):
     erased_at: float
     call_ids: list[str]
     """Calls that can no longer be read, for lineage: which specialists were trained on them."""
+    n_keys: int = 0
+    """Data keys that were destroyed; calls that were damaged have one too."""
 
 
 class Store(Protocol):

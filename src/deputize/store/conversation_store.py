@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import time
@@ -23,7 +23,7 @@ from deputize.store.keys.keyring import KeyRing
 from deputize.store.sql import load_queries
 
 FILE = "conversations.db"
-_VERSION = 1
+_VERSION = 2
 _BUSY_S = 10.0
 
 _SQL = load_queries("conversations")
@@ -60,17 +60,46 @@ class ConversationStore:
         key = AESGCM(self._keyring.unwrap(row[4], row[5], _key_aad(row[2], row[3])))
         return decrypt(key, row[1], pack("conversation", id), "A conversation")
 
-    def put(self, tenant: str, origin: str, response_id: str, data: bytes) -> None:
-        """Keeps data behind a response id. `origin` is whose it is (a pseudonym), "" where nobody says.
+    def put(
+        self,
+        tenant: str,
+        origin: str,
+        response_id: str,
+        data: bytes,
+        *,
+        others: Collection[str] = (),
+        earlier: str = "",
+        begun_at: float | None = None,
+    ) -> bool:
+        """Keeps data behind a response id, unless it was under way when something of it was erased.
+
+        Args:
+            tenant: whose it is.
+            origin: who asked (a pseudonym), "" where nobody says.
+            response_id: by which it is asked for.
+            data: what is kept.
+            others: pseudonyms of those who have words in it too.
+            earlier: the response id that it goes on from.
+            begun_at: Unix seconds; None: now.
+
+        Returns:
+            False where it is not kept.
 
         Raises:
             StoreError: it cannot be kept.
         """
         id, subject = self._id(tenant, response_id), subject_of(self._keyring, tenant, origin)
+        people = [self._grave(tenant, one) for one in {origin, *others} - {""}]
+        begun = self._clock() if begun_at is None else begun_at
         with self._changing() as db:
+            if (earlier and _erased_at(db, self._id(tenant, earlier)) is not None) or any(
+                (at := _erased_at(db, one)) is not None and begun <= at for one in people
+            ):
+                return False
             key_id, key = self._key(db, tenant, subject)
             sealed = encrypt(key, data, pack("conversation", id))
             db.execute(_SQL["put"], (id, self._clock(), key_id, sealed))
+        return True
 
     def _key(self, db: sqlite3.Connection, tenant: str, subject: bytes) -> tuple[int, AESGCM]:
         """The subject's key. Not kept open: another process may have erased the subject since."""
@@ -85,7 +114,7 @@ class ConversationStore:
 
     def erase(self, tenant: str, origin: str) -> int:
         """Destroys the key and the conversations of one origin (a pseudonym); returns how many conversations there
-        were.
+        were. Those that are under way are not kept any more.
 
         Raises:
             StoreError: it could not be done.
@@ -93,6 +122,8 @@ class ConversationStore:
         subject = subject_of(self._keyring, tenant, origin)
         with self._changing() as db:
             ids = [(row[0],) for row in db.execute(_SQL["find_subject"], (tenant, subject)).fetchall()]
+            gone = [row for id in ids for row in db.execute(_SQL["of_subject"], id).fetchall()]
+            self._bury(db, [self._grave(tenant, origin), *(row[0] for row in gone)])
             n_deleted = sum(db.execute(_SQL["delete_of_subject"], id).rowcount for id in ids)
             db.executemany(_SQL["delete_subject"], ids)
         self._truncate()
@@ -117,6 +148,7 @@ class ConversationStore:
                     if id in behind or is_wanted(self._data(id, sealed, tenant, *wrapped)):
                         gone.append((id,))
             db.executemany(_SQL["delete_one"], gone)
+            self._bury(db, [*(row[0] for row in gone), *behind])
             db.execute(_SQL["delete_idle_subjects"])
         self._truncate()
         return len(gone)
@@ -165,6 +197,14 @@ class ConversationStore:
                 self._db.close()
                 self._db = None
 
+    def _bury(self, db: sqlite3.Connection, whats: Iterable[bytes]) -> None:
+        now = self._clock()
+        db.executemany(_SQL["bury"], ((what, now) for what in whats))
+
+    def _grave(self, tenant: str, origin: str) -> bytes:
+        """The mark of a data subject among what was erased."""
+        return self._keyring.lookup("erased subject", tenant, origin)
+
     def _id(self, tenant: str, response_id: str) -> bytes:
         return self._keyring.lookup("conversation", tenant, response_id)
 
@@ -204,7 +244,8 @@ class ConversationStore:
                     if statement.strip():
                         db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_VERSION}")
-            db.execute(_SQL["delete_old"], (self._clock() - self._max_age_s,))
+            for old in ("delete_old", "delete_old_graves"):
+                db.execute(_SQL[old], (self._clock() - self._max_age_s,))
             db.execute(_SQL["delete_idle_subjects"])
             db.execute("COMMIT")
         except BaseException:
@@ -216,6 +257,11 @@ class ConversationStore:
         """Empties the write-ahead log, where old pages would stay until it is overwritten."""
         with self._opened() as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+
+def _erased_at(db: sqlite3.Connection, what: bytes) -> float | None:
+    row = db.execute(_SQL["erased_at"], (what,)).fetchone()
+    return None if row is None else float(row[0])
 
 
 def _key_aad(tenant: str, subject: bytes) -> bytes:

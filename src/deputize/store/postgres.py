@@ -345,7 +345,7 @@ class PostgresStore:
             raise BadInput("An erasure needs an origin.")
         subject = {"tenant": written(tenant), "subject": subject_of(self.keyring, tenant, origin)}
 
-        def erase(db: Connection, epoch: Epoch) -> tuple[set[str], float]:
+        def erase(db: Connection, epoch: Epoch) -> tuple[set[str], float, int]:
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], subject).fetchall()]
             ids, episodes = what_to_erase(db, self.keyring, tenant, key_ids)
             erase_feedback(db, self.keyring, tenant, ids, episodes)
@@ -354,11 +354,11 @@ class PostgresStore:
             erased_at = self._clock()
             db.execute(_SQL["bury"], {**subject, "erased_at": erased_at, "n_calls": len(ids)})
             db.execute(_SQL["next_epoch"])
-            return ids, erased_at
+            return ids, erased_at, len(key_ids)
 
-        call_ids, erased_at = self._change(erase, alone=True)
+        ids, erased_at, n = self._change(erase, alone=True)
         self.compact()
-        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
+        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(ids), n_keys=n)
 
     def erase_calls(
         self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()

@@ -340,7 +340,8 @@ class SqliteStore:
             self._next_epoch(db)
         self._keys.clear()
         self.compact()
-        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(call_ids))
+        n, ids = len(key_ids), sorted(call_ids)
+        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=ids, n_keys=n)
 
     def erase_calls(
         self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()

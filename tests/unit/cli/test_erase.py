@@ -6,6 +6,8 @@ import json
 import shlex
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +25,8 @@ from deputize.core.progress import silent
 from deputize.core.records import Contract, Example, PromptRecipe, Request, Route, RouteFile, Task, encode
 from deputize.core.task_results import Evaluated
 from deputize.home import Home
+from deputize.maintenance.erasure import erase
+from deputize.maintenance.find_calls import Wanted
 from deputize.maintenance.lineage import ClearTextCopy, note_copy
 from deputize.pipeline.artifact import Artifact
 from deputize.pipeline.conversion import finish, open_run
@@ -30,6 +34,7 @@ from deputize.pipeline.run_erasure import forget_in_runs
 from deputize.pipeline.stage_table import stage_of
 from deputize.routes_file import read_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.roles import owner
 from deputize.store.keys.keyring import KeyRing, Sealer
 from deputize.store.keys.run_keys import KEY_FILE, finish_forgetting, rewrite, run_key
 from deputize.store.recording.journal import Segment
@@ -498,6 +503,77 @@ def test_while_a_gateway_records_a_search_says_what_it_may_have_missed(
         try:
             assert run([*at, "--find", "nobody at all"]) == 0
             assert "calls of the last seconds may not have been in the store" in capsys.readouterr().err
-            assert run([*at, "--origin", "nobody"]) == 0 and "is recording" not in capsys.readouterr().err
+            assert run([*at, "--origin", "nobody"]) == 0
+            assert "calls of the last seconds" in capsys.readouterr().err, "steps that name nobody come late"
         finally:
             segment.shred()
+
+
+@pytest.mark.parametrize("option", ["--origin", "--episode", "--conversation", "--find"])
+@pytest.mark.parametrize("said", ["", "  ", "\u200b"])
+def test_an_option_that_says_nothing_is_refused(
+    house: House, option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable of a script that is empty must not stand for every call that has no run."""
+    house.store.append([call("n0", episode="", timestamp=9.0)])
+    before = house.ring.wrapping_id
+    for more in ([], ["--dry-run"], ["--find", "somebody else"]):
+        assert run(["--home", str(house.home), "erase", option, said, *more]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert house.store.count() == 7 and KeyRing.open(house.home).wrapping_id == before
+
+
+def test_backups_stay_readable_where_nothing_was_found(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = house.ring.wrapping_id
+    at = ["--home", str(house.home), "--json", "erase"]
+    assert run([*at, "--origin", "anne.weber"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["n_calls"] == 0 and done["older_copies_readable"]
+    assert KeyRing.open(house.home).wrapping_id == before
+    assert run([*at, "--origin", "ann.weber"]) == 0
+    after = KeyRing.open(house.home).wrapping_id
+    assert after != before
+    assert run([*at, "--origin", "ann.weber"]) == 0
+    assert KeyRing.open(house.home).wrapping_id == after, "there was nothing left of her"
+
+
+def test_an_erasure_that_was_stopped_is_ended_by_the_next_one(house: House) -> None:
+    before = house.ring.wrapping_id
+    # as a kill leaves it: the store has let go of her, runs and older copies have not
+    erase(house.opened, owner(), Wanted(origin="ann.weber"))
+    assert house.examples() > {"a0"}
+    assert run(["--home", str(house.home), "erase", "--find", "nobody at all"]) == 0
+    assert house.examples() == {"b0", "b1", "b2"}
+    after = KeyRing.open(house.home).wrapping_id
+    assert after != before, "copies of before open no more"
+    assert not list(house.home.glob("*.pending"))
+    assert run(["--home", str(house.home), "erase", "--find", "nobody at all"]) == 0
+    assert KeyRing.open(house.home).wrapping_id == after
+
+
+def test_what_a_killed_curation_had_written_goes_too(house: House) -> None:
+    """A stage that is killed leaves a part of its artifact, under the key that the run goes on with."""
+    other = open_run(house.opened, Convert(epsilon=0.03), silent)
+    curated = house.run.artifact("curate", Curated).read()
+    part = other.folder / ".curate.sealed.part"
+    program = f"""
+import os
+from pathlib import Path
+from deputize.core.artifacts import Curated
+from deputize.core.records import decode
+from deputize.home import Home
+from deputize.pipeline.run import artifact_of
+with Home(Path({str(house.home)!r})) as home:
+    with artifact_of(home, {other.state.run_id!r}, "curate", Curated).writing() as stream:
+        for example in decode(Path({str(house.home.parent / "in")!r}).read_bytes(), Curated).examples:
+            stream.add(example)
+        stream._file.flush()
+        os.kill(os.getpid(), 9)
+"""
+    (house.home.parent / "in").write_bytes(encode(curated))
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert part.stat().st_size > 1000 and (other.folder / KEY_FILE).exists()
+    assert run(["--home", str(house.home), "erase", "--origin", "ann.weber"]) == 0
+    assert not part.exists()

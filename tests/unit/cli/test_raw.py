@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deputize.cli.main import run
+from deputize.core.records import encode
 from deputize.home import Home
 from deputize.maintenance.lineage import ClearTextCopy
 from deputize.store.access.audit_log import AuditLog
@@ -82,7 +83,16 @@ def test_raw_text_leaves_with_two_people_and_once(
     monkeypatch.setenv("DEPUTIZE_KEY", curator["text"])
     assert run([*args, "raw", "export", request, "--out", str(tmp_path / "no" / "folder")]) == 3
     capsys.readouterr()
-    assert run([*args, "raw", "export", request, "--out", str(out)]) == 0
+    n_noted: list[int] = []
+
+    def encoded(value: Any) -> bytes:
+        n_noted.append(len(list((home / "copies").iterdir())))
+        return encode(value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deputize.cli.raw.encode", encoded)
+        assert run([*args, "raw", "export", request, "--out", str(out)]) == 0
+    assert n_noted == [1], "the file is noted before a call is in it"
     assert told(capsys)["n_calls"] == 1
     assert [json.loads(line)["id"] for line in out.read_text().splitlines()] == ["a"]
     assert out.stat().st_mode & 0o777 == 0o600

@@ -96,8 +96,8 @@ class DictConversations:
     async def get(self, tenant: str, response_id: str) -> Conversation | None:
         return self.kept.get((tenant, response_id))
 
-    async def put(self, tenant: str, origin: str, response_id: str, conversation: Conversation) -> None:
-        self.kept[tenant, response_id] = conversation
+    async def put(self, context: Context, response_id: str, conversation: Conversation, earlier: str) -> None:
+        self.kept[context.tenant, response_id] = conversation
 
 
 class CountingAuthenticator:

@@ -133,3 +133,13 @@ def test_a_call_of_which_nothing_is_kept_has_no_access_line(caplog: pytest.LogCa
         assert not caplog.records and metrics.value("deputize_calls_total") == 1
         told.ended(call(), kept="metadata")
     assert len(caplog.records) == 1
+
+
+def test_of_a_call_that_is_not_kept_a_model_that_no_list_knows_is_not_named() -> None:
+    metrics = Metrics()
+    told = telemetry(metrics)
+    told.ended(call(model="what Mia calls it"), kept="off")
+    told.ended(call(model="gpt-4o"), kept="off")
+    told.ended(call(model="ours-7b"), kept="metadata")
+    models = {dict(labels)["model"] for _, labels in [*metrics.histograms, *metrics.counters]}
+    assert models == {"other", "gpt-4o", "ours-7b"}

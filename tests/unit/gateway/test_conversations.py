@@ -32,7 +32,7 @@ async def test_sessions_are_sealed_private_and_expire(tmp_path: Path) -> None:
     keyring = KeyRing.open(tmp_path)
     sessions = SealedConversations(ConversationStore(tmp_path, keyring, max_age_s=100, clock=lambda: now[0]))
     said = Conversation(messages=[{"role": "user", "content": "the secret word is ostrich"}])
-    await sessions.put("acme", "o_1", "resp_dpz-1", said)
+    await sessions.put(context(tenant="acme", origin="o_1"), "resp_dpz-1", said, "")
     assert await sessions.get("acme", "resp_dpz-1") == said
     assert (
         await sessions.get("other", "resp_dpz-1") is None and await sessions.get("acme", "resp_dpz-2") is None
@@ -136,3 +136,42 @@ async def test_a_conversation_names_everybody_whose_words_are_in_it() -> None:
     await keep_conversation(conversations, second, kept)
     found = await conversations.get("default", "resp_dpz-2")
     assert found is not None and found.origins == ["o_nora", "o_otto"]
+
+
+async def test_an_answer_that_was_under_way_brings_nothing_of_an_erased_person_back(tmp_path: Path) -> None:
+    file = ConversationStore(tmp_path, KeyRing.open(tmp_path), clock=lambda: 1000.0)
+    conversations = SealedConversations(file)
+    for id, origin in (("dpz-1", "o_nora"), ("dpz-2", "o_otto")):
+        fields = {"model": "m", "input": f"I am {origin}"}
+        asked = exchange(fields, RESPONSES, context=context(origin=origin, id=id, arrived_at=900.0))
+        await keep_conversation(
+            conversations, asked, ExchangeResult(completion=ANSWER, response_id=f"resp_{id}")
+        )
+    outcome = ExchangeResult(completion=ANSWER, response_id="resp_dpz-3")
+    begun = []
+    for id, earlier, arrived_at in (
+        ("dpz-3", "resp_dpz-1", 990.0),
+        ("dpz-4", "", 990.0),
+        ("dpz-5", "", 1001.0),
+    ):
+        fields = {"model": "m", "input": "and my PIN is 4712", "previous_response_id": earlier}
+        begun.append(
+            exchange(fields, RESPONSES, context=context(origin="o_nora", id=id, arrived_at=arrived_at))
+        )
+    begun.append(
+        exchange(
+            {"model": "m", "input": "goes on with hers", "previous_response_id": "resp_dpz-1"},
+            RESPONSES,
+            context=context(origin="", id="dpz-6", arrived_at=1001.0),
+        )
+    )
+    for one in begun:
+        await resume_conversation(conversations, one)
+    assert file.erase("default", "o_nora") == 1
+    for one in begun:
+        outcome = ExchangeResult(completion=ANSWER, response_id=one.answer_id)
+        await keep_conversation(conversations, one, outcome)
+    kept = {id: await conversations.get("default", id) is not None for id in [e.answer_id for e in begun]}
+    assert list(kept.values()) == [False, False, True, False], "who asks after the erasure is somebody new"
+    assert await conversations.get("default", "resp_dpz-2") is not None
+    conversations.close()

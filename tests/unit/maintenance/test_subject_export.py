@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from deputize.core.errors import AccessDenied, BadInput, UsageError
+from deputize.core.records import Call
 from deputize.gateway.conversations import Conversation
 from deputize.home import Home
 from deputize.maintenance.lineage import copies_with_erased
@@ -80,6 +81,31 @@ def test_what_others_said_is_counted_and_left_out(tmp_path: Path) -> None:
     assert "secret" not in out.read_text() and "resp_2" not in out.read_text()
 
 
+def test_what_somebody_else_said_before_is_left_out_too(tmp_path: Path) -> None:
+    """A call holds all that was said before it in its conversation."""
+
+    def said(id: str, text: str, origin: str, earlier: str = "") -> Call:
+        params = {"previous_response_id": earlier} if earlier else {}
+        return call(id, text, tenant="shop", origin=origin, response_id=f"resp_{id}", params=params)
+
+    with Home(tmp_path / "home", environ={}) as home:
+        mia, nora = (home.keyring.pseudonym(name, "shop") for name in ("mia", "nora"))
+        home.store.append(
+            [
+                said("n1", "Nora's secret", nora),
+                said("m1", "Nora's secret, and what Mia says", mia, "resp_n1"),
+                said("m2", "Nora's secret, and more of Mia", mia, "resp_m1"),
+                said("u1", "the secret of nobody knows whom", ""),
+                said("m3", "the secret of nobody knows whom, and Mia", mia, "resp_u1"),
+                said("m4", "Mia alone", mia),
+                said("m5", "Mia alone, again", mia, "resp_m4"),
+            ]
+        )
+        found = export_subject(home, OFFICER, "mia", tmp_path / "mia.json", tenant="shop")
+    assert [one["id"] for one in found.calls] == ["m4", "m5"] and found.n_shared == 3
+    assert "secret" not in (tmp_path / "mia.json").read_text()
+
+
 def test_an_erasure_while_the_file_is_written_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,6 +114,7 @@ def test_an_erasure_while_the_file_is_written_is_said(
         home.store.append([call("m1", tenant="shop", origin=mia)])
 
         def erased_meanwhile(data: bytes, *, indent: int) -> bytes:
+            assert len(list((home.path / "copies").iterdir())) == 1, "noted before it is written"
             home.store.erase(mia, tenant="shop")
             return format_(data, indent=indent)
 

@@ -65,6 +65,8 @@ def test_an_erasure_reaches_the_conversations(house: House) -> None:
     assert sealed not in house.every_byte() and key not in house.every_byte(), (
         "not in the write-ahead log either"
     )
+    assert not house.conversations.put("default", house.ann, "resp_3", b"new"), "it was under way"
+    house.now = time.time() + 1
     house.conversations.put("default", house.ann, "resp_3", b"new")
     assert house.conversations.get("default", "resp_3") == b"new", "who comes back is a new subject"
 
@@ -142,3 +144,16 @@ def test_conversations_are_deleted_by_what_they_hold_and_by_their_ids(tmp_path: 
     assert store.get("default", "resp_2") is None and store.get("default", "resp_1") == TEXT
     assert store.erase_matching("default", lambda data: False, ["resp_1", "never"]) == 1
     assert list(store.all("default")) == [] and list(store.all("other")) == [TEXT]
+
+
+def test_what_goes_on_from_an_erased_conversation_is_not_kept(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    store = house.conversations
+    assert store.erase_matching("default", lambda data: False, ["resp_1", "resp_never_kept"]) == 1
+    house.now += 10
+    for earlier in ("resp_1", "resp_never_kept"):
+        assert not store.put("default", "", "resp_4", TEXT, earlier=earlier)
+    assert store.put("default", "", "resp_4", b"another", earlier="resp_2")
+    house.now += 40 * 86400
+    store.close()
+    assert store.put("default", "", "resp_5", b"much later", earlier="resp_1"), "by then nothing is under way"

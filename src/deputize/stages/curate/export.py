@@ -13,7 +13,6 @@ import hashlib
 import hmac
 import json
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -38,6 +37,7 @@ Rows = Iterable[tuple[str, dict[str, Any]]]
 def export(
     examples: Iterable[Example],
     out: Path,
+    temporary: Path,
     file_format: Format,
     *,
     key: bytes,
@@ -49,6 +49,7 @@ def export(
     Args:
         examples: what to write.
         out: a folder that does not exist yet or is empty; it is created when it is complete.
+        temporary: its name until then, next to it.
         file_format: of the files.
         key: secret bytes, from which row ids are derived: ids of calls come from the log and may contain a name.
         card: makes the dataset card after all examples were taken; written as README.md.
@@ -66,10 +67,9 @@ def export(
         raise BadInput(f"{out} is there already; an export needs a new or empty folder.")
     make_row = _openai_row if file_format == "openai" else _row
     pairs = ((e.split, _encodable(make_row(e, key, task_of.get(e.call_id, "")))) for e in examples)
-    temporary: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        temporary.mkdir(mode=0o700)
         if file_format in ("jsonl", "openai"):
             counts = _write_jsonl(pairs, temporary)
         else:
@@ -81,12 +81,10 @@ def export(
         if out.exists():
             out.rmdir()
         temporary.replace(out)
-        temporary = None
     except OSError as error:
         raise StoreError(f"{out} cannot be written: {error.strerror or error}.") from error
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return counts
 
 

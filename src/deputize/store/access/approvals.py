@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.errors import AccessDenied, BadInput
+from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated
 from deputize.core.records import Record
 from deputize.files import locked
 from deputize.store.access.audit_log import AuditLog
@@ -59,8 +59,23 @@ class Approvals:
     """The requests of one home, sealed in HOME/exports.sealed."""
 
     def __init__(
-        self, home: Path, keyring: KeyRing, audit: AuditLog, *, clock: Callable[[], float] = time.time
+        self,
+        home: Path,
+        keyring: KeyRing,
+        audit: AuditLog,
+        *,
+        open_key: Callable[[str], object],
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        """
+        Args:
+            home: the home folder.
+            keyring: its keys.
+            audit: its audit log.
+            open_key: raises NotAuthenticated for the id of a key that is not open (any more), as ApiKeys.open_key.
+            clock: Unix seconds.
+        """
+        self._open_key = open_key
         self._path, self._keyring, self._audit, self._clock = home / "exports.sealed", keyring, audit, clock
 
     def all(self) -> tuple[ExportRequest, ...]:
@@ -133,8 +148,10 @@ class Approvals:
         """Takes the approval, just before the export; it holds once.
 
         Raises:
-            AccessDenied: not approved, used up, too old, or asked for by somebody else.
+            AccessDenied: not approved, used up, too old, asked for by somebody else, or approved with a key that was
+                revoked since.
             BadInput: no such request.
+            KeysUnknown: it cannot be told whether that key is open.
         """
         with locked(self._path), self._denials_noted(actor, id):
             _require_key(actor)
@@ -145,6 +162,7 @@ class Approvals:
             if found.approved_at is None:
                 raise AccessDenied(f"The export {id} waits for a second person to approve it.")
             self._check_log(found)
+            self._check_approver(found)
             if found.used_at is not None or self._clock() - found.approved_at > VALID_S:
                 raise AccessDenied(
                     f"The approval of the export {id} is used up or older than a day; ask again."
@@ -186,6 +204,17 @@ class Approvals:
             raise AccessDenied(
                 f"The approval of the export {request.id} is used up, as the audit log knows; ask again."
             )
+
+    def _check_approver(self, request: ExportRequest) -> None:
+        """Raises AccessDenied where the key that approved is not open any more: who had it may not have been its
+        owner."""
+        try:
+            self._open_key(request.approved_by)
+        except NotAuthenticated:
+            raise AccessDenied(
+                f"The export {request.id} was approved with the key {request.approved_by}, which was revoked or has expired since; ask"
+                " again."
+            ) from None
 
     def _load(self) -> list[ExportRequest]:
         if not self._path.exists():

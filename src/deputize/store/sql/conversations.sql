@@ -2,7 +2,7 @@
 
 -- name: schema
 -- A wrapped data key per (tenant, data subject); without it its conversations cannot be read.
-CREATE TABLE subjects (
+CREATE TABLE IF NOT EXISTS subjects (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     tenant TEXT NOT NULL,
     subject BLOB NOT NULL,
@@ -12,14 +12,21 @@ CREATE TABLE subjects (
 );
 
 -- One sealed conversation per response id.
-CREATE TABLE conversations (
+CREATE TABLE IF NOT EXISTS conversations (
     id BLOB PRIMARY KEY,
     at REAL NOT NULL,
     subject INTEGER NOT NULL,
     sealed BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX conversations_by_time ON conversations (at);
-CREATE INDEX conversations_by_subject ON conversations (subject);
+CREATE INDEX IF NOT EXISTS conversations_by_time ON conversations (at);
+CREATE INDEX IF NOT EXISTS conversations_by_subject ON conversations (subject);
+
+-- Data subjects and response ids whose conversations were erased, and when: an answer that was under way then brings
+-- back nothing of them.
+CREATE TABLE IF NOT EXISTS erased (
+    what BLOB PRIMARY KEY,
+    at REAL NOT NULL
+) WITHOUT ROWID;
 
 -- name: get
 SELECT at, sealed, tenant, s.subject, wrapped_by, wrapped
@@ -55,6 +62,18 @@ DELETE FROM subjects WHERE id = ?
 
 -- name: expire
 DELETE FROM conversations WHERE at < ? AND subject IN (SELECT id FROM subjects WHERE tenant = ?)
+
+-- name: bury
+INSERT OR REPLACE INTO erased (what, at) VALUES (?, ?)
+
+-- name: erased_at
+SELECT at FROM erased WHERE what = ?
+
+-- name: of_subject
+SELECT id FROM conversations WHERE subject = ?
+
+-- name: delete_old_graves
+DELETE FROM erased WHERE at < ?
 
 -- name: delete_old
 DELETE FROM conversations WHERE at < ?

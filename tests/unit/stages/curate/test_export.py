@@ -54,6 +54,7 @@ def write(out: Path, form: Any, examples: list[Example] | None = None) -> dict[s
     return export(
         examples or EXAMPLES,
         out,
+        out.with_name(".out-in-work"),
         form,
         key=KEY,
         card=lambda: "# Dataset card\n",
@@ -206,7 +207,7 @@ def test_an_export_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(broken(), tmp_path / "out", "jsonl", key=KEY, card=lambda: "", task_of={})
+        export(broken(), tmp_path / "out", tmp_path / ".out", "jsonl", key=KEY, card=lambda: "", task_of={})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -24,7 +24,7 @@ class Setup:
         self.now = 1.7e9
         ring = KeyRing.open(folder, environ={})
         self.audit = AuditLog(folder, ring)
-        self.approvals = Approvals(folder, ring, self.audit, clock=lambda: self.now)
+        self.approvals = Approvals(folder, ring, self.audit, open_key=str, clock=lambda: self.now)
         self.store = MemoryStore()
         self.store.append(
             [

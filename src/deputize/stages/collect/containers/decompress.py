@@ -21,6 +21,8 @@ MAX_RATIO = 100
 FAR_MAX_RATIO = 200
 """The same for bz2, xz and zstd, which find repeats that lie far apart: the same logs were seen at up to 137 with
 xz."""
+TABLE_MAX_RATIO = 1000
+"""The same for tables, which may hold a text that recurs once."""
 
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -53,9 +55,11 @@ class Expansion:
         self._max_ratio = MAX_RATIO
 
     def enter(self, compression: str) -> None:
-        """Sets the bound by a compression that was met."""
+        """Sets the bound by a compression that was met, or a "table"."""
         if compression != "gzip":
-            self._max_ratio = FAR_MAX_RATIO
+            self._max_ratio = max(
+                self._max_ratio, TABLE_MAX_RATIO if compression == "table" else FAR_MAX_RATIO
+            )
 
     def read(self, n_bytes: int) -> None:
         """Counts bytes read of the file itself."""
@@ -159,6 +163,15 @@ def _opened(kind: str, stream: BinaryIO) -> BinaryIO:
         return cast(BinaryIO, bz2.BZ2File(stream))
     if kind == "xz":
         return cast(BinaryIO, lzma.LZMAFile(stream))
+    return unpacked_zstd(stream)
+
+
+def unpacked_zstd(stream: BinaryIO) -> BinaryIO:
+    """The contents of the frames of a zstd file. Reading it raises EOFError where one is cut off.
+
+    Raises:
+        MissingExtra: zstandard is not installed.
+    """
     try:
         import zstandard
     except ImportError:

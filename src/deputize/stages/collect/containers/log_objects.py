@@ -118,7 +118,7 @@ class _Reader:
                 yield from self._read_member(f"{name}!{shown_name(member)}", inner, depth)
             return
         if is_otlp_name(name):
-            yield from self._numbered(name, otlp_exports(stream, self._max))
+            yield from self._numbered(name, otlp_exports(stream, self._max, self._expansion))
             return
         head, stream = without_bom(head, stream)
         form = text_form(head, name.removesuffix(".gz"))
@@ -133,9 +133,11 @@ class _Reader:
         elif form == "yaml":
             yield from self._numbered(name, yaml_documents(stream))
         elif form == "parquet":
-            yield from self._numbered(name, parquet_rows(stream, seekable))
+            yield from self._numbered(name, parquet_rows(stream, seekable, self._expansion))
         elif form in ("arrow", "arrow_stream"):
-            yield from self._numbered(name, arrow_rows(stream, seekable, is_stream=form == "arrow_stream"))
+            yield from self._numbered(
+                name, arrow_rows(stream, seekable, self._expansion, is_stream=form == "arrow_stream")
+            )
 
     def _read_member(self, name: str, stream: BinaryIO, depth: int) -> Iterator[LogObject]:
         """The objects of a member; one that cannot be read costs no other."""

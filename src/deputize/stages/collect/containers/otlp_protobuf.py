@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from deputize.core.errors import BadInput, MissingExtra
-from deputize.stages.collect.containers.decompress import UnreadableFile, read_some
+from deputize.stages.collect.containers.decompress import Expansion, UnreadableFile, read_some, unpacked_zstd
 
 ENDINGS = (".pb", ".binpb")
 _PACKED_ENDINGS = (".gz", ".zst", ".bz2", ".xz")
@@ -33,11 +34,11 @@ def is_otlp_name(name: str) -> bool:
     return low.endswith(ENDINGS)
 
 
-def otlp_exports(stream: BinaryIO, max_bytes: int) -> Iterator[dict[str, Any]]:
+def otlp_exports(stream: BinaryIO, max_bytes: int, expansion: Expansion) -> Iterator[dict[str, Any]]:
     """The exports of a file, each as OTLP's JSON has it; one that stands alone is given out resource by resource.
 
     Raises:
-        UnreadableFile: it is no such file, holds no traces, or breaks off.
+        UnreadableFile: it is no such file, holds no traces, expands too far, or breaks off.
         MissingExtra: the package that knows the messages is not installed.
     """
     first = stream.read(1)
@@ -46,7 +47,7 @@ def otlp_exports(stream: BinaryIO, max_bytes: int) -> Iterator[dict[str, Any]]:
     if first == _RESOURCE_SPANS:
         parts = _resources(stream, max_bytes)
     elif first == b"\x00":  # a length below 16 MiB; no message begins so
-        parts = _messages(first, stream, max_bytes)
+        parts = _messages(first, stream, max_bytes, expansion)
     else:
         raise UnreadableFile("protobuf of an unknown kind; OTLP traces are read")
     for number, part in enumerate(parts, 1):
@@ -56,21 +57,30 @@ def otlp_exports(stream: BinaryIO, max_bytes: int) -> Iterator[dict[str, Any]]:
             raise UnreadableFile(f"message {number} of the protobuf holds no OTLP traces") from None
 
 
-def _messages(first: bytes, stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+def _messages(first: bytes, stream: BinaryIO, max_bytes: int, expansion: Expansion) -> Iterator[bytes]:
     """Messages with their lengths before them, each compressed by itself or not."""
     head = first + _exactly(stream, 3)
     while True:
         message = _exactly(stream, _checked(_LENGTH.unpack(head)[0], max_bytes))
         if message.startswith(_ZSTD):
-            try:
-                message = zstandard.ZstdDecompressor().decompress(message, max_output_size=max_bytes)
-            except zstandard.ZstdError:
-                raise UnreadableFile(_DAMAGED) from None
+            message = _unpacked(message, max_bytes)
+            expansion.enter("zstd")
+            expansion.unpacked(len(message))
         yield message
         head = read_some(stream, 1)
         if not head:
             return
         head += _exactly(stream, 3)
+
+
+def _unpacked(message: bytes, max_bytes: int) -> bytes:
+    """A message without its compression. What its frame says of its size is not believed."""
+    try:
+        out = unpacked_zstd(io.BytesIO(message)).read(max_bytes + 1)
+    except (zstandard.ZstdError, EOFError):
+        raise UnreadableFile(_DAMAGED) from None
+    _checked(len(out), max_bytes)
+    return out
 
 
 def _resources(stream: BinaryIO, max_bytes: int) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from deputize.core.artifacts import Skip
 from deputize.core.errors import MissingExtra
 from deputize.core.records import Call
-from deputize.stages.collect.containers.decompress import UnreadableFile
+from deputize.stages.collect.containers.decompress import ExpandsTooFar, Expansion, UnreadableFile
 from deputize.stages.collect.containers.log_files import LogFile, find_log_files
 from deputize.stages.collect.containers.log_objects import read_objects
 from deputize.stages.collect.containers.otlp_protobuf import has_too_many_messages, is_otlp_name, otlp_exports
@@ -140,11 +140,26 @@ def test_a_large_message_is_read_resource_by_resource_in_bounded_memory() -> Non
     data = packed(TOGETHER)
     largest = max(len(packed({"resourceSpans": [r]})) for r in TOGETHER["resourceSpans"])
     assert len(data) > largest
-    assert len(list(otlp_exports(io.BytesIO(data), largest))) == 3
+    assert len(list(otlp_exports(io.BytesIO(data), largest, Expansion(len(data))))) == 3
     with pytest.raises(UnreadableFile, match="more than"):
-        list(otlp_exports(io.BytesIO(data), largest // 2))
+        list(otlp_exports(io.BytesIO(data), largest // 2, Expansion(len(data))))
     with pytest.raises(UnreadableFile, match="more than"):
-        list(otlp_exports(io.BytesIO(b"\x00\xff\xff\xff" + b"x" * 10), 1000))
+        list(otlp_exports(io.BytesIO(b"\x00\xff\xff\xff" + b"x" * 10), 1000, Expansion()))
+
+
+def test_what_a_compressed_message_says_of_its_size_is_not_believed() -> None:
+    zeros = zstandard.ZstdCompressor().compress(b"\0" * (200 * MAX))
+    assert len(zeros) < 20_000
+    with pytest.raises(UnreadableFile, match="more than"):
+        list(otlp_exports(io.BytesIO(framed(zeros)), MAX, Expansion()))
+    span = {"traceId": "00" * 16, "spanId": "00" * 8, "parentSpanId": "", "name": "x" * MAX}
+    long = packed({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    many = framed(zstandard.ZstdCompressor().compress(long)) * 50
+    with pytest.raises(ExpandsTooFar):
+        list(otlp_exports(io.BytesIO(many), 2 * MAX, Expansion(len(many))))
+    cut = zstandard.ZstdCompressor().compress(packed(export(1)))[:-6]
+    with pytest.raises(UnreadableFile, match="damaged"):
+        list(otlp_exports(io.BytesIO(framed(cut)), MAX, Expansion()))
 
 
 LOGS = ParseDict(
@@ -173,11 +188,11 @@ LOGS = ParseDict(
 )
 def test_other_bytes_are_refused_with_the_reason(data: bytes, said: str) -> None:
     with pytest.raises(UnreadableFile, match=said):
-        list(otlp_exports(io.BytesIO(data), MAX))
+        list(otlp_exports(io.BytesIO(data), MAX, Expansion()))
 
 
 def test_nothing_is_no_export() -> None:
-    assert not list(otlp_exports(io.BytesIO(b""), MAX))
+    assert not list(otlp_exports(io.BytesIO(b""), MAX, Expansion()))
 
 
 def test_names() -> None:
