@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from deputize.core.config import Convert
+from deputize.core.config import Convert, StoreSettings
 from deputize.core.errors import BadInput
 from deputize.core.records import Record
+from deputize.core.terminal_text import plain_line
 from deputize.home import Home
 
 _SAID_BY_PEOPLE = ("controller", "contact", "purposes", "legal_basis", "transfers")
+_MARKS = re.compile(r"[\\`*_\[\]|]")
 NOT_SAID = "not said: write it under [processing] in config.toml"
 
 
@@ -34,7 +37,8 @@ class ProcessingRecord(Record, frozen=True):
     tenants: list[str] = msgspec.field(default_factory=list)
     n_calls: int = 0
     recipients: list[str] = msgspec.field(default_factory=list)
-    """Hosts of the language models that calls are sent to."""
+    """Hosts that get something of the calls by config.toml: of the language models that they are sent to, and others
+    with what they get. An upstream that only a command line names is not known here."""
     retention: dict[str, float] = msgspec.field(default_factory=dict)
     """Tenant ("*": all others) -> days."""
     detectors: list[str] = msgspec.field(default_factory=list)
@@ -69,7 +73,7 @@ def processing_record(home: Home) -> ProcessingRecord:
         **said,
         tenants=tenants,
         n_calls=n_calls,
-        recipients=_recipients(home.table("gateway")),
+        recipients=_recipients(home),
         retention=home.retention(),
         detectors=list(home.privacy().detectors),
         level=convert.privacy,
@@ -85,20 +89,65 @@ def processing_record(home: Home) -> ProcessingRecord:
     )
 
 
-def _recipients(gateway: Any) -> list[str]:
-    upstreams = gateway.get("upstreams", []) if isinstance(gateway, dict) else []
-    hosts = {
-        urlsplit(str(one.get("base_url", ""))).hostname or "" for one in upstreams if isinstance(one, dict)
-    }
-    return sorted(hosts - {""})
+def _recipients(home: Home) -> list[str]:
+    gateway = home.table("gateway")
+    gateway = gateway if isinstance(gateway, dict) else {}
+    found = {_host(one.get("base_url")) for one in _tables(gateway.get("upstreams"))} - {""}
+    otel, store = gateway.get("otel"), home.store_settings()
+    otel = otel if isinstance(otel, dict) and otel.get("enabled") else None
+    content = "prompts and answers too" if otel and otel.get("content") else "no texts"
+    others = (
+        (home.judge_settings().base_url, "judges answers, and sees requests and answers as they are"),
+        (home.teacher_settings().base_url, "scores what specialists write, and sees de-identified prompts"),
+        (home.privacy().paraphraser.get("base_url"), "rewords texts, de-identified but for what is reworded"),
+        (store.options.get("url") if store.kind != "sqlite" else "", "stores calls, sealed"),
+        (home.objects_settings().url, "stores routes, keys and runs, sealed"),
+        (otel.get("endpoint") if otel else "", f"gets spans of calls, {content}"),
+    )
+    by_environment = [
+        *(
+            ["the database that the environment names (stores calls, sealed)"]
+            * bool(_is_by_environment(store))
+        ),
+        *(
+            [f"the receiver that the environment names (gets spans of calls, {content})"]
+            * bool(otel and not otel.get("endpoint"))
+        ),
+    ]
+    return [
+        *sorted(found),
+        *(f"{host} ({what})" for url, what in others if (host := _host(url))),
+        *by_environment,
+    ]
+
+
+def _is_by_environment(store: StoreSettings) -> bool:
+    return store.kind == "postgres" and not store.options.get("url")
+
+
+def _tables(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _host(url: Any) -> str:
+    """The host of an address; "" where it has none, as a file."""
+    try:
+        return urlsplit(str(url or "")).hostname or ""
+    except ValueError:
+        return ""
 
 
 def as_markdown(record: ProcessingRecord) -> str:
     """The record for a reader."""
     lines = ["# Record of processing activities", ""]
     for name, value in msgspec.to_builtins(record).items():
-        lines.append(f"- **{name.replace('_', ' ')}**: {_in_words(value)}")
+        lines.append(f"- **{name.replace('_', ' ')}**: {_as_text(_in_words(value))}")
     return "\n".join(lines) + "\n"
+
+
+def _as_text(text: str) -> str:
+    """A text on one line, with no mark of Markdown or HTML in it: names of tenants are their callers'."""
+    return _MARKS.sub(r"\\\g<0>", plain_line(" ".join(text.split()))).replace("<", "&lt;")
 
 
 def _in_words(value: Any) -> str:
