@@ -67,9 +67,14 @@ def _remove_parts(home: Home) -> None:
 
 
 def forget_in_run(run: Run) -> int:
-    """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out."""
-    curated = run.artifact("curate", Curated)
-    source_of = {e.call_id: source_id(e) for e in curated.examples()}
+    """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out, and of calls
+    of which there was none."""
+    source_of: dict[str, str] = {}
+    for part in run.artifact("curate", Curated).parts():
+        if isinstance(part, Example):
+            source_of[part.call_id] = source_id(part)
+        else:
+            source_of |= {w.call_id: w.call_id for w in part.withheld}
     lost = run.home.store.gone(list(dict.fromkeys(source_of.values())))
     gone = {id for id, source in source_of.items() if source in lost}
     if not gone:

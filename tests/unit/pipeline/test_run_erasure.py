@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from deputize.core.artifacts import Curated, Discovered
+from deputize.core.artifacts import Curated, Discovered, Withheld
 from deputize.core.config import Convert
 from deputize.core.errors import UsageError
 from deputize.core.records import Example, Request
@@ -66,3 +67,20 @@ def test_the_gone_leave_every_artifact(tmp_path: Path) -> None:
             "a fresh key for all"
         )
         assert forget_in_runs(home) == {}
+
+
+def test_calls_that_curation_withheld_leave_it_too(tmp_path: Path) -> None:
+    """There is no example of them, and ids from a log may hold a name."""
+    with Home(tmp_path) as home:
+        home.store.append(
+            [call("c0", origin="o_bob")]
+            + [call(id, origin=origin) for id, origin in (("mia-torres-1", "o_mia"), ("w2", "o_bob"))]
+        )
+        run = a_run(home)
+        withheld = [Withheld(call_id=id, reason="quarantined") for id in ("mia-torres-1", "w2")]
+        run.artifact("curate", Curated).write(msgspec.structs.replace(curated(1), withheld=withheld))
+        home.store.erase("o_mia")
+        assert forget_in_runs(home) == {"0001-abc": 1}
+        left = run.load_curated()
+        assert [w.call_id for w in left.withheld] == ["w2"]
+        assert [e.call_id for e in left.examples] == ["c0"] and forget_in_runs(home) == {}
