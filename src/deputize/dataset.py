@@ -236,8 +236,7 @@ class Dataset:
             return dataset_card(heads[0], tally, config)
 
         key = self.home.keyring.derive("export")
-        temporary = out.with_name(f".{out.name}-{os.urandom(4).hex()}")
-        what = f"dataset of run {self.run_id}"
+        what, temporary = f"dataset of run {self.run_id}", out.with_name(f".{out.name}-{os.urandom(4).hex()}")
         with noted_copy(self.home, out, what, self.actor.name, temporary=temporary) as ids:
             rows = export(wanted(), out, temporary, form, key=key, card=card, task_of=task_of)
             ids += written

@@ -87,9 +87,8 @@ def erase(
         else erasure.close_routes(home, terminal.actor, folders, "calls it was trained on were erased")
     )
     changes_key = not keep_backups and not (done.is_empty and not any(forgotten.values()))
-    for warning in (*_missed(terminal), *_finish(terminal, changes_key)):
-        terminal.note(warning)
-    erasure.end_erasure(home)
+    _say_what_was_missed(terminal)
+    _finish(terminal, changes_key)
     offer = _offer(terminal, done.trained_on, routes, [r.id for r in closed])
     document = {
         "tenant": whose,
@@ -105,8 +104,8 @@ def erase(
         "copies": done.copies,
         "retrain": offer,
     }
-    about_copies = _about_copies(keep_backups, changes_key)
-    terminal.result(document, lambda: _show(terminal, done, wanted, forgotten, routes, offer, about_copies))
+    about = _about_copies(keep_backups, changes_key)
+    terminal.result(document, lambda: _show(terminal, done, wanted, forgotten, routes, offer, about))
 
 
 def _wanted(
@@ -153,20 +152,20 @@ def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
     )
 
 
-def _missed(terminal: Terminal) -> tuple[str, ...]:
+def _say_what_was_missed(terminal: Terminal) -> None:
     """Says that calls may have come in after the search. Of an origin the store remembers that it is erased, and takes
     no call of it; but not of the steps of its runs that name nobody, nor of anything else."""
     from deputize.store.recording.journal_backlog import backlog_of
 
-    if not backlog_of(terminal.home.journals).n_files:
-        return ()
-    return (
-        "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more.",
-    )
+    if backlog_of(terminal.home.journals).n_files:
+        terminal.note(
+            "A gateway is recording: calls of the last seconds may not have been in the store yet. Use this command once more."
+        )
 
 
-def _finish(terminal: Terminal, changes_key: bool) -> tuple[str, ...]:
-    """Changes the wrapping key where that is due, and overwrites old pages; what could not be reached."""
+def _finish(terminal: Terminal, changes_key: bool) -> None:
+    """Changes the wrapping key where that is due, overwrites old pages, and says what could not be reached."""
+    from deputize.maintenance.erasure import end_erasure
     from deputize.maintenance.rotation import rotate
     from deputize.store.recording.journal import set_aside
 
@@ -186,7 +185,9 @@ def _finish(terminal: Terminal, changes_key: bool) -> tuple[str, ...]:
             f"{len(damaged)} damaged journal files of earlier crashes may hold calls of anybody; delete them when they"
             f" are not needed any more: {', '.join(map(str, damaged))}",
         )
-    return warnings
+    for warning in warnings:
+        terminal.note(warning)
+    end_erasure(home)
 
 
 def _show(
