@@ -111,7 +111,7 @@ def erase(
 def _wanted(
     origin: str | None, episodes: tuple[str, ...], conversation: str | None, texts: tuple[str, ...]
 ) -> Wanted:
-    """What the options ask for.
+    """The subject that the options name.
 
     Raises:
         UsageError: they ask for nothing, or one of them is there and says nothing, as where a variable is empty.
