@@ -22,6 +22,8 @@ from deputize.privacy.detectors.base import Span
 from deputize.privacy.tagger.default.corpus import CorpusLine, read_corpus
 from deputize.privacy.tagger.default.default_tagger import (
     ACCENTED,
+    DIRECT_TYPES,
+    ENTITY_TYPES,
     TURKISH,
     DefaultTagger,
     DefaultTaggerCard,
@@ -180,11 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/ner"))
     args = parser.parse_args(arguments)
-    shipped = load_default_tagger(frozenset({"PERSON"}))
+    shipped = load_default_tagger()
+    # as in use: what is likely to be an address is shown to the encoder too
+    outputs = [i for i, name in enumerate(shipped.card.types) if ENTITY_TYPES.get(name) in DIRECT_TYPES]
     lines = choosing_lines(args.data)
     texts = {text for line in lines for text in line.sample.text.split("\n")}
     ordered = sorted(texts)
-    known = KnownScores(dict(zip(ordered, shipped._network.scores(ordered, [0]), strict=True)))
+    known = KnownScores(dict(zip(ordered, shipped._network.scores(ordered, outputs), strict=True)))
     chosen = choose(lines, shipped.card, _with(known))
     print({COMMON: chosen.thresholds[COMMON], **chosen.person_thresholds})
     return 0
