@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from deputize.core.errors import BadInput, Tampered
+from deputize.core.errors import BadInput, StoreError, Tampered
 from deputize.core.records import Record, RouteFile, encode
-from deputize.files import locked, write_atomic
+from deputize.files import locked, reason, sync_folder, write_atomic
 
 T = TypeVar("T")
 
@@ -79,8 +79,24 @@ def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
                 break
             time.sleep(wait_s)
             sealed = _read(path) or sealed
+        if not seal.is_newest(sealed.sha256):
+            sealed = _stopped(path, seal) or sealed
         seal.check(sealed.file.generation, sealed.sha256)
     return sealed.file
+
+
+def _stopped(path: Path, seal: RouteFileSeal) -> _ChecksummedFile | None:
+    """The version that was noted last, where its writer was killed before it was in its place."""
+    try:
+        coming = _read(_coming(path))
+    except (BadInput, Tampered):
+        return None
+    return coming if coming is not None and seal.is_newest(coming.sha256) else None
+
+
+def _coming(path: Path) -> Path:
+    """Where a version lies, whole, from before it is noted until it is in its place."""
+    return path.with_name(f"{path.name}.coming")
 
 
 def _read(path: Path) -> _ChecksummedFile | None:
@@ -175,9 +191,17 @@ def _write(path: Path, file: RouteFile, generation: int, seal: RouteFileSeal | N
     new = msgspec.structs.replace(file, generation=generation)
     sealed = _ChecksummedFile(sha256=_checksum(new), file=new)
     data = msgspec.json.format(msgspec.json.encode(sealed), indent=1)
-    if seal is not None:
-        seal.note(generation, sealed.sha256, data)
-    write_atomic(path, data)
+    if seal is None:
+        write_atomic(path, data)
+        return new
+    coming = _coming(path)
+    write_atomic(coming, data)  # whatever ends this process now, what is noted can be read
+    seal.note(generation, sealed.sha256, data)
+    try:
+        coming.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {reason(error)}.") from error
     return new
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from deputize.core.errors import Tampered
 from deputize.core.records import RouteFile
-from deputize.files import write_atomic
 from deputize.home import Home
 from deputize.routes_file import read_routes, update_routes, write_routes
 from deputize.store.access.audit_log import AuditLog
@@ -19,24 +17,54 @@ from deputize.store.access.generations import Generations, generation_detail
 from deputize.store.keys.keyring import KeyRing
 
 
-def test_a_version_that_is_just_being_written_is_waited_for(
+def test_a_version_that_is_noted_is_read_before_it_is_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, reader = Home(tmp_path, environ={}), Home(tmp_path)
     write_routes(home.routes_path, RouteFile(run_id="first"), home.routes_seal)
-    read = []
+    read, note = [], home.routes_seal.note
 
-    def meanwhile(*arguments: Any) -> None:
-        with ThreadPoolExecutor(1) as pool:
-            reading = pool.submit(read_routes, home.routes_path, reader.routes_seal)
-            time.sleep(0.05)
-            write_atomic(*arguments)
-            read.append(reading.result().run_id)
+    def noted(generation: int, sha256: str, data: bytes) -> None:
+        read.append(read_routes(home.routes_path, reader.routes_seal).run_id)
+        note(generation, sha256, data)
+        read.append(read_routes(home.routes_path, reader.routes_seal).run_id)
 
-    monkeypatch.setattr("deputize.routes_file.write_atomic", meanwhile)
+    monkeypatch.setattr(home.routes_seal, "note", noted)
     update_routes(home.routes_path, lambda file: RouteFile(run_id="second"), home.routes_seal)
-    assert read == ["second"]
+    assert read == ["first", "second"]
     assert not [e for e in home.audit.entries() if e.action == "denied"]
+
+
+def test_a_writer_that_is_killed_leaves_routes_that_can_be_read_and_changed(tmp_path: Path) -> None:
+    """Killed after its version was noted: the file in its place is older than the log knows."""
+    with Home(tmp_path, environ={}) as home:
+        write_routes(home.routes_path, RouteFile(run_id="first"), home.routes_seal)
+    program = f"""
+import os
+from pathlib import Path
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.routes_file import update_routes
+home = Home(Path({str(tmp_path)!r}))
+note = home.routes_seal.note
+def noted(*arguments):
+    note(*arguments)
+    os.kill(os.getpid(), 9)
+home.routes_seal.note = noted
+update_routes(home.routes_path, lambda file: RouteFile(run_id="second"), home.routes_seal)
+"""
+    first = (tmp_path / "routes.json").read_bytes()
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert (tmp_path / "routes.json").read_bytes() == first
+    with Home(tmp_path, environ={}) as home:
+        assert (home.routes().run_id, home.routes().generation) == ("second", 2)
+        update_routes(home.routes_path, lambda file: RouteFile(run_id="third"), home.routes_seal)
+        assert (home.routes().run_id, home.routes().generation) == ("third", 3)
+        assert not [e for e in home.audit.entries() if e.action == "denied"]
+        (tmp_path / "routes.json.coming").write_bytes(first)
+        (tmp_path / "routes.json").write_bytes(first)
+        with pytest.raises(Tampered, match="older copy"):
+            home.routes()
 
 
 def test_the_newest_generation_is_known(tmp_path: Path) -> None:
