@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+LOADED: set[str] = set()
+"""Names of adapters."""
 LOG = Path(os.environ.get("STAND_IN_LOG", os.devnull))
 
 
@@ -34,7 +36,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send({}, 401)
         elif self.path.endswith("_lora_adapter"):
             note(f"{self.path.rsplit('/', 1)[1]} {body['lora_name']}")
-            self._send("Success")
+            is_new, is_loading = body["lora_name"] not in LOADED, self.path.endswith("/load_lora_adapter")
+            (LOADED.add if is_loading else LOADED.discard)(body["lora_name"])
+            self._send("Success", 200 if is_new is is_loading else 400)
+        elif body["model"] not in LOADED and not Path(body["model"]).is_dir():
+            self._send({"error": "the model does not exist"}, 404)
         else:
             pattern = body["structured_outputs"]["regex"]
             note(f"completions {body['model']} {pattern!r}")

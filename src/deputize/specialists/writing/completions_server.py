@@ -30,6 +30,10 @@ _ID = "token_id:"
 """What vLLM writes before the id of a token."""
 
 
+class NotServed(BadInput):
+    """The server is there and does not know the path, or the model that is asked for."""
+
+
 @dataclass(frozen=True)
 class AskedAnswer:
     """The form of the answers of one specialist, as a writer is told."""
@@ -166,12 +170,14 @@ class JsonApi:
         self._secure, self._host, self._prefix = at.scheme == "https", at.netloc, at.path.rstrip("/")
         self._key_variable = api_key_env
         self._idle: list[http.client.HTTPConnection] = []
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The reply to a request; {} where it is no JSON object.
 
         Raises:
+            NotServed: it has no such path or model.
             BadInput: the server refuses it. What the server says is not repeated, for it may quote the prompt.
             UpstreamError: the server is not there, or fails.
             UpstreamTimeout: it says nothing in time.
@@ -179,6 +185,8 @@ class JsonApi:
         status, text = self._ask("POST", path, json.dumps(body).encode())
         if status >= 500:
             raise UpstreamError(f"The server at {self.base_url} fails ({status}).")
+        if status == 404:
+            raise NotServed(f"The server at {self.base_url} refuses {path} (404).")
         if status >= 400:
             raise BadInput(f"The server at {self.base_url} refuses {path} ({status}).")
         try:
@@ -195,9 +203,9 @@ class JsonApi:
             return False
 
     def close(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the connections: those that nobody uses now, the others when they are given back."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle, self._idle, self._is_closed = self._idle, [], True
         for connection in idle:
             connection.close()
 
@@ -223,7 +231,10 @@ class JsonApi:
                     ) from error
                 continue  # a kept connection had been closed meanwhile
             with self._lock:
-                self._idle.append(connection)
+                if not self._is_closed:
+                    self._idle.append(connection)
+                    return found
+            connection.close()  # `close` came while this was asked
             return found
 
     def _connection(self) -> tuple[http.client.HTTPConnection, bool]:

@@ -26,7 +26,12 @@ from deputize.core.errors import BadInput, MissingExtra, UpstreamError
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, WEIGHTS_FOLDER, base_folder
 from deputize.specialists.writing.base import WrittenToken
-from deputize.specialists.writing.completions_server import AskedAnswer, CompletionsServer, JsonApi
+from deputize.specialists.writing.completions_server import (
+    AskedAnswer,
+    CompletionsServer,
+    JsonApi,
+    NotServed,
+)
 from deputize.specialists.writing.guarded_process import end_guarded, start_guarded
 
 log = logging.getLogger("deputize.engine")
@@ -144,19 +149,25 @@ class VllmWriter:
         self.at_once = settings.at_once
         self.label = f"vllm {_precision(settings)}"
         self._lock, self._loaded_at = threading.Lock(), ""
-        self._client = self._connected()
+        with self._lock:
+            self._client = self._connected()
 
     def write(self, prompt: Sequence[int]) -> list[WrittenToken]:
         """The tokens of an answer. Raises as `writing.base.Writer.write`."""
+        client = self._client
         try:
-            return self._client.write(prompt)
+            return client.write(prompt)
+        except NotServed:
+            # somebody started the server again, and it knows no adapter any more
+            if self._adapter is None:
+                raise
+            adapter_is_lost = True
         except UpstreamError:
             if self._server is None:
                 raise
             # the server may have ended: it is started again, with a pause
-            before, self._client = self._client, self._connected()
-            before.close()
-            return self._client.write(prompt)
+            adapter_is_lost = False
+        return self._connected_again(client, adapter_is_lost=adapter_is_lost).write(prompt)
 
     def close(self) -> None:
         """Takes the adapter out of the server."""
@@ -167,16 +178,24 @@ class VllmWriter:
                 log.warning("vLLM keeps an adapter: %s", error)
         self._client.close()
 
-    def _connected(self) -> CompletionsServer:
-        """A client of the server, the adapter loaded there."""
+    def _connected_again(self, before: CompletionsServer, *, adapter_is_lost: bool) -> CompletionsServer:
+        """A new client; the one of another thread that has failed with the same one as well."""
         with self._lock:
-            url = self._server.ensure() if self._server is not None else self._settings.base_url
-            if self._adapter is not None and self._loaded_at != url:
-                given = {"lora_name": self._name, "lora_path": str(self._adapter)}
-                self._tell("/load_lora_adapter", url, given)
-                self._loaded_at = url
-            settings = self._settings.model_copy(update={"api_key_env": self._key_variable})
-            return CompletionsServer(settings, self._asked, base_url=url, model=self._name, label=self.label)
+            if self._client is before:
+                self._loaded_at = "" if adapter_is_lost else self._loaded_at
+                self._client = self._connected()
+                before.close()
+            return self._client
+
+    def _connected(self) -> CompletionsServer:
+        """A client of the server, the adapter loaded there; with the lock held."""
+        url = self._server.ensure() if self._server is not None else self._settings.base_url
+        if self._adapter is not None and self._loaded_at != url:
+            given = {"lora_name": self._name, "lora_path": str(self._adapter)}
+            self._tell("/load_lora_adapter", url, given)
+            self._loaded_at = url
+        settings = self._settings.model_copy(update={"api_key_env": self._key_variable})
+        return CompletionsServer(settings, self._asked, base_url=url, model=self._name, label=self.label)
 
     @property
     def _key_variable(self) -> str:

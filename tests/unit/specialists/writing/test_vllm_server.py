@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,12 +19,14 @@ from tests import stand_in_vllm, tiny_specialist
 
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, MissingExtra, UpstreamError
+from deputize.gateway.addresses import free_port
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.predictor import load, unload
 from deputize.specialists.prompt_tokenizer import PromptTokenizer, slot_ids
 from deputize.specialists.specialist_card import write_card
 from deputize.specialists.tuned_model import ADAPTER_FOLDER
 from deputize.specialists.writing import vllm_server
+from deputize.specialists.writing.completions_server import JsonApi
 
 Tiny = tuple[Path, str]
 ENGINE = EngineSettings(
@@ -107,3 +110,39 @@ def test_a_running_server_is_asked_at_its_address(tiny: Tiny, tmp_path: Path, lo
         "completions",
         "unload_lora_adapter",
     ]
+
+
+def test_a_server_that_somebody_started_again_is_given_the_adapter_again(
+    tiny: Tiny, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = tiny_specialist.make(tiny, tmp_path / "s", "decoder", "label")
+    requests = tiny_specialist.requests(6, "label")
+    environ = {**os.environ, "VLLM_API_KEY": "k"}
+    monkeypatch.setenv("KEY_OF_STAND_IN", "k")
+    command = [sys.executable, stand_in_vllm.__file__, "serve", "x", "--port", str(free_port())]
+    address = f"http://127.0.0.1:{command[-1]}/v1"
+
+    def started() -> subprocess.Popen[bytes]:
+        server, api = subprocess.Popen(command, env=environ), JsonApi(address)
+        while not api.is_up():
+            assert server.poll() is None
+            time.sleep(0.1)
+        api.close()
+        return server
+
+    server = started()
+    try:
+        attached = EngineSettings(
+            kind="vllm", base_url=address, api_key_env="KEY_OF_STAND_IN", served_precision="bf16", at_once=4
+        )
+        predictor = load(stored.folder, tiny[0], engine=attached)
+        assert predictor.predict(requests[:1])[0].answer == "yes"
+        server.kill()
+        server.wait()
+        server = started()
+        assert [found.answer for found in predictor.predict(requests)] == ["yes"] * 6, "four threads at once"
+        assert sum(line.startswith("load_lora_adapter") for line in lines(log)) == 2, "once for each start"
+        unload(predictor)
+    finally:
+        server.kill()
+        server.wait()
