@@ -13,7 +13,7 @@ References:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,6 +25,8 @@ AGREED, ENOUGH = 0.8, 2
 """Share and number of the forms that must make the same value for it to be read as a whole."""
 LIKELY = 0.5
 """Share of the forms from which a value is tried at all."""
+FEW = 8
+"""Tokens behind those agreed on that a likely value is tried with."""
 
 
 class Copied(NamedTuple):
@@ -43,11 +45,11 @@ Form = list[Copied | int]
 
 
 class Guess(NamedTuple):
-    """A value that is likely, as tokens."""
+    """A value that is likely, or its beginning, as tokens."""
 
     tokens: list[int]
     is_agreed: bool
-    """Most forms make it."""
+    """Most forms make it, but for a few tokens at its end."""
 
 
 class Guesses:
@@ -70,8 +72,8 @@ class Guesses:
             self._made[tuple(islice(tokens, most))] += 1
 
     def best(self, written: Sequence[int] = ()) -> Guess | None:
-        """The value that most forms make of those that begin as what is written; None where less than half of these
-        make one.
+        """The value that most forms make of those that begin as what is written; where less than half of these make one,
+        the beginning that most make; None where they make no such thing.
 
         Args:
             written: tokens of the value so far.
@@ -81,14 +83,28 @@ class Guesses:
         if not fits:
             return None
         (value, often), of = fits.most_common(1)[0], fits.total()
+        begin = _agreed(fits, begun, max(ENOUGH, AGREED * of))
         if often < LIKELY * of:
-            return None
-        return Guess(list(value), often >= ENOUGH and often >= AGREED * of)
+            return Guess(begin, is_agreed=True) if len(begin) > n else None
+        return Guess(list(value), n < len(begin) and len(value) - len(begin) <= FEW)
 
     @property
     def usual(self) -> Sequence[int]:
         """The value that most make, whatever is written; empty without forms."""
         return self._made.most_common(1)[0][0] if self._made else ()
+
+
+def _agreed(values: Mapping[tuple[int, ...], int], begun: tuple[int, ...], least: float) -> list[int]:
+    """The tokens that are written, and as many more as at least so many values have."""
+    out = list(begun)
+    while True:
+        follows = Counter[int]()
+        for value, often in values.items():
+            if len(value) > len(out) and list(value[: len(out)]) == out:
+                follows[value[len(out)]] += often
+        if not follows or follows.most_common(1)[0][1] < least:
+            return out
+        out.append(follows.most_common(1)[0][0])
 
 
 class PromptPlaces:

@@ -56,6 +56,21 @@ def test_most_forms_decide_and_others_do_not_agree() -> None:
     assert guessed([], prompt, 20) is None and list(Guesses().usual) == []
 
 
+def test_where_values_end_differently_what_they_begin_with_is_tried_and_then_the_end_that_was_begun() -> None:
+    ends = [[20, 21], [22, 23], [24, 25]]
+    forms = [form_of([*value_of([1], [7]), *end], prompt_of([1], [7])) for end in ends for _ in range(3)]
+    guesses = Guesses(forms, prompt_of([2, 3], [8, 9]), 20)
+    begin = value_of([2, 3], [8, 9])
+    guess = guesses.best()
+    assert guess is not None and guess.tokens == begin and guess.is_agreed
+    assert guesses.best(begin) is None, "what comes next is for the model to say"
+    guess = guesses.best([*begin, 22])
+    assert guess is not None and guess.tokens == [*begin, 22, 23] and guess.is_agreed
+    # a likely end of few tokens is tried with what all begin with
+    guess = Guesses([*forms, *forms[:3], *forms[:3]], prompt_of([2], [8]), 20).best()
+    assert guess is not None and guess.tokens == [*value_of([2], [8]), 20, 21] and guess.is_agreed
+
+
 def test_a_place_that_the_prompt_does_not_have_leaves_the_words_of_the_earlier_value() -> None:
     form = form_of(value_of([1, 2], [7]), prompt_of([1, 2], [7]))
     guess = guessed([form], [BREAK, ORDER, COLON, 9, BREAK], 20)
