@@ -49,7 +49,7 @@ def run_options(command: F) -> F:
                 multiple=True,
                 metavar="NAME",
                 help="Training method that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, listed_lora, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, "
-                "or a package's own (may be repeated; default auto: linear, listed, frozen, lora and listed_lora, as each task needs them).",
+                "or a package's own (may be repeated; default auto: linear, listed, frozen and lora, as each task needs them).",
             ),
             click.option(
                 "--epsilon",

@@ -29,7 +29,7 @@ class Convert(BaseModel):
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)
     """Training methods that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, listed_lora, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, or an entry point of
-    the group "deputize.methods"; auto is linear, listed, frozen, lora and listed_lora. Of these each task gets what is worth training for it, from cheap to expensive."""
+    the group "deputize.methods"; auto is linear, listed, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
     """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure, and add it
     to the best of these where validation says that a further voter pays."""

@@ -265,7 +265,10 @@ def test_a_task_whose_requests_list_their_own_tools_is_for_methods_that_read_lis
     found = stage.run(
         curated, discovered, config, methods=find_methods(["auto"]), models_dir=tiny[0], progress=silent
     )
-    assert found.plan["t"] == ["listed", "listed_lora"] and found.refused == {}
+    assert found.plan["t"] == ["listed"] and found.refused == {}
+    writing = find_methods(["auto", "listed_lora"])
+    found = stage.run(curated, discovered, config, methods=writing, models_dir=tiny[0], progress=silent)
+    assert found.plan["t"] == ["listed", "listed_lora"]
     others = find_methods(["linear", "lora"])
     without = stage.run(curated, discovered, config, methods=others, models_dir=tiny[0], progress=silent)
     assert without.plan["t"] == []

@@ -52,7 +52,7 @@ OURS: tuple[Method, ...] = (
     QLORA,
     FULL,
 )
-AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora", "listed_lora")
+AUTO, AUTO_METHODS = "auto", ("linear", "listed", "frozen", "lora")
 """The name under which methods are chosen by the task, and among which: of each task those are trained whose answers it
 has, that a cheaper one does not make unnecessary, and that the time allows; the report says why another was not. The
 others take longer, or need something that few logs hold."""

@@ -40,7 +40,7 @@ def test_ours_are_in_order_of_cost() -> None:
 
 def test_auto_stands_for_the_methods_that_are_worth_trying() -> None:
     chosen = find_methods(["auto"])
-    assert [m.name for m in chosen] == ["linear", "listed", "frozen", "lora", "listed_lora"]
+    assert [m.name for m in chosen] == ["linear", "listed", "frozen", "lora"]
     assert find_methods(["auto", "dora"]) == [*chosen, find_method("dora")]
 
 
