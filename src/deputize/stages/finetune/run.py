@@ -50,9 +50,8 @@ from deputize.stages.finetune.on_workers import OnWorkers, TrainedJobs
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
 
-LEAST_GAIN, LEAST_GAIN_OF_BASE = 0.02, 0.05
-"""Share of a task's calls that a more expensive method must be able to add to be trained at all: the least that it is chosen for, and
-more for one that tunes or reads the base model, which takes minutes."""
+LEAST_GAIN = 0.05
+"""Share of a task's calls that a more expensive method must be able to add to be trained at all."""
 KEPT_FOR_EVALUATION = 0.25
 """Of the time left for training and evaluation: what methods that do not tune the base model leave to evaluation."""
 
@@ -240,7 +239,7 @@ def _is_needed(
     not_needed: dict[str, list[Candidate]],
     context: TrainingContext,
 ) -> bool:
-    if why := nothing_to_add(job, done, context):
+    if why := nothing_to_add(job, done, context.config):
         not_needed.setdefault(job.task.id, []).append(why)
     return why is None
 
@@ -345,20 +344,16 @@ def _opened(job: TrainingJob) -> TrainingJob:
     return replace(job, examples=examples)
 
 
-def nothing_to_add(
-    job: TrainingJob, done: Sequence[Specialist], context: TrainingContext
-) -> Candidate | None:
+def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert) -> Candidate | None:
     """Why a job is left out: a cheaper specialist of its task could serve nearly all of validation; None where none could.
 
     A more expensive method is chosen only where it serves more by a margin, so its training would be in vain.
     """
-    uses_base = job.method.tunes_base_model or job.method.base_model(context) == context.base_model
-    gain = LEAST_GAIN_OF_BASE if uses_base else LEAST_GAIN
-    for cheap in () if context.config.explore else done:
+    for cheap in () if config.explore else done:
         if cheap.task_id != job.task.id or cheap.cost >= job.method.cost:
             continue
         coverage = cheap.validation_coverage
-        if coverage is None or coverage < 1 - gain or _leaks(cheap):
+        if coverage is None or coverage < 1 - LEAST_GAIN or _leaks(cheap):
             continue
         note = f"not trained: {cheap.method} could serve {coverage:.0%} of the calls it was tried on, so it has too little to add"
         return Candidate(model=job.method.name, note=note)
@@ -396,7 +391,7 @@ def cascades(
     groups = [[fast[0], newest]]
     joined = [s for s in sound if s.kind == CascadePredictor.kind]
     best = max(joined, key=lambda s: s.validation_coverage or 0.0, default=None)
-    if best is not None and (best.validation_coverage or 0.0) < 1 - LEAST_GAIN_OF_BASE:
+    if best is not None and (best.validation_coverage or 0.0) < 1 - LEAST_GAIN:
         by_method = {s.method: s for s in sound}
         groups.append([*(by_method[method] for method in best.method.split("+")), newest])
     out = []
@@ -452,7 +447,7 @@ def helped(
         )
         folder = job.folder.with_name(f"{_safe(member.task_id)}-{_safe(method.name)}")
         mine = replace(job, method=method, folder=folder, epochs=0, fingerprint=mark)
-        if nothing_to_add(mine, done, context) is None:
+        if nothing_to_add(mine, done, context.config) is None:
             context.progress(f"trying {mine.name}", 0)
             found = train(mine, context, deadline.left_s())
             out += [] if found is None else [found]

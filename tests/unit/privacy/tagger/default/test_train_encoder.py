@@ -34,6 +34,7 @@ from deputize.privacy.tagger.default.encoder_training import (
 from deputize.privacy.tagger.default.line_encoder import LineEncoder
 from deputize.privacy.tagger.default.line_pieces import LineSplitter
 from deputize.privacy.tagger.default.pieces import PieceVectors
+from deputize.privacy.tagger.default.train_default import read_pieces
 from deputize.privacy.tagger.default.train_encoder import CODES, train_encoder, write_encoder
 from deputize.privacy.tagger.default.words import words_of
 from deputize.privacy.tagger.labelled_text import Sample
@@ -103,7 +104,7 @@ def test_training_goes_on_with_the_weights_that_ship(tmp_path: Path) -> None:
         shutil.copy(weights, tmp_path / WEIGHTS)
         module._keep_table(encoder, tmp_path)
         model = module._first_model(tmp_path, module.PARTS[-1][0], encoder)
-        arrays = with_more_pieces(module.read_pieces(tmp_path, tmp_path) | module._codes(tmp_path, tmp_path))
+        arrays = with_more_pieces(read_pieces(tmp_path, tmp_path) | module._codes(tmp_path, tmp_path))
         with np.load(encoder) as written:
             reader = LineEncoder({**arrays, **written}, PieceVectors(arrays))
     lines = ["Mia Torres asked for the order", "Günter Grass wohnt in Lübeck", "田中さんは東京に住む"]

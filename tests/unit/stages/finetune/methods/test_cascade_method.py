@@ -164,7 +164,7 @@ def test_a_third_member_has_to_add_something_on_validation(
         method.why_not.startswith("not made: it could serve ") and "without its last member" in method.why_not
     )
     not_needed: dict[str, list[Candidate]] = {}
-    monkeypatch.setattr(stage, "LEAST_GAIN_OF_BASE", -1.0)  # the pair serves all of it already
+    monkeypatch.setattr(stage, "LEAST_GAIN", -1.0)  # the pair serves all of it already
     linear, frozen, base = found.specialists
     made = stage.cascades(frozen, job, [linear], not_needed, context, Deadline.after(None))
     assert [s.method for s in made] == ["linear+frozen"] and not not_needed
