@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
@@ -110,12 +110,24 @@ def find_calls(calls: Iterable[Call], wanted: Wanted) -> FoundCalls:
         or f.response_id in conversation
         or f.earlier in conversation
     }
-    while True:
-        responses = {f.response_id for f in facts if f.id in found} - {""} | conversation
-        later = {f.id for f in facts if f.earlier in responses} - found
-        if not later:
-            return FoundCalls(found, episodes, responses, len(facts))
-        found |= later
+    responses = {f.response_id for f in facts if f.id in found} - {""} | conversation
+    found |= going_on_from([(f.id, f.response_id, f.earlier) for f in facts], responses)
+    responses |= {f.response_id for f in facts if f.id in found} - {""}
+    return FoundCalls(found, episodes, responses, len(facts))
+
+
+def going_on_from(calls: Sequence[tuple[str, str, str]], response_ids: Set[str]) -> set[str]:
+    """Ids of the calls that go on from one of these responses, at once or later: each repeats what was said before.
+
+    Args:
+        calls: (id, its response id, the response id that it goes on from) of each; "": none.
+        response_ids: none of them "".
+    """
+    heard, found = set(response_ids), set[str]()
+    while later := {id: response for id, response, earlier in calls if id not in found and earlier in heard}:
+        found |= later.keys()
+        heard |= set(later.values()) - {""}
+    return found
 
 
 def text_finder(texts: Iterable[str]) -> Callable[[Any], bool]:

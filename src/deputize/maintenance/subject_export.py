@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from deputize.core.records import Call, Record
 from deputize.gateway.conversations import Conversation
 from deputize.home import Home
 from deputize.maintenance.erasure import pseudonym_of
-from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls
+from deputize.maintenance.find_calls import FoundCalls, Wanted, find_calls, going_on_from
 from deputize.maintenance.lineage import noted_copy, specialists_of
 from deputize.store.access.roles import Actor, Right, require
 
@@ -102,22 +101,10 @@ def _own_calls(home: Home, found: FoundCalls, origin: str, tenant: str) -> tuple
     own = [c for c in calls if c.origin == origin or (not c.origin and c.episode not in shared)]
     own_ids = {call.id for call in own}
     of_others = {c.response_id for c in home.store.calls(tenant=tenant) if c.id not in own_ids} - {""}
-    repeating = _going_on_from(own, of_others)
+    links = [(c.id, c.response_id, str(c.params.get("previous_response_id") or "")) for c in own]
+    repeating = going_on_from(links, of_others)
     own = [call for call in own if call.id not in repeating]
     return own, len(calls) - len(own)
-
-
-def _going_on_from(calls: Sequence[Call], response_ids: set[str]) -> set[str]:
-    """Ids of the calls that go on from one of these responses, at once or later: each repeats what was said before."""
-    heard, found = set(response_ids), set[str]()
-    while later := {
-        call.id: call.response_id
-        for call in calls
-        if call.id not in found and str(call.params.get("previous_response_id") or "") in heard
-    }:
-        found |= later.keys()
-        heard |= set(later.values()) - {""}
-    return found
 
 
 def _conversations(home: Home, origin: str, tenant: str) -> tuple[list[dict[str, Any]], int]:
