@@ -15,12 +15,11 @@ from deputize.core.listed_tools import ListedArgument, ListedTool, split_list
 from deputize.core.records import Contract
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
-from deputize.specialists.decoder import DecoderPredictor
+from deputize.specialists.decoder import DecoderPredictor, load_decoder
 from deputize.specialists.listed_answers import ListedChoice, ListedPredictor
 from deputize.specialists.listed_values import pieces_of
 from deputize.specialists.listed_writing import ARGUMENTS, arguments_schema, written_prompt
 from deputize.specialists.registry import StoredSpecialist
-from deputize.specialists.tuned_model import load_tuned_model
 
 _NO_TOOL = ListedTool("", "", [ListedArgument("text", "string", True)])
 
@@ -122,8 +121,5 @@ def load_listed_writer(stored: StoredSpecialist) -> ListedWriter:
         BadInput: its base has changed since training.
         MissingExtra: the base model is not fetched, or a package is not installed.
     """
-    base, adapter = load_tuned_model(stored)
-    settings = stored.settings
-    decoder = DecoderPredictor(base, adapter, settings.schema, settings.max_tokens, settings.max_slot_tokens)
-    decoder.get_ready()
+    decoder = load_decoder(stored)
     return ListedWriter(ListedPredictor.load(stored.card.contract, stored.folder), decoder)

@@ -267,10 +267,8 @@ def _train_unlimited(
         context.progress(f"training {job.name}", at, len(jobs))
         specialist = train(job, context, own.left_s() if has_one else deadline.left_s())
         if specialist is not None:
-            before, left_s = [*done], own.left_s()
-            done.append(specialist)
-            if left_s > 0:
-                done += cascades(specialist, job, before, not_needed, context, own)
+            more = [] if own.passed else cascades(specialist, job, done, not_needed, context, own)
+            done += [specialist, *more]
 
 
 def _train_limited(
