@@ -11,6 +11,7 @@ from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.linear_model import LinearPredictor, load_linear
 from deputize.specialists.listed_answers import ListedPredictor
+from deputize.specialists.listed_writer import ListedWriter
 from deputize.specialists.pointer_predictor import PointerPredictor
 from deputize.specialists.registry import OURS, loader_of
 from deputize.specialists.sampled_answers import SampledPredictor
@@ -23,6 +24,7 @@ PREDICTORS = (
     LinearPredictor,
     PointerPredictor,
     ListedPredictor,
+    ListedWriter,
     StateHeadPredictor,
     CascadePredictor,
     HeadPredictor,
@@ -44,6 +46,6 @@ def test_every_kind_of_predictor_has_a_loader() -> None:
 def test_an_unknown_kind_is_named_with_the_known_ones() -> None:
     with pytest.raises(
         BadInput,
-        match=r"'oracle'\. Known: cache, linear, pointer, listed, states, cascade, head, decoder, self_consistency",
+        match=r"'oracle'\. Known: cache, linear, pointer, listed, listed_writer, states, cascade, head, decoder, self_consistency",
     ):
         loader_of("oracle")
