@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -89,6 +89,48 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         raise StoreError(
             f"{path} could not be written: {reason(error)}. What was there before is unchanged."
         ) from error
+
+
+def coming(path: Path) -> Path:
+    """Where a version of `path` that the audit log has to know lies, whole, from before it is noted until it is in its
+    place: whatever ends the writer in between, what was noted can be read."""
+    return path.with_name(f"{path.name}.coming")
+
+
+def put_in_place(path: Path) -> None:
+    """Gives what lies at `coming(path)` its place.
+
+    Raises:
+        StoreError: it cannot be moved; `path` is as it was.
+    """
+    try:
+        coming(path).replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise StoreError(f"{path} could not be written: {reason(error)}.") from error
+
+
+def read_noted(path: Path, is_newest: Callable[[bytes], bool]) -> bytes | None:
+    """The version of `path` that was noted last, though it may not be in its place yet (or, its writer killed, never);
+    else what is in its place, for the caller to refuse; None where there is nothing.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    in_place = _bytes(path)
+    if in_place is not None and is_newest(in_place):
+        return in_place
+    noted = _bytes(coming(path))
+    if noted is not None and is_newest(noted):
+        return noted
+    return _bytes(path)  # it may have been put there meanwhile
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> bool:
@@ -205,6 +247,8 @@ class FileStamp(NamedTuple):
 
 def stamp_of(path: Path) -> FileStamp | None:
     """The stamp of a file; None where there is none."""
+    if not os.access(path, os.F_OK):
+        return None  # asked at each request, of files that are rarely there: it costs no exception
     try:
         found = path.stat()
     except OSError:

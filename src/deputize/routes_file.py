@@ -10,9 +10,9 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.errors import BadInput, Tampered
 from deputize.core.records import Record, RouteFile, encode
-from deputize.files import locked, reason, sync_folder, write_atomic
+from deputize.files import coming, locked, put_in_place, write_atomic
 
 T = TypeVar("T")
 
@@ -88,15 +88,10 @@ def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
 def _stopped(path: Path, seal: RouteFileSeal) -> _ChecksummedFile | None:
     """The version that was noted last, where its writer was killed before it was in its place."""
     try:
-        coming = _read(_coming(path))
+        found = _read(coming(path))
     except (BadInput, Tampered):
         return None
-    return coming if coming is not None and seal.is_newest(coming.sha256) else None
-
-
-def _coming(path: Path) -> Path:
-    """Where a version lies, whole, from before it is noted until it is in its place."""
-    return path.with_name(f"{path.name}.coming")
+    return found if found is not None and seal.is_newest(found.sha256) else None
 
 
 def _read(path: Path) -> _ChecksummedFile | None:
@@ -194,14 +189,9 @@ def _write(path: Path, file: RouteFile, generation: int, seal: RouteFileSeal | N
     if seal is None:
         write_atomic(path, data)
         return new
-    coming = _coming(path)
-    write_atomic(coming, data)  # whatever ends this process now, what is noted can be read
+    write_atomic(coming(path), data)
     seal.note(generation, sealed.sha256, data)
-    try:
-        coming.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StoreError(f"{path} could not be written: {reason(error)}.") from error
+    put_in_place(path)
     return new
 
 

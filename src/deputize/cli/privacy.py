@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,8 +81,7 @@ def train(
     on `convert`, `curate` and `privacy scan` use the newest tagger of the home together with the rules.
     """
     from deputize.privacy.tagger import load_samples, train_and_measure
-    from deputize.privacy.tagger.tagger_card import CARD
-    from deputize.privacy.tagger.versions import next_path
+    from deputize.privacy.tagger.versions import next_path, trained
     from deputize.specialists import model_download
 
     samples, skipped = load_samples(paths)
@@ -96,9 +96,10 @@ def train(
     with terminal.home.exclusive("tagger"), terminal.progress() as progress:
         base = model_download.fetch(BASE, models_path(), progress)
         path = out or next_path(terminal.home.path)
-        card = train_and_measure(samples, path, base_dir=base, seed=seed, minutes=minutes, progress=progress)
-        if path.parent == terminal.home.path / "taggers":
-            terminal.home.noted_files.note(path / CARD, (path / CARD).read_bytes())
+        train = partial(
+            train_and_measure, samples, base_dir=base, seed=seed, minutes=minutes, progress=progress
+        )
+        card = trained(terminal.home, path, train)
     document = {"path": str(path), "card": card, "n_skipped": len(skipped)}
     terminal.result(document, lambda: _show(terminal, card, path))
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from deputize.core.errors import BadInput
-from deputize.files import write_atomic
 
 if TYPE_CHECKING:
     from deputize.home import Home
@@ -31,18 +30,17 @@ def read_edits(home: Home) -> Edits:
 
     path = edits_path(home)
     try:
-        data = path.read_bytes()
-        edits = msgspec.json.decode(data, type=Edits)
+        data = home.noted_files.read(
+            path, "Put the newest copy back, or delete it to forget all edits of tasks."
+        )
+        return msgspec.json.decode(data, type=Edits)
     except FileNotFoundError:
         return Edits()
     except (OSError, msgspec.MsgspecError) as error:
         raise BadInput(f"{path} cannot be read ({error}); delete it to forget all edits of tasks.") from error
-    home.noted_files.check(path, data, "Put the newest copy back, or delete it to forget all edits of tasks.")
-    return edits
 
 
 def write_edits(home: Home, edits: Edits) -> None:
     """Replaces the edits. Raises StoreError."""
     data = msgspec.json.format(msgspec.json.encode(edits), indent=1)
-    home.noted_files.note(edits_path(home), data)
-    write_atomic(edits_path(home), data)
+    home.noted_files.write(edits_path(home), data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import msgspec
 
 from deputize.core.errors import BadInput
 from deputize.core.records import decode
+from deputize.files import reason
 from deputize.privacy.tagger.tagger_card import CARD, TaggerCard
 
 if TYPE_CHECKING:
@@ -76,6 +78,33 @@ def check_tagger(home: Home) -> None:
         "tagger."
     )
     home.noted_files.check(path / CARD, (path / CARD).read_bytes(), remedy)
+
+
+def trained(home: Home, path: Path, train: Callable[[Path], TaggerCard]) -> TaggerCard:
+    """Trains a tagger. One in HOME/taggers is there only once it is measured and the audit log knows it.
+
+    Args:
+        home: the home.
+        path: folder of the tagger.
+        train: trains one into the folder that it gets.
+
+    Raises:
+        BadInput: it cannot be written there.
+        StoreError: the audit log cannot be written.
+    """
+    if path.parent != home.path / "taggers" or path.exists():
+        card = train(path)
+        if path.parent == home.path / "taggers":
+            home.noted_files.note(path / CARD, (path / CARD).read_bytes())
+        return card
+    fresh = path.with_name(f".{path.name}")
+    card = train(fresh)
+    home.noted_files.note(path / CARD, (fresh / CARD).read_bytes())
+    try:
+        fresh.rename(path)
+    except OSError as error:
+        raise BadInput(f"The tagger cannot be moved to {path}: {reason(error)}.") from error
+    return card
 
 
 def read_card(path: Path) -> TaggerCard:

@@ -9,15 +9,16 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
 from deputize.core.errors import AccessDenied, BadInput, NotAuthenticated, StoreError, Tampered
 from deputize.core.records import Record
-from deputize.files import locked, reason, write_atomic
+from deputize.files import FileStamp, coming, locked, put_in_place, read_noted, reason, stamp_of, write_atomic
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.access.generations import Generations, Shares, generation_detail, shares_nothing
 from deputize.store.access.roles import GRANTABLE, Actor, Role, owner, parse_role
@@ -99,6 +100,9 @@ FILE = "keys/api_keys.json"
 
 T = TypeVar("T")
 
+_Stamps: TypeAlias = tuple[FileStamp | None, FileStamp | None]
+"""Of the file, and of a version that is on its way into its place."""
+
 
 class ApiKeys:
     """The keys of one home, in HOME/keys/api_keys.json; other processes' changes are seen within `poll_s`."""
@@ -122,14 +126,14 @@ class ApiKeys:
         """
         self._path, self._clock, self._poll_s = home / "keys" / "api_keys.json", clock, poll_s
         self._shares, self._is_known = shares, _always
-        self._name = os.fspath(self._path)
         self._keyring = keyring
         self._secret = keyring.derive("api-keys")
         self._audit = AuditLog(home, keyring, clock=clock)
         self._generations = Generations(self._audit)
         self._log_is_whole = self._accepts_doubt = False
-        self._seen: tuple[int, int, int] | None = None
-        self._looked_at_stamp: tuple[int, int, int] | None = None
+        self._coming = coming(self._path)
+        self._seen: _Stamps | None = None
+        self._looked_at_stamp: _Stamps | None = None
         self._looked_at = float("-inf")
         self._damage: StoreError | None = None
         self._file = _KeyFile()
@@ -264,9 +268,7 @@ class ApiKeys:
             file = self._checked(data)
         finally:
             self._accepts_doubt = False
-        write_atomic(self._path, data)
-        self._audit.append("file.write", subject=FILE, detail=generation_detail(FILE, file.generation))
-        self._keyring.mark_api_keys()
+        self._put(data, _Entry("file.write", FILE), file.generation)
 
     def _alone(self, work: Callable[[], T]) -> T:
         """Does a change of the file with nobody else writing, here or in another home."""
@@ -359,30 +361,31 @@ class ApiKeys:
             self._file, self._keys = _KeyFile(required=True), {}
             raise
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        # asked at each request: a missing file, the usual case, costs no exception
-        if not os.access(self._name, os.F_OK):
-            return None
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    def _stamp(self) -> _Stamps:
+        return stamp_of(self._path), stamp_of(self._coming)
 
     def _read(self) -> None:
-        try:
-            stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if seen == self._seen:
+        for is_last in (False, False, True):
+            try:
+                self._read_once()
                 return
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            if self._keyring.has_api_keys or self._generations.known(FILE) or not self._is_log_whole():
-                raise self._tampered("is gone") from None
-            self._file, self._keys, self._seen = _KeyFile(), {}, None
+            except Tampered:  # others may have noted another version since these bytes were read
+                if is_last:
+                    raise
+
+    def _read_once(self) -> None:
+        seen = self._stamp()
+        if seen == self._seen:
             return
+        try:
+            data = read_noted(self._path, partial(self._generations.is_newest, FILE))
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read: {reason(error)}.") from error
+        if data is None:
+            if self._keyring.has_api_keys or self._generations.known(FILE) or not self._is_log_whole():
+                raise self._tampered("is gone")
+            self._file, self._keys, self._seen = _KeyFile(), {}, None
+            return
         self._file = self._checked(data)
         self._keys = {key.id: key for key in self._file.keys}
         self._seen = seen
@@ -404,11 +407,15 @@ class ApiKeys:
             raise self._tampered(
                 f"is an older copy: its generation is {file.generation}, and the audit log knows {known}"
             )
-        if not self._accepts_doubt and (doubt := self._generations.doubt(FILE)):
+        if self._accepts_doubt:
+            return file
+        if doubt := self._generations.doubt(FILE):
             raise Tampered(
                 f"{self._path} may be an older copy, for the audit log is not whole ({doubt}), so no API key is taken. Look into it: "
                 "where no key is open that was revoked, deputize keys require on; else deputize keys revoke --all"
             )
+        if not self._generations.is_newest(FILE, data):
+            raise self._tampered("is not the version that the audit log knows")
         return file
 
     def _tampered(self, how: str) -> Tampered:
@@ -451,9 +458,13 @@ class ApiKeys:
         shared = self._shares()
         if shared is not None:
             shared.publish(keys=data)
-        write_atomic(self._path, data)
-        detail = {**entry.detail, **generation_detail(FILE, generation)}
+        self._put(data, entry, generation)
+
+    def _put(self, data: bytes, entry: _Entry, generation: int) -> None:
+        write_atomic(self._coming, data)
+        detail = {**entry.detail, **generation_detail(FILE, generation, data)}
         self._audit.append(entry.action, subject=entry.subject, tenant=entry.tenant, detail=detail)
+        put_in_place(self._path)
         self._keyring.mark_api_keys()  # after the entry: a ring with the mark and no log was robbed of it
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from typing import NoReturn, Protocol, TypeVar
 
 from deputize.core.errors import Tampered
@@ -39,15 +40,27 @@ class Generations:
         self._seen[name] = (end, known)
         return known
 
+    def is_newest(self, name: str, data: bytes) -> bool:
+        """True where the newest entry about a file is about these bytes."""
+        entry = self._audit.latest("file", name)[1]
+        return entry is not None and entry.detail.get("sha256") == sha256(data).hexdigest()
+
     def doubt(self, name: str) -> str:
         """A reason why the log may have known a newer generation of a file than `known` says; "" where there is
         none."""
         return self._audit.doubt(self._audit.latest("file", name)[1])
 
 
-def generation_detail(name: str, generation: int) -> dict[str, str]:
-    """The detail of an entry about a change of a keyed file."""
-    return {"file": name, "generation": str(generation)}
+def generation_detail(name: str, generation: int, data: bytes | None = None) -> dict[str, str]:
+    """The detail of an entry about a change of a keyed file.
+
+    Args:
+        name: of the file.
+        generation: of the new version.
+        data: its bytes, where the file is to be exactly these.
+    """
+    digest = {} if data is None else {"sha256": sha256(data).hexdigest()}
+    return {"file": name, "generation": str(generation), **digest}
 
 
 def generation_of(entry: AuditEntry | None) -> int:

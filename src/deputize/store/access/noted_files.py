@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from deputize.core.errors import Tampered
+from deputize.files import coming, put_in_place, read_noted, write_atomic
 from deputize.store.access.audit_log import AuditLog
 
 
@@ -30,8 +32,34 @@ class NotedFiles:
     def note(self, path: Path, data: bytes) -> None:
         """Notes the version of a file that is in force from now on. Raises StoreError where the log cannot be
         written."""
-        name = path.relative_to(self._home).as_posix()
+        name = self._name(path)
         self._audit().append("file.write", subject=name, detail={"file": name, "sha256": _digest(data)})
+
+    def write(self, path: Path, data: bytes) -> None:
+        """Notes and writes a version; killed at any moment, `read` gives the old one or this one.
+
+        Raises:
+            StoreError: it cannot be written, or the log cannot.
+        """
+        write_atomic(coming(path), data)
+        self.note(path, data)
+        put_in_place(path)
+
+    def read(self, path: Path, remedy: str) -> bytes:
+        """The bytes of a file that `write` wrote.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: it cannot be read.
+            Tampered: as `check`.
+        """
+        if not self._is_shared():
+            return path.read_bytes()
+        data = read_noted(path, partial(self._is_newest, path))
+        if data is None:
+            raise FileNotFoundError(path)
+        self.check(path, data, remedy)
+        return data
 
     def check(self, path: Path, data: bytes, remedy: str) -> None:
         """Raises Tampered, with an entry of the audit log, where a home is shared and this is not the version noted
@@ -44,8 +72,8 @@ class NotedFiles:
         """
         if not self._is_shared():
             return
-        name = path.relative_to(self._home).as_posix()
-        _, entry = self._audit().latest("file", name)
+        name = self._name(path)
+        entry = self._audit().latest("file", name)[1]
         if entry is not None and entry.detail.get("sha256") == _digest(data):
             if not (doubt := self._audit().doubt(entry)):
                 return
@@ -54,6 +82,13 @@ class NotedFiles:
             how = "is not the one that a command wrote last"
         self._audit().append("denied", subject=name, detail={"why": f"the file {how}"})
         raise Tampered(f"{path} {how}, so it is not used. {remedy}")
+
+    def _is_newest(self, path: Path, data: bytes) -> bool:
+        entry = self._audit().latest("file", self._name(path))[1]
+        return entry is not None and entry.detail.get("sha256") == _digest(data)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self._home).as_posix()
 
 
 def _digest(data: bytes) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -244,3 +246,82 @@ def test_keys_that_are_gone_with_the_log_and_without_a_store_stay_required(tmp_p
     assert AuditLog(tmp_path, ring).doubt(None) == "it is gone"
     keys.revoke_all()
     assert not AuditLog(tmp_path, ring).verify().ok, "going on does not hide it"
+
+
+@pytest.mark.parametrize("killed", ["before the entry", "after the entry"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_no_key_is_there_that_nobody_logged(killed: str, is_first: bool, tmp_path: Path) -> None:
+    """Whatever ends the command in between."""
+    running = ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={}), poll_s=0)
+    kept = None if is_first else running.create("ingest")
+    program = f"""
+import os
+from pathlib import Path
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.keys.keyring import KeyRing
+home = Path({str(tmp_path)!r})
+keys = ApiKeys(home, KeyRing.open(home, environ={{}}))
+append = keys._audit.append
+def appended(*args, **kwargs):
+    if {killed!r} == "after the entry":
+        append(*args, **kwargs)
+    os.kill(os.getpid(), 9)
+keys._audit.append = appended
+keys.create("admin") if {is_first} else keys.revoke({kept.key.id if kept else ""!r})
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    fresh = ApiKeys(tmp_path, KeyRing.open(tmp_path, environ={}))
+    is_logged = killed == "after the entry"
+    for keys in (running, fresh):
+        if kept is None:
+            assert [k.role for k in keys.list()] == (["admin"] if is_logged else [])
+            assert keys.required is is_logged
+        else:
+            assert bool(keys) is not is_logged
+    made = fresh.create("auditor")
+    assert running.verify(made.text).id == made.key.id
+    assert [*AuditLog(tmp_path, KeyRing.open(tmp_path)).entries()][-1].subject == made.key.id
+
+
+def test_a_version_that_was_never_noted_is_not_taken(tmp_path: Path) -> None:
+    """What a killed command left behind is genuine, and nobody has logged it."""
+    ring, path = KeyRing.open(tmp_path, environ={}), tmp_path / "keys" / "api_keys.json"
+    keys = ApiKeys(tmp_path, ring, poll_s=0)
+    keys.create("ingest")
+    kept, log, head = (
+        path.read_bytes(),
+        (tmp_path / "audit.log").read_bytes(),
+        (tmp_path / "audit.head").read_bytes(),
+    )
+    made = keys.create("admin")
+    unlogged = path.read_bytes()
+    path.write_bytes(kept)
+    (tmp_path / "audit.log").write_bytes(log)
+    (tmp_path / "audit.head").write_bytes(head)
+    path.with_name("api_keys.json.coming").write_bytes(unlogged)
+    with pytest.raises(NotAuthenticated):
+        ApiKeys(tmp_path, ring).verify(made.text)
+    path.write_bytes(unlogged)
+    with pytest.raises(Tampered, match="not the version that the audit log knows"):
+        ApiKeys(tmp_path, ring).verify(made.text)
+
+
+def test_keys_open_while_others_are_made(tmp_path: Path) -> None:
+    """No change of the file is taken for an older copy while it is under way."""
+    ring = KeyRing.open(tmp_path, environ={})
+    made = ApiKeys(tmp_path, ring).create("ingest")
+    program = f"""
+from pathlib import Path
+from deputize.store.access.api_keys import ApiKeys
+from deputize.store.keys.keyring import KeyRing
+home = Path({str(tmp_path)!r})
+keys = ApiKeys(home, KeyRing.open(home, environ={{}}))
+for _ in range(60):
+    keys.create("ingest")
+"""
+    reader, n = ApiKeys(tmp_path, ring, poll_s=0), 0
+    with subprocess.Popen([sys.executable, "-c", program]) as maker:
+        while maker.poll() is None:
+            assert reader.verify(made.text).id == made.key.id
+            n += 1
+    assert maker.returncode == 0 and n > 60

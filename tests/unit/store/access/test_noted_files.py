@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,22 @@ import pytest
 from deputize.core.errors import Tampered
 from deputize.home import Home
 from deputize.pipeline.edits_file import edits_path, read_edits, write_edits
-from deputize.privacy.tagger.versions import check_tagger
+from deputize.privacy.tagger.tagger_card import CARD, TaggerCard
+from deputize.privacy.tagger.versions import check_tagger, chosen_path, next_path, trained
 from deputize.stages.cluster.task_edits import Edit, Edits
+
+CARD_OF_NONE = TaggerCard(
+    types=[],
+    threshold=0.5,
+    n_train=0,
+    n_negatives=0,
+    n_validation=0,
+    spans_by_type={},
+    epochs=0.0,
+    stopped_early=False,
+    train_s=0.0,
+    seed=0,
+)
 
 
 def test_an_edit_that_no_command_made_is_refused_in_a_shared_home(tmp_path: Path) -> None:
@@ -32,6 +48,55 @@ def test_an_edit_that_no_command_made_is_refused_in_a_shared_home(tmp_path: Path
         read_edits(home)
     edits_path(home).unlink()
     assert read_edits(home) == Edits()
+
+
+@pytest.mark.parametrize("killed", ["before the entry", "after the entry"])
+def test_a_writer_that_is_killed_leaves_edits_that_can_be_read_and_changed(
+    killed: str, tmp_path: Path
+) -> None:
+    with Home(tmp_path, environ={}) as home:
+        home.api_keys.create("ingest")
+        write_edits(home, Edits())
+    program = f"""
+import os
+from pathlib import Path
+from deputize.home import Home
+from deputize.pipeline.edits_file import write_edits
+from deputize.stages.cluster.task_edits import Edit, Edits
+home = Home(Path({str(tmp_path)!r}))
+note = home.noted_files.note
+def noted(*arguments):
+    if {killed!r} == "after the entry":
+        note(*arguments)
+    os.kill(os.getpid(), 9)
+home.noted_files.note = noted
+write_edits(home, Edits(edits=[Edit(action="hide", keys=[["t"]])]))
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    with Home(tmp_path, environ={}) as home:
+        assert len(read_edits(home).edits) == (1 if killed == "after the entry" else 0)
+        write_edits(home, Edits(edits=[*read_edits(home).edits, Edit(action="hide", keys=[["u"]])]))
+        assert read_edits(home).edits[-1].keys == [["u"]]
+        assert not [e for e in home.audit.entries() if e.action == "denied"]
+
+
+def test_a_tagger_is_there_only_once_the_log_knows_it(tmp_path: Path) -> None:
+    """Whoever converts meanwhile uses the one before, and so does a home whose training was killed."""
+    home = Home(tmp_path, environ={})
+    home.api_keys.create("ingest")
+    path = next_path(tmp_path)
+
+    def train(folder: Path) -> TaggerCard:
+        folder.mkdir(parents=True)
+        (folder / CARD).write_text("{}")
+        check_tagger(home)
+        assert chosen_path(tmp_path) is None
+        return CARD_OF_NONE
+
+    trained(home, path, train)
+    check_tagger(home)
+    assert chosen_path(tmp_path) == path
+    assert not [e for e in home.audit.entries() if e.action == "denied"]
 
 
 def test_a_tagger_that_no_command_made_is_refused_in_a_shared_home(tmp_path: Path) -> None:
