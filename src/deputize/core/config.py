@@ -45,7 +45,7 @@ class Convert(BaseModel):
     seed: int = Field(0, ge=0)
     """Seed of splits, draws and training."""
     minutes: float = Field(30.0, gt=0)
-    """Wall-clock budget of the whole run; training is cut to fit."""
+    """Wall-clock budget of the whole run; training is cut to fit, and evaluation gets 15 % of it at least."""
     min_calls: int = Field(60, ge=1)
     """Tasks with fewer calls are reported, not trained."""
     min_origins: int = Field(2, ge=1)

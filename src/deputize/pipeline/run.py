@@ -29,6 +29,10 @@ IMPORT = "import"
 REPORT_PART = 0.03
 """Of the time budget, for intervals and pages at the end."""
 
+LEAST_FOR_EVALUATION = 0.15
+"""Of the time budget, for evaluation whatever is left: what was trained and is never asked was trained for nothing. A run
+may take so much longer, where the machine was busier than the first calls of training said."""
+
 A = TypeVar("A", bound=Record)
 
 
@@ -134,6 +138,10 @@ class Run:
         spent = sum(s for name, s in self.state.timings_s.items() if name != IMPORT)
         spent += time.monotonic() - self._step_began
         return max(0.0, (1 - REPORT_PART) * self.config.minutes * 60 - spent)
+
+    def evaluation_s(self) -> float:
+        """Seconds for evaluation: those left of the budget, and LEAST_FOR_EVALUATION of it at least."""
+        return max(self.remaining_s(), LEAST_FOR_EVALUATION * self.config.minutes * 60)
 
     def calls(self) -> Iterator[Call]:
         """The calls that the run reads, as a stream from the store."""

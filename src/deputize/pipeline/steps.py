@@ -156,7 +156,7 @@ def evaluate(run: Run, out: Artifact[Evaluated]) -> None:
     from deputize.pipeline.certify_on_engine import certified
 
     discovered, finetuned = run.load("cluster", Discovered), run.load("finetune", Finetuned)
-    found = certified(run, discovered, finetuned, Deadline.after(run.remaining_s()))
+    found = certified(run, discovered, finetuned, Deadline.after(run.evaluation_s()))
     results, earlier, outdated = _with_earlier_routes(run, found.results, discovered)
     out.write(
         Evaluated(

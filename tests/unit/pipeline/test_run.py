@@ -74,6 +74,14 @@ def test_time_spent_before_a_stop_counts_but_not_that_of_the_import(tmp_path: Pa
     assert run.state.timings_s["curate"] >= 60.0
 
 
+def test_evaluation_has_its_part_when_training_took_all_the_time(tmp_path: Path) -> None:
+    late = a_run(Home(tmp_path / "late"), timings_s={"finetune": 1e6})
+    assert late.remaining_s() == 0.0 and late.evaluation_s() == pytest.approx(0.15 * 1800)
+    early = a_run(Home(tmp_path / "early"), timings_s={"finetune": 60.0})
+    assert early.evaluation_s() == pytest.approx(early.remaining_s(), abs=1.0)
+    assert early.evaluation_s() > 0.9 * 1700
+
+
 def test_a_run_reads_the_calls_of_its_agents_up_to_its_number(tmp_path: Path) -> None:
     with Home(tmp_path) as home:
         home.store.append([call(f"c{i}", agent="ab"[i % 2], timestamp=float(i)) for i in range(8)])

@@ -1,13 +1,12 @@
 """Evaluation (S6): every task's methods are compared on validation, one is certified on calibration, all are shown on held-out calls.
 
-The order is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once,
-for that method, and test labels only afterwards.
+The order is the point: validation fixes the method and the grid of thresholds, calibration labels are seen once, for
+that method, and test labels only afterwards.
 
-Time is the other point: every evaluation stops at its limit. How many calibration units are tested is fixed by the speed
-seen on validation, before one of them is answered; a unit that time does not allow to be evaluated then counts as a served
-error. So a certificate does not depend on when the evaluation stopped, although what takes long may well be what is wrong.
-What decides a route is evaluated for all tasks first; more expensive methods that could not change the choice are evaluated for the
-report, with the time that is left.
+Time is the other point: every evaluation stops at its limit. How many calibration units are tested is fixed by the
+speed seen on validation, before one is answered; a unit that is not answered in time then counts as a served error. So
+a certificate does not depend on when the evaluation stopped, although what takes long may well be what is wrong. What
+decides a route is evaluated for all tasks first; what could not change the choice, for the report, with the time left.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, Evaluatio
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.judge import Judge, evidence_of
 from deputize.stages.evaluate.population import Population
-from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided
+from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided, sound
 from deputize.stages.evaluate.task_calls import TaskCalls, largest_groups
 from deputize.stages.evaluate.timed_predictor import FIRST
 from deputize.stages.evaluate.whole_episodes import bets_by_epsilon
@@ -58,6 +57,7 @@ ENOUGH = 200
 """Validation and test calls that a task is given time for first."""
 READING_S = 10.0
 """Seconds a task may take for reading its calls, which the speed of its specialist does not tell: where it is quick, all."""
+NO_TIME = "no time was left to ask the specialist anything: more minutes are needed"
 QUICK_S = 3.0
 """A method that answers all of validation in less is evaluated whole at once: it may decide the choice."""
 
@@ -113,7 +113,7 @@ def run(
         calls = TaskCalls(task, population, config.seed, largest[task.id], is_unread)
         probed, mine = selected.candidates.get(task.id, []), context.of_task(task, discovered.tasks)
         evaluation = TaskEvaluation(calls, probed, config, mine, UnitFacts.of(curated), budget)
-        methods = in_order_of_cost(_sound(task, finetuned), selected.plan.get(task.id, ()))
+        methods = in_order_of_cost(sound(task, finetuned), selected.plan.get(task.id, ()))
         if methods:
             _note_reading(calls, curated, config, budget)
             evaluation.measure_speed(methods, deadline)
@@ -161,11 +161,6 @@ def _conclude_all(tested: list[TaskEvaluation], config: Convert) -> None:
     levels = cert.family_levels([one.passes_whole for one in tested], config.delta)
     for one, level in zip(tested, levels, strict=True):
         one.conclude(level, len(tested))
-
-
-def _sound(task: Task, finetuned: Finetuned) -> list[Specialist]:
-    """A task's specialists but those that give planted secrets away: no figure of theirs makes up for that."""
-    return [s for s in finetuned.specialists if s.task_id == task.id and (s.leak is None or not s.leak.leaks)]
 
 
 def _leaks(task: Task, finetuned: Finetuned) -> str:
@@ -269,7 +264,7 @@ class TaskEvaluation:
             return
         self._read_validation(deadline.part(VALIDATION_SHARE))
         if not self.methods:
-            self.refused = "no time was left to ask the specialist anything: more minutes are needed"
+            self.refused = NO_TIME
             return
         validation = [c.on_validation() for c in self.methods]
         common_N = np.arange(min(len(m) for m in validation))  # methods are compared on the same calls
@@ -282,7 +277,10 @@ class TaskEvaluation:
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
             self.refused = certify.no_agreement(self.methods, max(len(m) for m in validation))
             return
-        self.decision = self._test(choice, len(common_N), deadline)
+        if self.methods[choice.index].timed.affordable(deadline.left_s()) < 1:
+            self.refused = NO_TIME  # nothing of delta is spent
+        else:
+            self.decision = self._test(choice, len(common_N), deadline)
 
     def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision:
         """Calibration labels are seen here, once; that is paid for before."""

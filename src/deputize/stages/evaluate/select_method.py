@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deputize.core.artifacts import Specialist
+from deputize.core.artifacts import Finetuned, Specialist
+from deputize.core.records import Task
 from deputize.scoring.intervals import coverage_around
 from deputize.stages.evaluate.evaluation import Evaluation
 
@@ -93,3 +94,8 @@ def choose(
             f"{methods[leader]} {best:.0%}"
         )
     return MethodChoice(index, scores, reason)
+
+
+def sound(task: Task, finetuned: Finetuned) -> list[Specialist]:
+    """A task's specialists but those that give planted secrets away: no figure of theirs makes up for that."""
+    return [s for s in finetuned.specialists if s.task_id == task.id and (s.leak is None or not s.leak.leaks)]

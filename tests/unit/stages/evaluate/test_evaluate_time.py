@@ -18,6 +18,7 @@ from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.records import Prediction, Request
 from deputize.core.task_results import TaskResult
+from deputize.stages.evaluate.delta_budget import DeltaBudget
 from deputize.stages.evaluate.run import run
 from deputize.stages.evaluate.timed_predictor import FIRST
 
@@ -209,3 +210,24 @@ def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_sh
         assert lora.chosen is False and lora.n_test is not None and lora.n_test < n_test
         if not lora.n_test:
             assert lora.test_accuracy is None and lora.test_coverage["0.05"] is None
+
+
+def test_nothing_of_delta_is_spent_where_no_unit_can_be_asked(tmp_path: Path) -> None:
+    world, kept, clock = make_world(tmp_path, n_calls=1_200, methods={"linear": 0.3}), DeltaBudget(), Clock()
+    [simulated] = world.predictors.values()
+    slow = Slow(simulated, clock, lambda n, text: 30.0 / FIRST)
+    [result] = run(
+        world.curated,
+        world.discovered,
+        world.selected,
+        world.finetuned,
+        world.population,
+        Convert(epsilon=0.02),
+        home=world.home,
+        load=lambda folder: slow,
+        deadline=Deadline.after(30.0, clock),  # the first validation calls take all of it
+        clock=clock,
+        budget=kept,
+    )
+    assert result.certificate is None and "no time was left" in result.refusal_reason
+    assert len(simulated.asked) == FIRST and kept.ledger.read().tests == []
