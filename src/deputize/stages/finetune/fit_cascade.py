@@ -34,6 +34,8 @@ EXIT_SHARE = 0.1
 """Part of epsilon that wrong answers of one step may take up on validation."""
 PRIOR = 3.0
 """Strength of the pull of the weights towards the defaults, in texts."""
+SOFTER = (0.5, 0.25)
+"""Parts of its weight that a member keeps where all together give planted secrets away."""
 N_FOLDS = 5
 """Parts of validation, by group, each judged by weights that were fitted on the others."""
 
@@ -67,6 +69,43 @@ def fit_cascade(
         steps.append(CascadeStep(weights=weights, exit_log_p=exit_log_p))
         open_N &= log_p_N < exit_log_p
     return CascadeSettings(steps=steps)
+
+
+def softer(
+    answers: ClosedAnswers,
+    scores_M: Sequence[ClosedScores],
+    truth: Sequence[Answer],
+    contract: Contract,
+    epsilon: float,
+    settings: CascadeSettings,
+) -> list[list[float]]:
+    """Factors for the weights of all members together, one member's below 1, from those that can serve most of validation.
+
+    Members that keep secrets each by itself can give one away together, where both have a trace of it. Arguments as of
+    `fit_cascade`.
+    """
+    n_members = len(scores_M)
+    found = [
+        [part if m == weaker else 1.0 for m in range(n_members)]
+        for weaker in range(n_members)
+        for part in SOFTER
+    ]
+
+    def served(factors: Sequence[float]) -> float:
+        said = choose_each(answers, pooled(scores_M, softened(settings, factors).steps[-1].weights))
+        log_p_N = np.array([one.raw_confidence.log_p for one in said])
+        return coverage_around(log_p_N, ~_right(said, truth, contract), epsilon)
+
+    return sorted(found, key=served, reverse=True)
+
+
+def softened(settings: CascadeSettings, factors: Sequence[float]) -> CascadeSettings:
+    """The settings with the weights of all members together each times a factor."""
+    last = settings.steps[-1]
+    weights = [weight * factor for weight, factor in zip(last.weights, factors, strict=True)]
+    return CascadeSettings(
+        steps=[*settings.steps[:-1], CascadeStep(weights=weights, exit_log_p=last.exit_log_p)]
+    )
 
 
 def servable(

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from deputize.core.artifacts import MethodPlan, Specialist, TaskProbe
+from deputize.core.artifacts import Leak, MethodPlan, Specialist, TaskProbe
 from deputize.core.deadline import Deadline
 from deputize.core.records import Task
 from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each
@@ -32,7 +32,7 @@ from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.fit_cascade import MIN_FIT, fit_cascade, servable
+from deputize.stages.finetune.fit_cascade import MIN_FIT, fit_cascade, servable, softened, softer
 from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.cross_fitting import folds_of
 
@@ -63,6 +63,8 @@ class CascadeMethod:
         """Below the last one's: most calls never reach it."""
         self.why_not = ""
         """Why there is no such cascade; "" before `train`, and where there is one."""
+        self.factors = [1.0] * len(self.members)
+        """By which the fitted weights of all together were multiplied, so that no planted secret is given away."""
 
     def require(self) -> None:
         """Nothing: the members are there."""
@@ -97,22 +99,22 @@ class CascadeMethod:
         settings = self._fit(members, scores, some, job, context)
         if settings is None:
             return None
-        answers, seed = members[0].answers, context.config.seed
+        answers = members[0].answers
         planted = planted_secrets.plant_to_choose(
-            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=seed
+            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=context.config.seed
         )
-        # where fewer members decide they have been tested as they are; confidences of two kinds could not be compared
-        together = CascadePredictor(members, never_sure(settings))
-        leak = planted_secrets.leak_test(
-            planted,
-            planted_secrets.loss_of_classifier(together),
-            n_references=N_REFERENCES,
-            budget_s=LEAK_SHARE * budget_s,
-            seed=seed,
-        )
-        if leak is not None and leak.n_planted < len(planted.secrets):
-            self.why_not = "not made: no time was left for its leak test"
-            return None
+        truth, tested = [x.answer for x in some], [RememberedScores(member) for member in members]
+        until = Deadline.after(LEAK_SHARE * budget_s, context.clock)
+        tried = softer(answers, scores, truth, job.task.contract, context.config.epsilon, settings)
+        for factors in [[1.0] * len(members), *tried]:
+            leak = self._leak(tested, softened(settings, factors), planted, until, context)
+            if leak is not None and leak.n_planted < len(planted.secrets):
+                self.why_not = "not made: no time was left for its leak test"
+                return None
+            self.factors = factors
+            if leak is None or not leak.leaks:
+                break
+        settings = softened(settings, self.factors)
         predictor = CascadePredictor(members, settings)
         return Trained(
             predictor=predictor,
@@ -123,6 +125,24 @@ class CascadeMethod:
             leak=leak,
             hyperparameters={**msgspec.to_builtins(settings), "n_fit": len(some)},
             release=predictor.release,
+        )
+
+    def _leak(
+        self,
+        members: Sequence[ClosedPredictor],
+        settings: CascadeSettings,
+        planted: planted_secrets.PlantedSecrets,
+        until: Deadline,
+        context: TrainingContext,
+    ) -> Leak | None:
+        """The leak test of all members together: where fewer decide they have been tested as they are, and confidences of
+        two kinds could not be compared."""
+        return planted_secrets.leak_test(
+            planted,
+            planted_secrets.loss_of_classifier(CascadePredictor(members, never_sure(settings))),
+            n_references=N_REFERENCES,
+            budget_s=until.left_s(),
+            seed=context.config.seed,
         )
 
     def _scored(
@@ -152,6 +172,7 @@ class CascadeMethod:
                 job.task.contract,
                 context.config.epsilon,
             )
+            settings = softened(settings, self.factors)
             members = [GivenScores(answers, scores_at(scores, held)) for scores in scores_M]
             said = CascadePredictor(members, settings).predict([str(place) for place in range(len(held))])
             predictions |= dict(zip(held, said, strict=True))
@@ -188,6 +209,28 @@ class CascadeMethod:
         for place, member in enumerate(self.members):
             unread = shutil.ignore_patterns(OUT_OF_DISTRIBUTION_FILE)
             shutil.copytree(context.home / member.path, folder / member_folder(place), ignore=unread)
+
+
+class RememberedScores:
+    """A member that reads each text once, however often it is asked."""
+
+    def __init__(self, member: ClosedPredictor) -> None:
+        self.answers, self._member = member.answers, member
+        self._read = dict[str, ClosedScores]()
+
+    def scores(self, texts: Sequence[str]) -> ClosedScores:
+        """Those of the member."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._read]
+        if new:
+            read = self._member.scores(new)
+            self._read |= {text: scores_at(read, [place]) for place, text in enumerate(new)}
+        rows = [self._read[text] for text in texts]
+        log_ps = [np.concatenate(blocks) for blocks in zip(*(row.log_ps for row in rows), strict=True)]
+        return ClosedScores(log_ps, [row.n_prompt_tokens[0] for row in rows])
+
+    def predict(self, texts: Sequence[str]) -> list[RawPrediction]:
+        """One prediction per text, in order."""
+        return choose_each(self.answers, self.scores(texts))
 
 
 class GivenScores:

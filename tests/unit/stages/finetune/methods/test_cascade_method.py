@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from tests import tiny_tasks
 
@@ -16,12 +19,15 @@ from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.errors import UsageError
 from deputize.core.progress import silent
+from deputize.scoring.leak import judge
 from deputize.specialists import model_download
+from deputize.specialists.base import ClosedScores
 from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.export_forms.registry import export_form
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import settings_of
+from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods import cascade_method
@@ -216,3 +222,49 @@ def test_they_can_be_switched_off(tiny: Tiny, tmp_path: Path) -> None:
         progress=silent,
     )
     assert [s.method for s in found.specialists] == ["linear", "frozen"]
+
+
+def test_one_that_gives_a_secret_away_hears_a_member_less(
+    trained: tuple[Path, Finetuned], tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each keeps the secrets by itself; together they do where one of them counts for less."""
+    method, job, context = joining(trained[0], tiny, trained[1])
+    whole = method.train(job, context, 1e6)
+    assert whole is not None and whole.leak is not None and whole.leak.bits_remaining is not None
+    assert method.factors == [1.0, 1.0]
+    asked = whole.leak.bits_remaining + 1  # more than the fitted weights leave
+    monkeypatch.setattr(planted_secrets, "judge", functools.partial(judge, least_bits=asked))
+    softer = method.train(job, context, 1e6)
+    assert softer is not None and softer.leak is not None and not softer.leak.leaks
+    assert softer.leak.bits_remaining is not None and softer.leak.bits_remaining >= asked
+    assert sorted(method.factors) in ([0.5, 1.0], [0.25, 1.0])
+    before, after = (made.hyperparameters["steps"] for made in (whole, softer))
+    assert after[0] == before[0], "the first alone has been tested as it is"
+    weights = [w * f for w, f in zip(before[1]["weights"], method.factors, strict=True)]
+    assert after[1]["weights"] == pytest.approx(weights)
+    monkeypatch.setattr(planted_secrets, "judge", functools.partial(judge, least_bits=29.8))
+    none = method.train(job, context, 1e6)
+    assert none is not None and none.leak is not None and none.leak.leaks
+
+
+def test_a_member_reads_each_text_once(trained: tuple[Path, Finetuned], tiny: Tiny) -> None:
+    (card,) = [s for s in trained[1].specialists if s.method == "linear" and s.task_id == "closed"]
+    method, _, context = joining(trained[0], tiny, trained[1])
+    members = cascade_method._loaded(method.members, context)
+    assert members is not None and card.id == method.members[0].id
+    member, asked = members[0], list[str]()
+
+    class Counted:
+        answers = member.answers
+        predict = member.predict
+
+        def scores(self, texts: Sequence[str]) -> ClosedScores:
+            asked.extend(texts)
+            return member.scores(texts)
+
+    one = cascade_method.RememberedScores(Counted())
+    first, again = one.scores(["a b", "c", "a b"]), one.scores(["c", "d", "a b"])
+    assert asked == ["a b", "c", "d"]
+    straight = member.scores(["a b", "c", "a b", "c", "d", "a b"])
+    for q, log_p_NC in enumerate(straight.log_ps):
+        np.testing.assert_allclose(np.concatenate([first.log_ps[q], again.log_ps[q]]), log_p_NC, rtol=1e-6)
