@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests import tiny_tasks
 
@@ -13,14 +14,16 @@ from deputize.core.config import Convert
 from deputize.core.progress import silent
 from deputize.core.records import Answer
 from deputize.core.subjects import Subjects
+from deputize.scoring.intervals import coverage_around
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.confidence import RawConfidence
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.specialist_card import check_files, read_card, settings_of
 from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.fit_ood_detector import Predicted
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import find_method
-from deputize.stages.finetune.package import package, predict_within
+from deputize.stages.finetune.package import package, predict_within, servable_share
 
 
 class Yes:
@@ -135,3 +138,16 @@ def test_no_more_is_predicted_than_there_is_time_for() -> None:
     assert len(predict_within(Yes(), texts, 60.0)) == 200
     assert len(predict_within(Yes(0.002), texts, 0.0)) == 8
     assert 8 <= len(predict_within(Yes(0.002), texts, 0.1)) < 100
+
+
+def test_what_could_be_served_is_told_for_what_a_test_lets_pass() -> None:
+    """Twenty of the 280 least sure answers of 1,000 are wrong: all could be served at .02 by hindsight, but no test passes that."""
+    right_N = np.ones(1000, dtype=bool)
+    right_N[720::14] = False
+    predicted = Predicted(np.linspace(1.0, 0.5, 1000), right_N)
+    assert (~right_N).sum() == 20
+    told = servable_share(predicted, 0.02)
+    assert told is not None and told < 0.9
+    assert coverage_around(predicted.confidence_N, ~right_N, 0.02) >= 0.95, (
+        "then no second voter would be trained"
+    )
