@@ -20,7 +20,7 @@ class State(msgspec.Struct):
     calls: list[bytes] = msgspec.field(default_factory=list)
     feedback: list[tuple[bytes, str]] = msgspec.field(default_factory=list)
     erased_ids: list[str] = msgspec.field(default_factory=list)
-    tombstones: list[tuple[str, str, float]] = msgspec.field(default_factory=list)
+    tombstones: list[tuple[str, str, str, float]] = msgspec.field(default_factory=list)
 
 
 class FileStore(MemoryStore):
@@ -35,7 +35,7 @@ class FileStore(MemoryStore):
             self._feedback = [decode(data, Feedback) for data, _ in state.feedback]
             self._feedback_at = [month for _, month in state.feedback]
             self._erased_ids = set(state.erased_ids)
-            self._tombstones = {(t, o): at for t, o, at in state.tombstones}
+            self._tombstones = {(t, o, e): at for t, o, e, at in state.tombstones}
 
     def append_entries(self, entries: Sequence[Entry]) -> int:
         n_new = super().append_entries(entries)
@@ -70,7 +70,7 @@ class FileStore(MemoryStore):
                 calls=[encode(c) for c in self._calls.values()],
                 feedback=[(encode(f), month) for f, month in told],
                 erased_ids=sorted(self._erased_ids),
-                tombstones=[(t, o, at) for (t, o), at in self._tombstones.items()],
+                tombstones=[(*who, at) for who, at in self._tombstones.items()],
             )
             self._path.write_bytes(msgspec.msgpack.encode(state))
 

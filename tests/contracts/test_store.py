@@ -264,7 +264,7 @@ def test_an_episode_is_known_by_tenant_until_its_calls_go(store: Store) -> None:
     store.append(
         [
             a_call("a", episode="e", origin="o_1"),
-            a_call("b", episode="e"),
+            a_call("b", episode="e", origin="o_2"),
             a_call("c", episode="old", timestamp=1.0),
             a_call("d", tenant="t2", episode="odd \ud83d\0"),
             a_call("n"),

@@ -154,7 +154,7 @@ def _count_only(terminal: Terminal, wanted: Wanted, tenant: str) -> None:
 
 def _say_what_was_missed(terminal: Terminal) -> None:
     """Says that calls may have come in after the search. Of an origin the store remembers that it is erased, and takes
-    no call of it; but not of the steps of its runs that name nobody, nor of anything else."""
+    no call of it, nor a step of its runs that names nobody; but not of anything else."""
     from deputize.store.recording.journal_backlog import backlog_of
 
     if backlog_of(terminal.home.journals).n_files:

@@ -135,6 +135,8 @@ class Store(Protocol):
     def erase(self, origin: str, *, tenant: str = "default") -> Erased:
         """Makes everything of one origin (a pseudonym) unreadable for good and leaves a tombstone.
 
+        With it go the calls of the same episodes that name nobody. Those from before the erasure that come in later are
+        not taken, also where the erasure did not know the episode: a call of the origin that comes in late tells it.
         Feedback on its calls and episodes goes too, but for that which another tenant gave.
 
         Raises:
@@ -150,7 +152,9 @@ class Store(Protocol):
         Args:
             call_ids: calls; those of other tenants, and those that are not here, are left out.
             tenant: whose calls.
-            episodes: episodes that are erased with them: the tenant's feedback on them goes too, as that on the calls.
+            episodes: episodes that are erased with them: the tenant's feedback on them goes too, as that on the calls,
+                and so do those of their calls that name nobody; such calls that were made before are not taken any
+                more.
 
         Returns:
             The calls that were erased.

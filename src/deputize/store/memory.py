@@ -25,7 +25,8 @@ class MemoryStore:
         self._feedback_at: list[str] = []
         """The month that each came in."""
         self._erased_ids: set[str] = set()
-        self._tombstones: dict[tuple[str, str], float] = {}
+        self._tombstones: dict[tuple[str, str, str], float] = {}
+        """(tenant, origin, "") of people, (tenant, "", episode) of what runs of theirs may still say -> Unix seconds."""
 
     def append(self, calls: Sequence[Call]) -> int:
         return self.append_entries([entry_of(call) for call in calls])
@@ -33,13 +34,20 @@ class MemoryStore:
     def append_entries(self, entries: Sequence[Entry]) -> int:
         copies = [decode_call(entry.data) for entry in entries]
         with self._lock:
+            for call in copies:
+                if self._is_late(call) and call.origin and call.episode:
+                    self._forget((), call.tenant, {call.episode})
             before = len(self._calls)
             for call in copies:
-                erased_at = self._tombstones.get((call.tenant, call.origin))
-                late = erased_at is not None and (call.timestamp is None or call.timestamp <= erased_at)
-                if call.id not in self._erased_ids and not late:
+                if call.id not in self._erased_ids and not self._is_late(call):
                     self._calls.setdefault(call.id, call)
             return len(self._calls) - before
+
+    def _is_late(self, call: Call) -> bool:
+        """True for a call from before its origin was erased; of one that names nobody, before its episode was."""
+        who = (call.origin, "" if call.origin else call.episode)
+        erased_at = self._tombstones.get((call.tenant, *who))
+        return erased_at is not None and (call.timestamp is None or call.timestamp <= erased_at)
 
     def calls(
         self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
@@ -81,26 +89,31 @@ class MemoryStore:
         if not origin:
             raise BadInput("An erasure needs an origin.")
         with self._lock:
-            gone = {i: c for i, c in self._calls.items() if (c.tenant, c.origin) == (tenant, origin)}
-            episodes = {c.episode for c in gone.values()} - {""}
-            self._forget(gone, tenant, episodes)
-            erased_at = self._tombstones[tenant, origin] = self._clock()
-        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=list(gone))
+            own = {i: c for i, c in self._calls.items() if (c.tenant, c.origin) == (tenant, origin)}
+            gone = self._forget(own, tenant, {c.episode for c in own.values()})
+            erased_at = self._tombstones[tenant, origin, ""] = self._clock()
+        return Erased(tenant=tenant, origin=origin, erased_at=erased_at, call_ids=sorted(gone))
 
     def erase_calls(
         self, call_ids: Collection[str], *, tenant: str = "default", episodes: Collection[str] = ()
     ) -> list[str]:
         with self._lock:
-            gone = {i for i in call_ids if i in self._calls and self._calls[i].tenant == tenant}
-            self._forget(gone, tenant, episodes)
-        return sorted(gone)
+            here = {i for i in call_ids if i in self._calls and self._calls[i].tenant == tenant}
+            return sorted(self._forget(here, tenant, set(episodes)))
 
-    def _forget(self, gone: Collection[str], tenant: str, episodes: Collection[str]) -> None:
+    def _forget(self, call_ids: Collection[str], tenant: str, episodes: set[str]) -> set[str]:
+        """Erases calls, and of their episodes those that name nobody and what was said of them; ids of all."""
+        episodes = episodes - {""}
+        gone = {*call_ids} | {
+            i for i, c in self._calls.items() if c.tenant == tenant and not c.origin and c.episode in episodes
+        }
         self._calls = {i: c for i, c in self._calls.items() if i not in gone}
         self._keep_feedback(
             lambda f, _: f.tenant not in ("", tenant) or (f.episode not in episodes and f.call_id not in gone)
         )
-        self._erased_ids |= set(gone)
+        self._erased_ids |= gone
+        self._tombstones |= {(tenant, "", episode): self._clock() for episode in episodes}
+        return gone
 
     def erased(self, call_ids: Sequence[str]) -> set[str]:
         return self._erased_ids & set(call_ids)

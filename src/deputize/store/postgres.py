@@ -19,7 +19,7 @@ from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased
 from deputize.store.codec import Outcomes, checked_feedback, entry_of
-from deputize.store.filing import AgentDigests, episode_digest, was_erased
+from deputize.store.filing import AgentDigests, episode_digest, late_episodes, n_ended, was_erased
 from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
@@ -44,6 +44,7 @@ from deputize.store.postgres_keys import (
 from deputize.store.postgres_rows import (
     CALL,
     FEEDBACK,
+    end_episodes,
     erase_feedback,
     feedback_row,
     old_feedback,
@@ -52,7 +53,14 @@ from deputize.store.postgres_rows import (
     stage,
     what_to_erase,
 )
-from deputize.store.postgres_schema import add_partitions, check_arrived, check_here, hold, prepare_tables
+from deputize.store.postgres_schema import (
+    add_partitions,
+    check_arrived,
+    check_here,
+    drop_empty_partitions,
+    hold,
+    prepare_tables,
+)
 from deputize.store.postgres_takeover import load_rows, stored_rows
 from deputize.store.registry import StoreContext
 from deputize.store.sql import load_queries
@@ -63,12 +71,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("postgres")
 _ALL = "*"
-_PATIENCE = 6.0
+_PATIENCE, _LOCK_TO_REWRITE_MS = 6.0, 1000
 _ATTEMPTS = 5
 """Times that a transaction is tried which PostgreSQL gave up in favour of another one."""
 _READ_AT_ONCE, _GET_AT_ONCE = 500, 64
-_LOCK_TO_REWRITE_MS = 1000
-_LOCK_TO_DROP_MS = 200
 
 MARKER = "store.server"
 """An empty file in a home whose store is elsewhere: the audit log knows by it that there is one (store.registry)."""
@@ -216,8 +222,11 @@ class PostgresStore:
         for entry in entries:
             by_id.setdefault(self.keyring.lookup("call", entry.id), entry)
 
+        late: dict[str, set[str]] = {}
+
         def add(db: Connection, epoch: Epoch) -> tuple[int, Epoch, dict[KeyName, DataKey]]:
             taken = [(id, e) for id, e in by_id.items() if not was_erased(e, epoch.tombstones, self.keyring)]
+            late.update(late_episodes(entries, epoch.tombstones, self.keyring))
             if not taken:
                 return 0, epoch, {}
             names = {_key_name(e) for _, e in taken}
@@ -246,7 +255,7 @@ class PostgresStore:
         n_new, epoch, keys = self._change(add)
         epoch.keep(keys)
         epoch.partitions.update((tenant, month) for tenant, _, month in keys)
-        return n_new
+        return n_new - n_ended(self, entries, late)
 
     def add_feedback(
         self,
@@ -348,10 +357,11 @@ class PostgresStore:
         def erase(db: Connection, epoch: Epoch) -> tuple[set[str], float, int]:
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], subject).fetchall()]
             ids, episodes = what_to_erase(db, self.keyring, tenant, key_ids)
+            erased_at = self._clock()
+            ids |= end_episodes(db, self.keyring, tenant, episodes, erased_at)
             erase_feedback(db, self.keyring, tenant, ids, episodes)
             db.execute(_SQL["erase_by_key"], {"tenant": written(tenant), "keys": key_ids})
             db.execute(_SQL["delete_keys"], {"ids": key_ids})
-            erased_at = self._clock()
             db.execute(_SQL["bury"], {**subject, "erased_at": erased_at, "n_calls": len(ids)})
             db.execute(_SQL["next_epoch"])
             return ids, erased_at, len(key_ids)
@@ -370,6 +380,7 @@ class PostgresStore:
         def erase(db: Connection, epoch: Epoch) -> set[str]:
             wanted = {"tenant": written(tenant), "ids": list(ids)}
             done = {ids[bytes(row[0])] for row in db.execute(_SQL["erase_by_id"], wanted).fetchall()}
+            done |= end_episodes(db, self.keyring, tenant, episodes, self._clock())
             erase_feedback(db, self.keyring, tenant, done, episodes)
             db.execute(_SQL["next_epoch"])
             return done
@@ -386,23 +397,13 @@ class PostgresStore:
             db.execute(_SQL["delete_feedback"], {"seqs": old_feedback(db, self.keyring, tenant, before)})
             idle = [row[0] for row in db.execute(_SQL["idle_keys"], whose).fetchall()]
             db.execute(_SQL["delete_keys"], {"ids": idle})
-            self._drop_empty(db, whose)
+            drop_empty_partitions(db, whose)
             db.execute(_SQL["next_epoch"])
             return n_deleted
 
         n_deleted = self._change(expire, alone=True)
         self.compact()
         return n_deleted
-
-    def _drop_empty(self, db: Connection, whose: dict[str, Any]) -> None:
-        """Drops partitions of past months that are empty; one that is being read stays until the next time."""
-        for (month,) in db.execute(_SQL["empty_partitions"], whose).fetchall():
-            try:
-                with db.transaction():
-                    db.execute(f"SET LOCAL lock_timeout = {_LOCK_TO_DROP_MS}")
-                    db.execute(_SQL["drop_partition"], {"tenant": whose["tenant"], "month": month})
-            except self._errors.LockNotAvailable:
-                return
 
     # --- maintenance ---
 

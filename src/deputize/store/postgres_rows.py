@@ -4,13 +4,15 @@ caller."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deputize.core.errors import Tampered
 from deputize.core.records import RECORD_VERSION, Call
 from deputize.store.base import Feedback
 from deputize.store.codec import decode_call, decode_record, is_about
-from deputize.store.keys.data_keys import month_of
+from deputize.store.filing import episode_digest, episode_tombstone
+from deputize.store.keys.data_keys import month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.postgres_keys import RowKeys, written
 from deputize.store.sql import load_queries
@@ -76,17 +78,39 @@ def what_to_erase(
     db: Connection, keyring: KeyRing, tenant: str, key_ids: list[int]
 ) -> tuple[set[str], set[str]]:
     """Ids and episodes of the calls under these keys. A damaged record does not stand in the way of erasing it."""
-    ids: set[str] = set()
-    episodes: set[str] = set()
-    keys = RowKeys(keyring)
-    for row in db.execute(_SQL["calls_of_keys"], {"tenant": written(tenant), "keys": key_ids}):
-        try:
-            call = opened_call(keys, row)
-        except Tampered:
-            continue
+    ids, episodes = set[str](), set[str]()
+    for _, call in _calls(db, keyring, "calls_of_keys", {"tenant": written(tenant), "keys": key_ids}):
         ids.add(call.id)
         episodes |= {call.episode} - {""}
     return ids, episodes
+
+
+def _calls(
+    db: Connection, keyring: KeyRing, query: str, wanted: dict[str, Any]
+) -> Iterator[tuple[bytes, Call]]:
+    keys = RowKeys(keyring)
+    for row in db.execute(_SQL[query], wanted):
+        with suppress(Tampered):
+            yield bytes(row[0]), opened_call(keys, row)
+
+
+def end_episodes(
+    db: Connection, keyring: KeyRing, tenant: str, episodes: Collection[str], erased_at: float
+) -> set[str]:
+    """Erases the calls of episodes that name nobody, and takes none any more that was made before; ids of the erased
+    ones."""
+    whose, names = {"tenant": written(tenant)}, sorted(set(episodes) - {""})
+    wanted = {
+        **whose,
+        "episodes": [episode_digest(keyring, tenant, name) for name in names],
+        "nobody": subject_of(keyring, tenant, ""),
+    }
+    found = {row: call.id for row, call in _calls(db, keyring, "unnamed_calls", wanted)}
+    db.execute(_SQL["erase_by_id"], {**whose, "ids": [*found]})
+    for name in names:
+        subject = episode_tombstone(keyring, tenant, name)
+        db.execute(_SQL["bury"], {**whose, "subject": subject, "erased_at": erased_at, "n_calls": 0})
+    return set(found.values())
 
 
 def erase_feedback(

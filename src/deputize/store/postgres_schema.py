@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.postgres_connection import PostgresServer, connect, server_errors_in_words
+from deputize.store.postgres_connection import (
+    PostgresServer,
+    connect,
+    psycopg_or_error,
+    server_errors_in_words,
+)
 from deputize.store.postgres_keys import written
 from deputize.store.sql import load_queries
 
@@ -21,6 +26,7 @@ _STEPS = load_queries("postgres_schema")
 
 NEWEST = max(int(name.removeprefix("up_")) for name in _STEPS if name.startswith("up_"))
 OLDEST = 1
+_LOCK_TO_DROP_MS = 200
 
 
 def version_of(db: Connection) -> int:
@@ -130,6 +136,24 @@ def change_tables(server: PostgresServer, version: int, *, wait_s: float = 60.0)
     ):
         hold(db, server.schema, wait_s, alone=True)
         return change_version(db, version)
+
+
+def drop_empty_partitions(db: Connection, whose: dict[str, Any]) -> None:
+    """Drops a tenant's partitions of months before one that are empty; one that is being read stays until the next
+    time.
+
+    Args:
+        db: in a transaction that holds the store alone.
+        whose: tenant (as `written`) and month.
+    """
+    busy = psycopg_or_error().errors.LockNotAvailable
+    for (month,) in db.execute(_SQL["empty_partitions"], whose).fetchall():
+        try:
+            with db.transaction():
+                db.execute(f"SET LOCAL lock_timeout = {_LOCK_TO_DROP_MS}")
+                db.execute(_SQL["drop_partition"], {"tenant": whose["tenant"], "month": month})
+        except busy:
+            return
 
 
 def prepare_tables(db: Connection, schema: str, keyring: KeyRing, name: str) -> None:

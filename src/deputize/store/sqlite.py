@@ -14,13 +14,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from deputize.core.errors import BadInput, StoreError, Tampered
+from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import RECORD_VERSION, Call, Message, encode
 from deputize.files import make_file, make_folder
 from deputize.store.base import Entry, Erased, Feedback
-from deputize.store.codec import Outcomes, checked_feedback, decode_call, decode_record, entry_of, is_about
-from deputize.store.filing import AgentDigests, episode_digest, was_erased
-from deputize.store.keys.data_keys import DataKey, key_aad, month_of, subject_of
+from deputize.store.codec import Outcomes, checked_feedback, decode_record, entry_of, is_about
+from deputize.store.filing import AgentDigests, episode_digest, late_episodes, n_ended, was_erased
+from deputize.store.keys.data_keys import key_aad, month_of, subject_of
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.moving import StoredRows
 from deputize.store.registry import StoreContext
@@ -28,13 +28,13 @@ from deputize.store.sql import load_queries
 from deputize.store.sqlite_arrival import check_arrived
 from deputize.store.sqlite_errors import errors_in_words
 from deputize.store.sqlite_keys import DataKeys, DataKeySnapshot
-from deputize.store.sqlite_rows import load_rows, stored_rows
+from deputize.store.sqlite_rows import CALL, end_episodes, load_rows, opened_call, stored_rows, what_to_erase
 
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("sqlite")
 _SCHEMA = 2
 _APPLICATION_ID = 0x44505554  # "DPUT": tells our files from other SQLite files
-_CALL, _FEEDBACK = b"call", b"feedback"
+_FEEDBACK = b"feedback"
 _PATIENCE, _ASK_AGAIN_S = 6.0, 0.0005
 STORE_FILE = "store.db"
 _GET_AT_ONCE = 64
@@ -243,18 +243,20 @@ class SqliteStore:
         ids = [look("call", entry.id) for entry in entries]
         with self._write() as db:
             self._fresh(db)
+            late = late_episodes(entries, self._tombstones, self.keyring)
             rows = []
             for id, entry in zip(ids, entries, strict=True):
                 if was_erased(entry, self._tombstones, self.keyring):
                     continue
                 key = self._keys.obtain(db, entry.tenant, entry.origin, month_of(entry.timestamp))
-                sealed = key.encrypt(_CALL, id, entry.version, entry.data)
+                sealed = key.encrypt(CALL, id, entry.version, entry.data)
                 agent = self._agents.of(entry.agent)
                 episode = episode_digest(self.keyring, entry.tenant, entry.episode)
                 rows.append((id, entry.timestamp or 0.0, agent, episode, key.id, entry.version, sealed))
             before = db.total_changes
             db.executemany(_SQL["add_call"], rows)
-            return db.total_changes - before
+            n_new = db.total_changes - before
+        return n_new - n_ended(self, entries, late)
 
     def calls(
         self, *, agent: str | None = None, since: float | None = None, tenant: str | None = None
@@ -270,7 +272,7 @@ class SqliteStore:
             for row in db.execute(_SQL["calls"], wanted):
                 key = reader.get(row[2])
                 if key is not None:
-                    yield outcomes.merged(_opened(key, row))
+                    yield outcomes.merged(opened_call(key, row))
 
     def _feedback(self, db: sqlite3.Connection, reader: DataKeySnapshot) -> Iterator[tuple[int, Feedback]]:
         return self._opened_feedback(db.execute(_SQL["all_feedback"]), reader)
@@ -296,7 +298,7 @@ class SqliteStore:
             for id in call_ids:
                 row = db.execute(_SQL["call"], (self.keyring.lookup("call", id),)).fetchone()
                 key = reader.get(row[2]) if row is not None else None
-                found.append(None if key is None else _opened(key, row))
+                found.append(None if key is None else opened_call(key, row))
         return found
 
     def count(self) -> int:
@@ -331,11 +333,12 @@ class SqliteStore:
             self._fresh(db)
             reader = DataKeySnapshot(db, self.keyring)
             key_ids = [row[0] for row in db.execute(_SQL["keys_of_subject"], (tenant, subject))]
-            call_ids, episodes = self._to_erase(db, reader, key_ids)
+            call_ids, episodes = what_to_erase(db, reader, key_ids)
+            erased_at = self._clock()
+            call_ids |= end_episodes(db, self.keyring, tenant, episodes, erased_at)
             self._erase_feedback(db, reader, tenant, call_ids, episodes)
             db.executemany(_SQL["delete_key"], ((id,) for id in key_ids))
             db.executemany(_SQL["erase_calls"], ((id,) for id in key_ids))
-            erased_at = self._clock()
             db.execute(_SQL["bury"], (tenant, subject, erased_at, len(call_ids)))
             self._next_epoch(db)
         self._keys.clear()
@@ -359,6 +362,7 @@ class SqliteStore:
                 if of_key is not None and of_key[0] == tenant:
                     db.execute(_SQL["erase_call"], (id,))
                     done.add(call_id)
+            done |= end_episodes(db, self.keyring, tenant, episodes, self._clock())
             self._erase_feedback(db, reader, tenant, done, set(episodes))
             self._next_epoch(db)
         self.compact()
@@ -379,24 +383,6 @@ class SqliteStore:
             if one.tenant in ("", tenant) and (one.episode in episodes or one.call_id in call_ids)
         ]
         db.executemany(_SQL["delete_feedback"], ((seq,) for seq in spoken_of))
-
-    def _to_erase(
-        self, db: sqlite3.Connection, reader: DataKeySnapshot, key_ids: Sequence[int]
-    ) -> tuple[set[str], set[str]]:
-        """Ids and episodes of the calls under these keys. A damaged record does not stand in the way of erasing it."""
-        ids: set[str] = set()
-        episodes: set[str] = set()
-        for key_id in key_ids:
-            key = reader.get(key_id)
-            for row in db.execute(_SQL["calls_of_key"], (key_id,)) if key else ():
-                try:
-                    call = _opened(key, row) if key else None
-                except Tampered:
-                    continue
-                if call is not None:
-                    ids.add(call.id)
-                    episodes |= {call.episode} - {""}
-        return ids, episodes
 
     def compact(self) -> bool:
         # the write-ahead log keeps old pages, an erased key's too, until it is overwritten
@@ -482,16 +468,3 @@ class SqliteStore:
 
 def _row(seq: int) -> bytes:
     return str(seq).encode()
-
-
-def _opened(key: DataKey, row: tuple[bytes, float, int, int, bytes]) -> Call:
-    """The call of a row, its clear columns checked against what is sealed.
-
-    Raises:
-        Tampered: they do not agree, or the seal is broken.
-    """
-    id, at, _, schema, payload = row
-    call = decode_call(key.decrypt(_CALL, id, schema, payload))
-    if (call.timestamp or 0.0) != at:
-        raise Tampered(f"The stored call {id.hex()} was moved in time: its column and its seal disagree.")
-    return call

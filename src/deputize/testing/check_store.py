@@ -286,7 +286,7 @@ def _check_erasure_of_calls(store: Store) -> None:
     store.append(
         [
             *(_call(f"some-{i}", agent="some", episode="some-e") for i in (1, 2)),
-            _call("some-3", agent="some", episode="some-e", tenant="some"),
+            _call("some-3", agent="some", episode="some-e", origin="o_some", tenant="some"),
         ]
     )
     store.add_feedback(episode="some-e", metric="success", value=1.0, tenant="some")
@@ -332,6 +332,50 @@ def _check_tombstones(store: Store, clock: Callable[[], float]) -> None:
     assert store.append([again]) == 0, "nor does the id of an erased call come back, whatever time it gives"
     assert next(iter(store.calls(agent="tomb"))).outcome is None, "feedback on erased calls is erased too"
     assert store.erase("o_tomb").call_ids == ["tomb-4"], "somebody who came back can be erased again"
+    _check_unnamed_calls(store, clock)
+
+
+def _check_unnamed_calls(store: Store, clock: Callable[[], float]) -> None:
+    """Of an erased person's runs."""
+
+    def add(id: str, *, episode: str = "unnamed-e", **fields: object) -> int:
+        return store.append([_call(id, agent="unnamed", episode=episode, **fields)])
+
+    add("unnamed-1", origin="o_una")
+    add("unnamed-2")
+    add("unnamed-3", origin="o_bob")
+    add("unnamed-4", tenant="other")
+    add("unnamed-5", episode="")
+    assert sorted(store.erase("o_una").call_ids) == ["unnamed-1", "unnamed-2"], (
+        "erase takes the calls of the person's episodes that name nobody, and those alone"
+    )
+    assert store.erased(["unnamed-2"]) == {"unnamed-2"}, "they count as erased"
+    late = [add("unnamed-6"), add("unnamed-7", timestamp=None)]
+    assert late == [0, 0], "nor does such a call of before the erasure come in after it"
+    later = clock() + 1
+    taken = [
+        add("unnamed-8", origin="o_bob"),
+        add("unnamed-9", tenant="other"),
+        add("unnamed-10", episode=""),
+        add("unnamed-11", timestamp=later),
+    ]
+    assert taken == [1, 1, 1, 1], "calls of others, and those from after the erasure, are taken"
+    add("unnamed-12", episode="unnamed-f")
+    assert store.erase_calls([], episodes=["unnamed-f"]) == ["unnamed-12"], (
+        "erase_calls takes such calls of the episodes that it is given"
+    )
+    assert add("unnamed-13", episode="unnamed-f") == 0, "nor do those come in later"
+    add("unnamed-14", episode="unnamed-g")
+    both = [
+        _call(f"unnamed-{id}", agent="unnamed", episode="unnamed-g", origin=origin)
+        for id, origin in ((15, ""), (16, "o_una"), (17, "o_bob"))
+    ]
+    assert store.append(both) == 1, "a call of an erased person that comes in late has its episode erased"
+    assert store.gone([f"unnamed-{n}" for n in (14, 15, 16, 17)]) == {
+        "unnamed-14",
+        "unnamed-15",
+        "unnamed-16",
+    }, "what names nobody there goes, that which was there before and that which comes in with it"
 
 
 def _check_expiry(store: Store, clock: Callable[[], float]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deputize.store.base import Entry
-from deputize.store.filing import AgentDigests, episode_digest, was_erased
+from deputize.store.filing import AgentDigests, episode_digest, episode_tombstone, was_erased
 from deputize.store.keys.data_keys import subject_of
 from deputize.store.keys.keyring import KeyRing
 
@@ -31,6 +31,26 @@ def test_a_late_call_of_an_erased_origin(
     entry = Entry("c", tenant, origin, "a", timestamp, 1, b"{}", "")
     assert was_erased(entry, {("t", subject_of(keyring, "t", "anna")): 10.0}, keyring) is expected
     assert not was_erased(entry, {}, keyring)
+
+
+@pytest.mark.parametrize(
+    ("origin", "episode", "timestamp", "expected"),
+    [
+        ("", "hers", 10.0, True),
+        ("", "hers", None, True),
+        ("", "hers", 10.5, False),
+        ("ben", "hers", 9.0, False),
+        ("", "another", 9.0, False),
+        ("", "", 9.0, False),
+    ],
+)
+def test_a_late_call_that_names_nobody_of_an_erased_episode(
+    tmp_path: Path, origin: str, episode: str, timestamp: float | None, expected: bool
+) -> None:
+    keyring = KeyRing.open(tmp_path)
+    entry = Entry("c", "t", origin, "a", timestamp, 1, b"{}", episode)
+    buried = {("t", episode_tombstone(keyring, "t", name)): 10.0 for name in ("hers", "")}
+    assert was_erased(entry, buried, keyring) is expected
 
 
 def test_digests_of_agents_are_the_same_however_many_there_were(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from tests import postgres_cluster
 
 from deputize.core.errors import Tampered
 from deputize.core.records import Call
+from deputize.store.filing import episode_tombstone
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.postgres import PostgresStore
 from deputize.store.postgres_connection import connect, server_of
 from deputize.store.postgres_keys import RowKeys
 from deputize.store.postgres_rows import (
+    end_episodes,
     erase_feedback,
     feedback_row,
     old_feedback,
@@ -48,6 +50,7 @@ def test_what_was_changed_in_the_database_is_noticed_and_can_be_erased(tmp_path:
     store.append(
         [Call(id=o, messages=[], response={}, origin=o, episode=o, timestamp=1.0) for o in ("o_a", "o_b")]
     )
+    store.append([Call(id="unnamed", messages=[], response={}, episode="o_b", timestamp=2.0)])
     store.add_feedback(episode="o_a", metric="m", value=1.0)
     store.add_feedback(episode="o_b", metric="m", value=2.0, tenant="x")
     store.close()
@@ -55,7 +58,7 @@ def test_what_was_changed_in_the_database_is_noticed_and_can_be_erased(tmp_path:
     with connect(server, 5.0) as db, db.transaction():
         db.execute(sql["scope"], {"scope": "*"})
         rows = db.execute(sql["calls"], ALL).fetchall()
-        assert [opened_call(RowKeys(ring), row).id for row in rows] == ["o_a", "o_b"]
+        assert [opened_call(RowKeys(ring), row).id for row in rows] == ["o_a", "o_b", "unnamed"]
         for name, (place, change) in TAMPERING.items():
             row = list(rows[0])
             row[place] = change(rows)
@@ -71,6 +74,10 @@ def test_what_was_changed_in_the_database_is_noticed_and_can_be_erased(tmp_path:
         assert old_feedback(db, ring, "x", 1.8e9) == [2] and old_feedback(db, ring, "x", 1.7e9) == []
         erase_feedback(db, ring, "default", [], {"o_a", "o_b"})
         assert [seq for seq, _ in read_feedback(db, RowKeys(ring))] == [2], "another tenant's stays"
+        assert end_episodes(db, ring, "default", {"o_a", "o_b", ""}, 7.0) == {"unnamed"}
+        assert end_episodes(db, ring, "default", {"o_a", "o_b"}, 7.0) == set()
+        buried = {(t, bytes(s)): at for t, s, at in db.execute(sql["tombstones"]).fetchall()}
+        assert buried == {("default", episode_tombstone(ring, "default", e)): 7.0 for e in ("o_a", "o_b")}
         db.execute("UPDATE feedback SET seq = 1")
         with pytest.raises(Tampered):
             list(read_feedback(db, RowKeys(ring)))

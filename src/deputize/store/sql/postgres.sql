@@ -112,6 +112,11 @@ SELECT c.id, c.time, c.key, c.schema, c.payload, k.tenant, k.subject, k.month, k
 FROM calls c JOIN data_keys k ON k.id = c.key
 WHERE c.tenant = %(tenant)s AND c.key = ANY(%(keys)s)
 
+-- name: unnamed_calls
+SELECT c.id, c.time, c.key, c.schema, c.payload, k.tenant, k.subject, k.month, k.wrapped_by, k.wrapped
+FROM calls c JOIN data_keys k ON k.id = c.key
+WHERE c.tenant = %(tenant)s AND c.episode = ANY(%(episodes)s) AND k.subject = %(nobody)s
+
 -- name: count
 SELECT count(*) FROM call_ids WHERE month <> ''
 

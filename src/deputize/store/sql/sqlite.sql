@@ -83,6 +83,10 @@ SELECT id, time, agent, episode, key, schema, payload FROM calls ORDER BY seq
 -- name: calls_of_key
 SELECT id, time, key, schema, payload FROM calls WHERE key = ? AND payload IS NOT NULL
 
+-- name: unnamed_calls
+SELECT c.id, c.time, c.key, c.schema, c.payload FROM calls c JOIN data_keys k ON k.id = c.key
+WHERE c.episode = :episode AND c.episode <> x'' AND k.tenant = :tenant AND k.subject = :nobody AND c.payload IS NOT NULL
+
 -- name: call
 SELECT id, time, key, schema, payload FROM calls WHERE id = ? AND payload IS NOT NULL
 
