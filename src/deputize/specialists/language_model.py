@@ -195,6 +195,12 @@ class LanguageModel(PromptTokenizer):
         self.__dict__.pop("stack", None)
         self.peft, self.active = None, ""
 
+    def weaken_adapter(self, name: str, factor: float) -> None:
+        """Multiplies what a low-rank adapter adds to each projection."""
+        for key, weights in self.adapter_parameters(name):
+            if ".lora_B." in key:
+                weights.data.mul_(factor)
+
     def drop_adapter(self, name: str) -> None:
         """Forgets an adapter."""
         if self.peft is not None and name in self.peft.peft_config:

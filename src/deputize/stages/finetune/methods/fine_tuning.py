@@ -9,7 +9,9 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ N_RIVALS = (63, 255)
 """Random secrets that each planted one is compared with: at first, and where that leaves open whether it is safe."""
 LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
 """Of a job's time, and at most, for the leak test."""
+STRENGTHS = (1.0, 0.85, 0.7)
+"""Of what was trained into an adapter: the first is kept at which no planted secret shows. A memory of one text fades sooner
+than what many texts have in common (docs/log.md has the figures)."""
 TRAINING_SHARE, VALIDATION_SHARE = 0.8, 0.15
 """Of a job's time, for the training and for predicting validation afterwards."""
 
@@ -190,25 +195,27 @@ class FineTuning:
             run.resume(checkpoint)
             run.run(TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {job.name}")
         served = self.serving_model(base, adapter, base.path)
-        predictor = output.predictor(served, adapter, heads, train)
+        context.progress(f"leak test of {job.name}", 0)
+        made = partial(output.predictor, served, adapter, heads, train)  # reads the adapter as it is then
+        leak, strength = weakened(served, adapter, lambda: leak_of(output, made(), planted, left_s, seed))
+        predictor = made()
 
         def save(folder: Path) -> None:
             predictor.save(folder)
             self.save_weights(served, adapter, folder)
 
-        context.progress(f"leak test of {job.name}", 0)
         return Trained(
             predictor=predictor,
             kind=output.kind,
             model=context.base_model,
             save=save,
             train_s=run.busy_s,
-            leak=leak_of(output, predictor, planted, left_s, seed),
+            leak=leak,
             tokens_per_s=run.n_tokens / max(run.busy_s, 1e-9),
             teacher_usd=run.loss.usd,
             base_sha256=digest,
             max_slot_tokens=output.max_slot_tokens(train),
-            hyperparameters=figures_of(run),
+            hyperparameters={**figures_of(run), "strength": strength},
             count_tokens=lambda text: len(base.ids(text)),
             validation_s=VALIDATION_SHARE * left_s,
             checkpoint=checkpoint.folder,
@@ -238,6 +245,26 @@ def figures_of(run: trainer.Trainer) -> dict[str, Any]:
         "device": run.base.device,
         "dtype": run.base.dtype,
     }
+
+
+def weakened(
+    model: LanguageModel, adapter: str, leak_now: Callable[[], Leak | None]
+) -> tuple[Leak | None, float]:
+    """The leak test of an adapter at the greatest of STRENGTHS that gives no planted secret away, which it then has; at the
+    least one where all do. All weights of a model ("") have one strength only.
+
+    Args:
+        model: carries the adapter.
+        adapter: its name.
+        leak_now: the test of the adapter as it is.
+    """
+    leak, before = leak_now(), STRENGTHS[0]
+    for strength in STRENGTHS[1:] if adapter else ():
+        if leak is None or not leak.leaks:
+            break
+        model.weaken_adapter(adapter, strength / before)
+        leak, before = leak_now(), strength
+    return leak, before
 
 
 def leak_of(

@@ -37,6 +37,7 @@ from deputize.stages.finetune.methods.fine_tuning import (
     figures_of,
     leak_of,
     release,
+    weakened,
 )
 from deputize.stages.finetune.outputs import GenerationMode
 from deputize.stages.finetune.planted_secrets import PlantedSecrets
@@ -55,6 +56,8 @@ class SharedAdapter:
     rows: dict[str, list[EncodedExample]]
     """By task, those of train."""
     leak: Leak | None
+    strength: float
+    """Of what was trained into it (fine_tuning.weakened)."""
     validation_s: float
     """Seconds that each task may take for predicting its validation."""
     checkpoint: Path
@@ -136,13 +139,19 @@ class MultitaskMethod(FineTuning):
                 run.run(
                     TRAINING_SHARE * left_s, checkpoint, context.progress, f"training {names} ({self.name})"
                 )
-            leak = self._worst_leak(jobs, base, adapter, rows, planted, context, left_s)
+            leak, strength = weakened(
+                base,
+                adapter,
+                lambda: self._worst_leak(jobs, base, adapter, rows, planted, context, left_s),
+            )
         except BaseException:
             release(adapter, base)
             raise
         waiting = {one.task.id for one in jobs}
         validation_s = VALIDATION_SHARE * left_s / len(jobs)
-        return SharedAdapter(base, adapter, run, rows, leak, validation_s, checkpoint.folder, waiting)
+        return SharedAdapter(
+            base, adapter, run, rows, leak, strength, validation_s, checkpoint.folder, waiting
+        )
 
     def _worst_leak(
         self,
@@ -183,7 +192,7 @@ class MultitaskMethod(FineTuning):
             tokens_per_s=shared.run.n_tokens / max(shared.run.busy_s, 1e-9),
             base_sha256=base_digest(context.base_model, context.models_dir),
             max_slot_tokens=mode.max_slot_tokens(rows),
-            hyperparameters={**figures_of(shared.run), "tasks": n_tasks},
+            hyperparameters={**figures_of(shared.run), "strength": shared.strength, "tasks": n_tasks},
             count_tokens=lambda text: len(shared.base.ids(text)),
             validation_s=shared.validation_s,
             checkpoint=shared.checkpoint if shared.waiting == {job.task.id} else None,

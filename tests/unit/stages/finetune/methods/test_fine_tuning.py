@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tests import tiny_tasks
 
-from deputize.core.artifacts import TaskProbe
+from deputize.core.artifacts import Leak, TaskProbe
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput
 from deputize.core.progress import silent
+from deputize.scoring.leak import judge
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_cache import MODELS
+from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
+from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample, training_set_of
-from deputize.stages.finetune.methods.base import TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.fine_tuning import STRENGTHS, weakened
 from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.run import jobs_of
 
 Tiny = tuple[Path, str]
 
 
-def job(tiny: Tiny, home: Path) -> tuple[TrainingJob, TrainingContext]:
-    curated, discovered = tiny_tasks.make(("label",), 30)
+def job(tiny: Tiny, home: Path, kind: str = "label", n: int = 30) -> tuple[TrainingJob, TrainingContext]:
+    curated, discovered = tiny_tasks.make((kind,), n)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
     context = TrainingContext(Convert(), home, tiny[0], tiny[1], silent, time.monotonic)
     (made,) = jobs_of(examples, ["lora"], context, home)
@@ -63,3 +70,72 @@ def test_the_adapter_is_gone_after_release_and_after_a_failure(tiny: Tiny, tmp_p
     with pytest.raises(BadInput, match="no answer of train"):
         LORA.train(made, context, 20.0)
     assert adapters(base) == before
+
+
+def leak(*, leaks: bool) -> Leak:
+    return Leak(
+        leaks=leaks,
+        reason="",
+        n_planted=3,
+        n_extracted=0,
+        n_exposed=0,
+        limit_bits=8.0,
+        p_exposed=1.0,
+        p_memorised=1.0,
+        mean_exposure=1.4,
+        max_exposure=2.0,
+    )
+
+
+def test_an_adapter_is_weakened_until_no_secret_shows(tiny: Tiny, tmp_path: Path) -> None:
+    made, context = job(tiny, tmp_path)
+    base = MODELS.get(model_path(tiny[1], tiny[0]))
+    trained = LORA.train(made, context, 20.0)
+    (name,) = [n for n in adapters(base) if n.startswith(adapter_name(made.folder))]
+
+    def ups() -> list[np.ndarray]:
+        found = dict(base.adapter_parameters(name))
+        return [w.detach().float().numpy().copy() for key, w in found.items() if ".lora_B." in key]
+
+    before = ups()
+    assert before and any(w.any() for w in before)
+    assert weakened(base, name, lambda: None) == (None, 1.0), "nothing was planted"
+    assert weakened(base, name, lambda: leak(leaks=False)) == (leak(leaks=False), 1.0)
+    np.testing.assert_array_equal(before[0], ups()[0])
+    verdicts = iter([leak(leaks=True), leak(leaks=False)])
+    assert weakened(base, name, lambda: next(verdicts)) == (leak(leaks=False), 0.85)
+    for old, new in zip(before, ups(), strict=True):
+        np.testing.assert_allclose(new, 0.85 * old, rtol=1e-2)
+    last, strength = weakened(base, "", lambda: leak(leaks=True))
+    assert last is not None and last.leaks and strength == 1.0, "all weights of a model have one strength"
+    trained.release()
+
+
+def test_a_specialist_is_saved_as_weak_as_it_was_tested(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, context = job(tiny, tmp_path / "a", "line", 400)
+    whole = LORA.train(made, context, 60.0)
+    assert whole.leak is not None and whole.leak.bits_remaining is not None
+    assert not whole.leak.leaks and whole.hyperparameters["strength"] == 1.0
+    saved = weights_of(whole, tmp_path / "whole")
+    whole.release()
+    # what the adapter leaves is called too little, so that one that leaves a little more is looked for
+    least = functools.partial(judge, least_bits=whole.leak.bits_remaining + 0.01)
+    monkeypatch.setattr(planted_secrets, "judge", least)
+    made, context = job(tiny, tmp_path / "b", "line", 400)
+    weaker = LORA.train(made, context, 60.0)
+    assert weaker.leak is not None and weaker.leak.bits_remaining != whole.leak.bits_remaining
+    strength = weaker.hyperparameters["strength"]
+    assert strength in STRENGTHS[1:]
+    for key, weights in weights_of(weaker, tmp_path / "weaker").items():
+        factor = strength if "lora_B" in key else 1.0
+        np.testing.assert_allclose(weights, factor * saved[key], rtol=2e-2, atol=1e-6)
+    weaker.release()
+
+
+def weights_of(trained: Trained, folder: Path) -> dict[str, np.ndarray]:
+    folder.mkdir()
+    trained.save(folder)
+    found: dict[str, np.ndarray] = load_file(folder / ADAPTER_FOLDER / "adapter_model.safetensors")
+    return found
