@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ import msgspec
 from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal, shortened
 from deputize.core.certificate_age import DAY_S
-from deputize.core.errors import StoreError
+from deputize.core.errors import BadInput, StoreError
 from deputize.core.records import Route
 from deputize.core.sites import Site
 from deputize.operations.route_rows import state_words
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 def status(terminal: Terminal, /, tenant: str) -> None:
     """Say what is recorded, what it is enough for, how the routes do, what was saved today, and what to do next.
 
-    Reads every stored call: about a second for a few thousand. Today begins at midnight UTC.
+    Reads every stored call: about a second for a few thousand. Today begins at midnight UTC. Where the calls cannot be
+    read (a full disk, a server that is away), it says how the routes are all the same, and ends with that error.
     """
     home, whose = terminal.home, tenant_of(terminal, tenant)
     if not (home.keys_path / "ring.json").exists():
@@ -40,8 +42,10 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         return
     try:
         counts = _counts(terminal, whose)
-    except StoreError:
-        _say_behind(terminal, terminal.note)
+    except StoreError as error:
+        _show_without_calls(terminal, whose, error)
+        if terminal.json:  # the document names it
+            raise click.exceptions.Exit(error.exit_code) from None
         raise
     routes = _route_rows(terminal, whose, counts)
     next_step = _next(counts, routes)
@@ -57,6 +61,25 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         "next": next_step,
     }
     terminal.result(document, lambda: _show(terminal, counts, routes, next_step))
+
+
+def _show_without_calls(terminal: Terminal, tenant: str, problem: StoreError) -> None:
+    """Says how the routes and journals are, without a call; nothing is written for it."""
+    rows: list[dict[str, Any]] | None = None
+    with suppress(StoreError, BadInput):  # one problem is said, not two
+        rows = _route_rows(terminal, tenant, None)
+    document = {
+        "home": str(terminal.home.path),
+        "problem": str(problem),
+        "journal": msgspec.to_builtins(backlog_of(terminal.home.journals)),
+        "routes": rows,
+    }
+
+    def show() -> None:
+        _say_behind(terminal, terminal.note)
+        _show_routes(terminal, rows or [])
+
+    terminal.result(document, show)
 
 
 _BEGIN = (
@@ -77,7 +100,7 @@ def _counts(terminal: Terminal, tenant: str) -> CallCounts:
     return counter.counts()
 
 
-def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts) -> list[dict[str, Any]]:
+def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts | None) -> list[dict[str, Any]]:
     from deputize.gateway.evidence_file import read_evidence
 
     file = terminal.home.routes()
@@ -103,7 +126,7 @@ def _site_row(one: SiteReadiness) -> dict[str, Any]:
 
 
 def _route_row(
-    terminal: Terminal, one: Route, evidence: RouteEvidence | None, counts: CallCounts
+    terminal: Terminal, one: Route, evidence: RouteEvidence | None, counts: CallCounts | None
 ) -> dict[str, Any]:
     """A route with the evidence of its calls, as JSON shows it."""
     n_compared = evidence.n_audits if evidence is not None else 0
@@ -120,7 +143,7 @@ def _route_row(
         "n_compared": n_compared,
         "agreement": (n_compared - n_differed) / n_compared if n_compared else None,
         "age_days": (terminal.home.now() - made_s) / DAY_S if made_s else None,
-        "today": _money(counts.today.get(one.id)),
+        "today": None if counts is None else _money(counts.today.get(one.id)),
     }
 
 
@@ -169,22 +192,7 @@ def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], 
                 for one in counts.sites
             ],
         )
-    if routes:
-        terminal.table(
-            ("task", "name", "state", "agrees", "age", "today", "saved"),
-            [
-                (
-                    route["task"],
-                    shortened(route["task_name"], 18),
-                    route["state_words"],
-                    f"{route['agreement']:.1%} of {route['n_compared']:,}" if route["n_compared"] else None,
-                    f"{route['age_days']:.0f} d" if route["age_days"] is not None else None,
-                    f"{route['today']['n_served']:,}/{route['today']['n_calls']:,}",
-                    f"${route['today']['saved_usd']:.2f}",
-                )
-                for route in routes
-            ],
-        )
+    _show_routes(terminal, routes)
     today = _money(counts.today.get(""))
     if today["n_calls"]:
         terminal.say(
@@ -192,6 +200,27 @@ def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], 
             f"${today['llm_only_usd']:.2f} (list prices)."
         )
     terminal.say(f"Next: {next_step}")
+
+
+def _show_routes(terminal: Terminal, routes: list[dict[str, Any]]) -> None:
+    if not routes:
+        return
+    terminal.table(
+        ("task", "name", "state", "agrees", "age", "today", "saved"),
+        [
+            (
+                route["task"],
+                shortened(route["task_name"], 18),
+                route["state_words"],
+                f"{route['agreement']:.1%} of {route['n_compared']:,}" if route["n_compared"] else None,
+                f"{route['age_days']:.0f} d" if route["age_days"] is not None else None,
+                f"{today['n_served']:,}/{today['n_calls']:,}" if today else None,
+                f"${today['saved_usd']:.2f}" if today else None,
+            )
+            for route in routes
+            for today in [route["today"]]
+        ],
+    )
 
 
 def _say_behind(terminal: Terminal, say: Callable[[str], None]) -> None:

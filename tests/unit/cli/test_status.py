@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,34 @@ def test_what_a_machine_is_behind_is_said_though_its_store_is_away(
         assert run(["--home", str(tmp_path), "status"]) == 0
         assert "In journals of this machine: 1 file" in capsys.readouterr().out
         recorder.close_now()
+
+
+def test_where_the_calls_cannot_be_read_the_routes_are_shown_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_versions(tmp_path)
+    with Home(tmp_path) as home:
+        home.store.append([call("c", timestamp=home.now())])
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=2m", "none", disk], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a file system can only be mounted by root")
+    try:
+        shutil.copytree(tmp_path, disk / "home", ignore=shutil.ignore_patterns("disk"))
+        with pytest.raises(OSError, match="No space left"), (disk / "fill").open("wb") as file:
+            while True:
+                file.write(bytes(1024))
+                file.flush()
+        assert run(["--home", str(disk / "home"), "status"]) == 1
+        said = capsys.readouterr()
+        assert "r1" in said.out and "full" in said.err
+        assert run(["--home", str(disk / "home"), "--json", "status"]) == 1
+        told = json.loads(capsys.readouterr().out)
+        assert "full" in told["problem"] and "r1" in {r["id"] for r in told["routes"]}
+        assert {r["today"] for r in told["routes"]} == {None}
+    finally:
+        subprocess.run(["umount", disk], check=True)
