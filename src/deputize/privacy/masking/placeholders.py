@@ -21,7 +21,7 @@ MIN_NUMBER_DIGITS = 7
 something else."""
 USED_NUMBER = re.compile(r"_(\d{1,9})[a-z]", re.IGNORECASE | re.ASCII)
 """A number that a placeholder would have; a text that holds it is taken into account."""
-_PARTS = re.compile(r"(.*_)(\d+[a-z])(.*)", re.ASCII)
+_PARTS = re.compile(r"(.*(?:_|u005f))(\d+[a-z])(.*)", re.ASCII)
 _NOT_A_NAME = re.compile(r"[^A-Z0-9_]+")
 _DIGITS = "0123456789"
 _ESCAPED_IN_JSON = re.compile(r'["\\\x00-\x1f]')
@@ -36,8 +36,10 @@ def begins_like_json(text: str) -> bool | None:
 
 
 def _as_models_write(placeholder: str, value: str) -> Iterator[tuple[str, str]]:
-    """(form of a placeholder, value there): models escape an underscore in Markdown, and an at sign in an address."""
-    for form in dict.fromkeys((placeholder, placeholder.replace("_", "\\_"))):
+    """(form of a placeholder, value there): models escape an underscore in Markdown and in JSON (and once more in JSON
+    in a string of JSON), and an at sign in an address."""
+    escaped = (placeholder.replace("_", sign) for sign in ("\\_", "\\u005f", "\\\\u005f"))
+    for form in dict.fromkeys((placeholder, *escaped)):
         yield form, value
         if "@" in form:
             yield form.replace("@", "%40"), quote(value, safe="")
