@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
 import secrets
 import signal
@@ -35,8 +36,14 @@ _PLAIN: Headers = [("content-type", "text/plain; charset=utf-8"), ("x-content-ty
 class LocalPages:
     """The handler of the HTTP server: pages are made in one thread, so that the event loop is free."""
 
-    def __init__(self, pages: Pages) -> None:
-        self._pages = pages
+    def __init__(self, pages: Pages, base: str) -> None:
+        """
+        Args:
+            pages: what is shown.
+            base: the secret path below which it is: browsers send a cookie to every port of a name, so that a program of
+                somebody else on this machine would get the session's from whoever visits it.
+        """
+        self._pages, self._base = pages, base
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pages")
 
     async def __call__(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> HttpReply:
@@ -48,6 +55,9 @@ class LocalPages:
         rebinding)."""
         if not is_loopback(_name_of(headers.get("host", ""))):
             return html_reply("This page is asked for as 127.0.0.1 or localhost only.", 403)
+        below = path[: len(self._base) + 1].encode("utf-8", "replace")
+        if not hmac.compare_digest(below, f"{self._base}/".encode()):
+            return html_reply("Open the link that `deputize dashboard` printed in its terminal.", 401)
 
         async def answer(body: bytes) -> HttpReply:
             loop = asyncio.get_running_loop()
@@ -95,11 +105,12 @@ def serve_dashboard(
     # of this process alone, so that its sessions end with it
     sessions = Sessions(os.urandom(32), home.now)
     reader = CallReader(home)
-    pages = Pages(home, reader, LaunchLink(token, actor, sessions), cookie=f"deputize_{chosen}")
-    link = f"http://{HOST}:{chosen}/?token={token}"
+    base = f"/{secrets.token_urlsafe(16)}"
+    pages = Pages(home, reader, LaunchLink(token, actor, sessions), cookie=f"deputize_{chosen}", base=base)
+    link = f"http://{HOST}:{chosen}{base}/?token={token}"
     reader.start()
     try:
-        asyncio.run(_serve_until_stopped(LocalPages(pages), listening, lambda: on_listening(link)))
+        asyncio.run(_serve_until_stopped(LocalPages(pages, base), listening, lambda: on_listening(link)))
     finally:
         reader.stop()
         pages.close()

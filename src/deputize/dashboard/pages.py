@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from deputize.core.errors import AccessDenied, BadInput, DeputizeError, NotAuthenticated
 from deputize.core.records import EVERY_TENANT
@@ -128,8 +128,10 @@ class Pages:
             return self._render.message(401, str(error), None)
         except DeputizeError as error:
             # of what is broken here, files are named to who may see the whole home only
-            is_named = error.http_status < 500 or (actor is not None and actor.tenant == EVERY_TENANT)
-            said = str(error) if is_named else "This cannot be shown or done now; the log has the details."
+            sees_all = actor is not None and actor.tenant == EVERY_TENANT
+            said = self._views.said(error, "" if sees_all else "one")
+            if error.http_status >= 500 and not sees_all:
+                said = "This cannot be shown or done now; the log has the details."
             return self._render.message(error.http_status, said, actor)
         except Exception as error:  # noqa: BLE001 - the edge: a bug answers 500 and is logged without its payload
             log_bug(error)
@@ -148,11 +150,12 @@ class Pages:
             if request.path == "/sign-out":
                 return redirect(f"{self._base}/", [self._session("")])
         for page in self._pages:
-            found = page.path.fullmatch(request.path)
+            found = page.path.fullmatch(request.written_path)
             if found is not None and page.method == request.method:
                 with acts_as(actor.name):
                     self._check(actor, page.right, request.path)
-                    return page.answer(Visit(request, actor, token, found[1] if page.path.groups else ""))
+                    id = unquote(found[1], errors="replace") if page.path.groups else ""
+                    return page.answer(Visit(request, actor, token, id))
         raise NotThere("There is no such page.")
 
     def _check(self, actor: Actor, right: Right, path: str) -> None:
@@ -193,7 +196,7 @@ class Pages:
             try:
                 examples = self._views.task_examples(run_id, visit.id, visit.tenant)
             except DeputizeError as error:  # what the report says of the task stands
-                examples, why_none = [], str(error)
+                examples, why_none = [], self._views.said(error, visit.tenant)
             if examples:  # before they leave; not at each look whether they are read by now
                 detail = {"what": "examples", "task": visit.id}
                 self._home.audit.append("read.curated", subject=run_id, tenant=visit.tenant, detail=detail)

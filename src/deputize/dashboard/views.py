@@ -96,21 +96,26 @@ class Views:
         try:  # the rest of the page stands, whatever is damaged
             file, life = routes_of(self._home, tenant), self._home.route_settings()
         except DeputizeError as error:
-            return [], [Alarm(str(error))]
+            return [], [Alarm(self.said(error, tenant))]
         everything = [*file.routes, *file.challengers]
-        known, why_none = self._evidence() if everything else ({}, "")
+        known, why_none = self._evidence(tenant) if everything else ({}, "")
         rows = [{**version_row(r, file, known, life), "steps": self.steps(r)} for r in everything]
         unwatched = unwatched_routes(self._home, everything, known) if everything else []
         minutes = self.index.per_minute(now_s, 60, tenant)
         found = alarms_of(everything, unwatched, month, minutes, now_s)
         return rows, [Alarm(why_none), *found] if why_none else found
 
-    def _evidence(self) -> tuple[dict[EvidenceKey, RouteEvidence], str]:
+    def said(self, error: DeputizeError, tenant: str) -> str:
+        """An error in words; where the home lies is not told to people of one tenant."""
+        path = str(self._home.path)
+        return str(error).replace(f"{path}/", "").replace(path, "the home") if tenant else str(error)
+
+    def _evidence(self, tenant: str) -> tuple[dict[EvidenceKey, RouteEvidence], str]:
         """The evidence of routes, and why there is none: a route can be closed all the same."""
         try:
             return read_evidence(self._home.path, self._home.evidence_seal), ""
         except DeputizeError as error:
-            return {}, str(error)
+            return {}, self.said(error, tenant)
 
     def steps(self, one: Route) -> list[tuple[str, str]]:
         """The states of a route in order, each "past", "now" or "": from shadow over the canary shares to live."""
@@ -137,7 +142,7 @@ class Views:
         file = routes_of(self._home, tenant)
         one = find_route(file, route_id)
         versions = [r for r in (*file.routes, *file.challengers, *file.previous) if r.id == route_id]
-        (known, why_none), life = self._evidence(), self._home.route_settings()
+        (known, why_none), life = self._evidence(tenant), self._home.route_settings()
         rows = [version_row(r, file, known, life) for r in versions]
         notes = [why_none] if why_none else unwatched_routes(self._home, versions, known)
         served = self.index.sums(first_day_of_month(self._home.now()), tenant).get(route_id, Served())
@@ -179,7 +184,7 @@ class Views:
         try:
             report = report_document(self._home, tenant=tenant)
         except BadInput as error:
-            return {"report": None, "tasks": [], "why_none": str(error)}
+            return {"report": None, "tasks": [], "why_none": self.said(error, tenant)}
         tasks = sorted(report["tasks"], key=lambda t: -t["n_calls"])
         return {"report": report, "tasks": tasks, "why_none": ""}
 

@@ -37,6 +37,8 @@ class PageRequest(NamedTuple):
     form: Mapping[str, str]
     headers: Mapping[str, str]
     """Lower-case names."""
+    written_path: str = ""
+    """As `path`, with what is encoded in it: an id in it may hold a slash."""
 
     def cookie(self, name: str) -> str:
         """The value of a cookie; "" where there is none."""
@@ -86,8 +88,9 @@ def read_page_request(
         if declared != "application/x-www-form-urlencoded" or len(body) > MAX_BODY_BYTES:
             raise BadInput("This page takes its own forms only.")
         form = _fields(body.decode("utf-8", "replace"))
-    path = unquote(bare, errors="replace").removeprefix(base).rstrip("/") or "/"
-    return PageRequest(method, path, _fields(query), form, headers)
+    written = bare.removeprefix(base).rstrip("/") or "/"
+    path = unquote(written, errors="replace")
+    return PageRequest(method, path, _fields(query), form, headers, written)
 
 
 def _fields(text: str) -> dict[str, str]:

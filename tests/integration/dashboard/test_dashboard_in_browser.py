@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +157,31 @@ def test_a_route_is_closed_and_promoted_with_the_keyboard(page: Any, dashboard: 
     page.get_by_role("button", name="Promote to live").click()
     page.wait_for_selector(".steps .now >> text=live")
     assert state_of(dashboard, "r1") == "live"
+
+
+def test_a_program_on_another_port_gets_no_session(page: Any, dashboard: Served) -> None:
+    """Browsers keep cookies of all ports of a name together."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("cookie")))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tab = page.context.new_page()
+        for path in ("/", "/calls", "/ui/"):
+            tab.goto(f"http://127.0.0.1:{server.server_port}{path}")
+        tab.close()
+        server.shutdown()
+    assert {path for path, _ in asked} >= {"/", "/calls", "/ui/"} and not any(c for _, c in asked)
+    page.goto(f"{dashboard.base}/calls")
+    assert page.get_by_role("heading", name="Calls").count() == 1, "the session goes on"
 
 
 def test_new_calls_appear_by_themselves_until_paused(page: Any, dashboard: Served) -> None:

@@ -42,11 +42,24 @@ def test_the_link_opens_the_page_and_no_other_name_does(desk: Desk, tmp_path: Pa
             assert process.stderr is not None
             process.stderr.readline()
             link = process.stderr.readline().strip()
-            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", link)
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{22}/\?token=[\w-]{43}", link)
             status, page = fetched(link)
             assert status == 200 and "Calls a minute" in page
             assert "Open the link" in fetched(link.partition("?")[0])[1]
             assert fetched(link, Host="evil.example")[0] == 403
+            # the cookie is for a path that nobody else knows, and nothing without it tells that
+            base = link.split("/")[3]
+            host = link[: link.index(base) - 1]
+            for path in (
+                "",
+                "/",
+                "/?token=" + link.partition("=")[2],
+                "/calls",
+                "/assets/dashboard.css",
+                f"/{base}x/",
+            ):
+                status, page = fetched(host + path)
+                assert status == 401 and base not in page, path
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0

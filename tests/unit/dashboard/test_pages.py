@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.test_erase import House
 from tests.unit.cli.test_runs import with_run
-from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk, shadowed
+from tests.unit.dashboard.conftest import HOSTILE, NOW_S, Browser, Desk, served, shadowed
 from tests.unit.web.conftest import sample_report
 
 from deputize.core.records import Call
@@ -229,6 +229,22 @@ def test_a_damaged_file_is_named_to_who_may_see_the_whole_home_only(desk: Desk) 
     shown = bytes(whole.get("/routes/r3").body).decode()  # type: ignore[arg-type]
     hidden = bytes(others.get("/routes/r3").body).decode()  # type: ignore[arg-type]
     assert "checksum" in shown and "checksum" not in hidden and "log has the details" in hidden
+
+
+def test_where_the_home_lies_is_told_to_who_may_see_the_whole_home_only(desk: Desk) -> None:
+    place = str(desk.home.path)
+    assert place in desk.browser().text("/tasks"), "no run has a report yet"
+    assert place not in desk.browser(ACME).text("/tasks")
+    desk.home.routes_path.write_text("{")
+    assert place in desk.browser().text("/") and place not in desk.browser(ACME).text("/")
+
+
+def test_a_call_is_shown_whatever_its_id(desk: Desk) -> None:
+    desk.home.store.append([served("run/7?a=%2F #1", NOW_S - 5.0)])
+    desk.reader.read_once()
+    page = desk.browser().text("/calls")
+    assert "/calls/run%2F7%3Fa%3D%252F%20%231" in page
+    assert "run/7?a=%2F #1" in desk.browser().words("/calls/run%2F7%3Fa%3D%252F%20%231")
 
 
 def test_an_empty_home_has_all_its_pages(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ def test_path_query_form_and_cookies() -> None:
         {"x": "1", "y": ""},
         {"reason": "so it is"},
     )
+    assert found.written_path == "/calls/a%2Fb"
     assert (found.cookie("deputize_ui"), found.cookie("b")) == ("z.9", "")
     assert read_page_request("GET", "/ui", {}, b"", "/ui").path == "/"
     assert read_page_request("GET", "/", {"cookie": "=;;=,"}, b"").cookie("x") == ""
