@@ -13,7 +13,7 @@ from msgspec import structs
 
 from deputize.core.errors import DeputizeError
 from deputize.core.records import RouteFile
-from deputize.files import FileStamp, stamp_of
+from deputize.files import FileStamp, coming, stamp_of
 from deputize.gateway.metrics import Metrics
 from deputize.gateway.protocols import RouteLookup
 from deputize.router.table import RouteTable
@@ -62,7 +62,8 @@ class RouteWatcher:
     def _load(self) -> bool:
         if self._stamp() == self._seen:
             return False
-        stamp = stamp_of(self._path)
+        # a version whose writer was killed lies beside the file, and is in force for whoever reads it now
+        stamp, beside = stamp_of(self._path), stamp_of(coming(self._path))
         self._cards = []
         is_readable = True
         try:
@@ -74,7 +75,7 @@ class RouteWatcher:
             return False
         finally:
             known = stamp is not None and is_readable
-            self._seen = (stamp, *map(stamp_of, self._cards)) if known else None
+            self._seen = (stamp, beside, *map(stamp_of, self._cards)) if known else None
         has_routes = file is not None and (file.routes or file.challengers)
         self.table = RouteTable.build(file) if file is not None and has_routes else None
         self.versions = versions_of(file) if file is not None else {}
@@ -112,7 +113,7 @@ class RouteWatcher:
 
     def _stamp(self) -> tuple[FileStamp | None, ...] | None:
         found = stamp_of(self._path)
-        return None if found is None else (found, *map(stamp_of, self._cards))
+        return None if found is None else (found, stamp_of(coming(self._path)), *map(stamp_of, self._cards))
 
     async def start(self, on_routes: Callable[[], Awaitable[None]]) -> None:
         """Loads the file, then checks it every poll_s seconds; `on_routes` is awaited whenever there are routes."""

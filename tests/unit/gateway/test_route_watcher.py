@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.unit.gateway.stubs import live_route, publish_route
@@ -62,6 +64,34 @@ def test_a_forged_or_older_file_leaves_the_newest_in_force(tmp_path: Path) -> No
     assert watcher.load() and metrics.value("deputize_routes", state="closed") == 1
     path.write_bytes(opened)
     assert not watcher.load(), "the closed route stays closed"
+    assert metrics.value("deputize_routes", state="closed") == 1
+
+
+def test_a_route_whose_closing_was_killed_once_it_was_logged_is_closed(tmp_path: Path) -> None:
+    """What the audit log says, and everybody who reads the file, the running gateway does as well."""
+    home = Home(tmp_path, environ={})
+    write_routes(home.routes_path, RouteFile(run_id="1", routes=[live_route()]), home.routes_seal)
+    metrics = Metrics()
+    watcher = RouteWatcher(home.routes_path, metrics, poll_s=60, seal=home.routes_seal)
+    assert watcher.load() and metrics.value("deputize_routes", state="live") == 1
+    program = f"""
+import os
+from pathlib import Path
+from tests.unit.gateway.stubs import live_route
+from deputize.core.records import RouteFile
+from deputize.home import Home
+from deputize.routes_file import write_routes
+home = Home(Path({str(tmp_path)!r}))
+note = home.routes_seal.note
+def noted(*arguments):
+    note(*arguments)
+    os.kill(os.getpid(), 9)
+home.routes_seal.note = noted
+write_routes(home.routes_path, RouteFile(run_id="1", routes=[live_route(state="closed")]), home.routes_seal)
+"""
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=root).returncode == -9
+    assert watcher.load() and not watcher.load()
     assert metrics.value("deputize_routes", state="closed") == 1
 
 
