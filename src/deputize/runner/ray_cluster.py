@@ -51,11 +51,9 @@ class RayRunner:
                 options = {"address": address, "log_to_driver": False}
             try:
                 ray.init(**options)
-            except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-                where = address or "on this machine"
-                raise UsageError(
-                    f'[runner] kind = "ray": no cluster at {where!r}: {error}. `ray status` says whether one runs.'
-                ) from None
+            except Exception as error:  # noqa: BLE001 - a head that starts too slowly raises a bare one
+                ray.shutdown()  # what it had started would go on without this process knowing of it
+                raise UsageError(_not_reached(address, error)) from None
 
     @property
     def is_here(self) -> bool:
@@ -84,6 +82,15 @@ class RayRunner:
         return RayWorkers(self._ray, make, room, resources)
 
 
+def _not_reached(address: str, error: Exception) -> str:
+    said = " ".join(str(error).split()).rstrip(".")
+    if address:
+        return (
+            f'[runner] kind = "ray": no cluster at {address!r}: {said}. `ray status` says whether one runs.'
+        )
+    return f'[runner] kind = "ray": no cluster could be started on this machine: {said}. The same command tries again.'
+
+
 class RayWorkers:
     """Actors with one function; the first shard starts them."""
 
@@ -92,6 +99,7 @@ class RayWorkers:
     ) -> None:
         self._ray, self._make, self._n, self._resources = ray, make, n, resources
         self._actors: list[_Actor] = []
+        self._made: Any = None
         self._lock = Lock()  # Ray tells of results in threads of its own
 
     @property
@@ -126,7 +134,7 @@ class RayWorkers:
     def __exit__(self, *_: object) -> None:
         for actor in self._actors:
             self._ray.kill(actor.handle)
-        self._actors = []
+        self._actors, self._made = [], None
 
     def _start(self) -> None:
         needs: dict[str, Any] = {"num_cpus": self._resources.cores, "num_gpus": self._resources.gpus}
@@ -134,8 +142,9 @@ class RayWorkers:
             needs["memory"] = self._resources.memory_mib * 2**20
         # a retry of Ray's would wait for this very actor, also where its node is lost and no other has room
         actor = self._ray.remote(**needs, max_restarts=-1, max_task_retries=0)(ShardActor)
-        made = self._ray.put(self._make)
-        self._actors = [_Actor(actor.remote(made)) for _ in range(self._n)]
+        # Ray starts an actor again only while somebody holds what it was made with
+        self._made = self._ray.put(self._make)
+        self._actors = [_Actor(actor.remote(self._made)) for _ in range(self._n)]
 
     def _pass_on(self, done: Future[Any], actor: _Actor, out: Future[Any]) -> None:
         error = done.exception()
