@@ -77,7 +77,8 @@ class TuningTrial:
 def _by_group(whole: TrainingSet) -> TrainingSet:
     """The training set with every fifth group of train for validation: nobody may read the reserve before it is known
     what it is for."""
-    held = set(sorted({x.group for x in whole.train})[::HELD_OUT_PART])
+    # in the order of the log: the names of groups sort otherwise in each home
+    held = {*list(dict.fromkeys(x.group for x in whole.train))[::HELD_OUT_PART]}
     validation = [x for x in whole.validation if x.group in held]
     train = [x for x in whole.train if x.group not in held]
     return replace(whole, train=train, validation=validation, reserve=[], is_cross_fitted=False)

@@ -378,7 +378,7 @@ def draw_units(groups_N: Sequence[str], seed: int) -> NDArray[np.int64]:
     for position, group in enumerate(groups_N):
         members.setdefault(group, []).append(position)
     rng = np.random.default_rng(seed)
-    picked = [members[group][int(rng.integers(len(members[group])))] for group in sorted(members)]
+    picked = [members[group][int(rng.integers(len(members[group])))] for group in members]
     return np.asarray(rng.permutation(np.asarray(picked, dtype=np.int64)), dtype=np.int64)
 
 
@@ -400,7 +400,7 @@ def draw_calls(groups_N: Sequence[str], largest: int, seed: int) -> NDArray[np.i
         members.setdefault(group, []).append(position)
     rng = np.random.default_rng(seed)
     picked = []
-    for group in sorted(members):
+    for group in members:
         coin, at = rng.random(), int(rng.integers(len(members[group])))
         if coin < len(members[group]) / max(1, largest):
             picked.append(members[group][at])

@@ -82,14 +82,16 @@ class OutOfDistributionDetector:
             seed: of the draws.
         """
         rng = np.random.default_rng(seed)
-        order = np.array(sorted(_drawn(texts, groups, rng), key=lambda i: groups[i]), dtype=np.int64)
-        if len({groups[i] for i in order}) < MIN_GROUPS:
+        # in the order of the log: the names of groups come from a secret of the home and sort otherwise in each
+        number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+        order = np.array(sorted(_drawn(texts, groups, rng), key=lambda i: number[groups[i]]), dtype=np.int64)
+        numbers_N = np.array([number[groups[i]] for i in order], dtype=np.int64)
+        _, starts_G = np.unique(numbers_N, return_index=True)
+        if len(starts_G) < MIN_GROUPS:
             return None
-        names_N = np.array([groups[i] for i in order])
-        _, starts_G = np.unique(names_N, return_index=True)
         counts_NF = counts_of([masked(texts[i]) for i in order])
         n_subjects_F = _n_holders(counts_NF, [subjects.names[i] for i in order])
-        n_groups_F = _n_holders(counts_NF, list(names_N))
+        n_groups_F = _n_holders(counts_NF, numbers_N.tolist())
         shared_F = n_subjects_F >= subjects.least
         by_bucket_FN = ((counts_NF != 0).astype(np.float32) @ sparse.diags(shared_F.astype(np.float32))).T
         by_bucket_FN.eliminate_zeros()
@@ -223,7 +225,7 @@ def _idf(n_groups_F: npt.NDArray[np.int64], shared_F: npt.NDArray[np.bool_], n: 
     return idf_F
 
 
-def _n_holders(counts_NF: Any, names: Sequence[str]) -> npt.NDArray[np.int64]:
+def _n_holders(counts_NF: Any, names: Sequence[str | int]) -> npt.NDArray[np.int64]:
     """For each bucket, how many names have a text that has it. Shape [F]."""
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     who_N = np.array([number[name] for name in names])

@@ -70,7 +70,8 @@ def fit_branch_classifier(
 
 
 def _folds(groups: Sequence[str], seed: int) -> list[int]:
-    names = sorted(set(groups))
+    # in the order of the log: the names of groups sort otherwise in each home
+    names = list(dict.fromkeys(groups))
     random.Random(seed).shuffle(names)
     fold = {name: i % FOLDS for i, name in enumerate(names)}
     return [fold[g] for g in groups]

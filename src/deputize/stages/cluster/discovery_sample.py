@@ -44,6 +44,8 @@ class DiscoverySample:
     """Groups with this digest, or a larger one, are out."""
     _n_kept: int = 0
     _n_of_group: Counter[str] = field(default_factory=Counter)
+    _first: dict[str, str] = field(default_factory=dict)
+    """Group -> the id of its first call."""
     _kinds: dict[str, list[Item]] = field(default_factory=dict)
 
     def add_all(self, examples: Iterable[Example]) -> None:
@@ -53,7 +55,8 @@ class DiscoverySample:
             name = example.group or example.episode or example.call_id
             self._n_of_group[name] += 1
             alone = self._n_of_group[name] > MOST_OF_GROUP
-            digest = self._digest(example.call_id if alone else name)
+            # the name of a group comes from a secret of the home; the ids of its calls are those of the log
+            digest = self._digest(example.call_id if alone else self._first.setdefault(name, example.call_id))
             self._offer((digest, place, example))
             self._offer_of_kind((self._digest(example.call_id), place, example))
 

@@ -52,7 +52,7 @@ class TaskCalls:
             members: dict[str, list[PopulationCall]] = {}
             for call in sorted((c for c in self.all if c.split == name), key=lambda c: c.call_id):
                 members.setdefault(call.group, []).append(call)
-            groups = sorted(members)
+            groups = list(members)  # in the order of their first ids: their names sort otherwise in each home
             rng = np.random.default_rng(cert.seed_of(self.seed, "sample", name, self.task.id))
             self._ordered[name] = [c for i in rng.permutation(len(groups)) for c in members[groups[i]]]
         return self._ordered[name]

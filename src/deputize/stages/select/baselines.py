@@ -202,7 +202,8 @@ def _parts(pairs: list[probe.Pair], held: list[probe.Pair]) -> tuple[list[probe.
     """(what is fitted on, what is measured on); without validation the calls of each fifth group of train."""
     if held:
         return pairs, held
-    part = set(sorted({p.group for p in pairs})[::HELD_OUT_PART])
+    # in the order of the log: the names of groups sort otherwise in each home
+    part = {*list(dict.fromkeys(p.group for p in pairs))[::HELD_OUT_PART]}
     return [p for p in pairs if p.group not in part], [p for p in pairs if p.group in part]
 
 
