@@ -68,6 +68,9 @@ class _Rules:
             )
             for rule in rules
         ]
+        self._words = sorted(
+            {w for _, _, words, are_beginnings in self._rules if not are_beginnings for w in words}
+        )
 
     def detect(self, texts: Sequence[str]) -> list[list[Span]]:
         return [self._one(text) if text and not text.isspace() else [] for text in texts]
@@ -76,11 +79,11 @@ class _Rules:
         has_digit = any(c.isdigit() for c in text)
         folded = text.lower()
         spans: list[Span] = []
-        found = grams(folded)
+        begun, held = grams(folded), {word for word in self._words if word in folded}
         for rule, needs_digit, words, are_beginnings in self._rules:
             if needs_digit and not has_digit:
                 continue
-            if words and (words.isdisjoint(found) if are_beginnings else not any(w in folded for w in words)):
+            if words and words.isdisjoint(begun if are_beginnings else held):
                 continue
             for match in rule.pattern.finditer(text):
                 group: str | int = "v" if "v" in rule.pattern.groupindex else 0
