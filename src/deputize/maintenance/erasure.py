@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 from msgspec import structs
 
-from deputize.core.errors import AccessDenied, StoreError, UsageError
+from deputize.core.errors import AccessDenied, BadInput, StoreError, Tampered, UsageError
 from deputize.core.records import Record, Route, RouteFile
 from deputize.files import empty_log, reason
 from deputize.gateway.conversations import Conversation
@@ -22,6 +22,7 @@ from deputize.maintenance.lineage import (
     copies_with_erased,
     trained_on_erased,
 )
+from deputize.pipeline.route_words import drop_unshared_words
 from deputize.pipeline.run_erasure import forget_in_runs
 from deputize.routes_file import update_routes
 from deputize.store.access.roles import Actor, Right, require
@@ -232,6 +233,10 @@ def forget_unless_busy(home: Home, note: Callable[[str], None]) -> dict[str, int
     try:
         mark.touch(mode=0o600)
         done = forget_in_runs(home)
+        try:
+            drop_unshared_words(home, done)
+        except (BadInput, Tampered) as error:
+            note(f"{error} Words of erased calls may stand in it until then.")
         mark.unlink(missing_ok=True)
     except UsageError as error:
         note(f"{error} The run drops what is gone when it ends; then use this command once more.")
