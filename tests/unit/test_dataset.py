@@ -159,7 +159,7 @@ def test_a_stage_alone_drops_what_was_erased_while_it_was_at_work(tmp_path: Path
     home, n_left = tmp_path / "home", len(events)
     fill(home)
 
-    def erasing(_what: str, *_: object) -> None:
+    def erasing(what: str, done: int, total: int | None = None) -> None:
         nonlocal n_left
         n_left -= 1
         if n_left == 0:  # every call has been read by then
