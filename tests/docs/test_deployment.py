@@ -176,7 +176,8 @@ def test_the_chart_asks_what_the_gateway_answers(secret: str, store: str) -> Non
 
 
 def test_the_job_of_kuberay_runs_a_command_that_exists_with_the_pinned_ray() -> None:
-    job = yaml.safe_load((DEPLOY / "kuberay" / "rayjob.yaml").read_text())["spec"]
+    text = (DEPLOY / "kuberay" / "rayjob.yaml").read_text()
+    job = yaml.safe_load(text)["spec"]
     program, option, home, *command = shlex.split(job["entrypoint"])
     assert (program, option) == ("deputize", "--home")
     parses(command)
@@ -185,6 +186,8 @@ def test_the_job_of_kuberay_runs_a_command_that_exists_with_the_pinned_ray() -> 
         line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
     )
     assert cluster["rayVersion"] == pinned["ray"]
+    needs = [f"ray[default]=={pinned['ray']}", "wget"]  # the head's job server, and KubeRay's probes
+    assert all(name in text.partition("apiVersion")[0] for name in needs)
     head = cluster["headGroupSpec"]["template"]["spec"]
     mounted = {m["mountPath"]: m["name"] for c in head["containers"] for m in c["volumeMounts"]}
     assert mounted[home] in {volume["name"] for volume in head["volumes"]}
