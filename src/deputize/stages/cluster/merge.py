@@ -32,6 +32,8 @@ SMALL_TASK = 5
 """Calls with one long line in common that are a task of their own where they fit no other."""
 SHARED_LINES = 0.5
 """Small fragments are joined when they share this much of their known lines, long and frequent ones weighing more."""
+MIN_FORM = 2
+"""Replies of one form among calls that fit no template from which it parts them from the others."""
 MOST_CHARS = 120
 """Characters from which a longer line weighs no more."""
 
@@ -105,18 +107,7 @@ def merge(
             target.absorb(fragment)
         else:
             left.append(fragment)
-    rest: dict[tuple[str, ...], Fragment] = {}
-    for fragment in _join_by_shared_lines(left, ordered):
-        if fragment.n >= MIN_SUPPORT or (fragment.n >= SMALL_TASK and fragment.has_template()):
-            tasks.append(fragment)
-            continue
-        # calls that fit no template are kept together under their system prompt
-        prompt = tuple(sorted(fragment.fixed(fragment.system)))
-        if prompt in rest:
-            rest[prompt].absorb(fragment)
-        else:
-            rest[prompt] = fragment
-    tasks.extend(rest.values())
+    tasks.extend(_small_tasks(_join_by_shared_lines(left, ordered)))
     _join_until_stable(tasks, _have_one_system_prompt if is_one_job else joinable)
     return sorted(tasks, key=lambda t: (-t.n, t.members[0].index))
 
@@ -141,6 +132,30 @@ def _join_by_shared_lines(
         else:
             out.append(fragment)
     return out
+
+
+def _small_tasks(fragments: Sequence[Fragment]) -> list[Fragment]:
+    """Small fragments with a template of their own; the others joined under their system prompt and their form of reply.
+
+    Objects of other fields, or code and prose, cannot be one task, however few calls there are of each.
+    """
+    out: list[Fragment] = []
+    rest: dict[tuple[str, ...], Fragment] = {}
+    shapes = sum((fragment.profile.shapes for fragment in fragments), Counter[str]())
+    for fragment in fragments:
+        if fragment.n >= MIN_SUPPORT or (fragment.n >= SMALL_TASK and fragment.has_template()):
+            out.append(fragment)
+            continue
+        form = max(fragment.profile.shapes, key=lambda shape: (fragment.profile.shapes[shape], shape))
+        if form in ("short", "text", "empty") or shapes[form] < MIN_FORM:
+            # a text of about eight words is now short, now not, and a heading that comes once is words
+            form = "text"
+        mark = (*sorted(fragment.fixed(fragment.system)), form)
+        if mark in rest:
+            rest[mark].absorb(fragment)
+        else:
+            rest[mark] = fragment
+    return [*out, *rest.values()]
 
 
 def _weighted_overlap(marks: Iterable[str], family: Fragment, weight: dict[str, float]) -> float:

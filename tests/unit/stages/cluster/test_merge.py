@@ -121,6 +121,33 @@ def test_few_calls_with_one_long_line_are_a_task_and_others_are_kept_together() 
     assert sorted(f.n for f in merge(groups)) == [5, 5, 40]
 
 
+def test_calls_that_fit_no_template_are_parted_by_their_form_of_reply() -> None:
+    big = "Sum up what the surveyor wrote about the house in the valley."
+    groups: dict[tuple[LineSet, LineSet], list[PromptCall]] = {((), (big,)): fragment((big,), PROSE).members}
+    reviews = ["## Review: one\n\nIt is fine as it stands here.", "## Review: two\n\nIt wants another name."]
+    odd = {
+        "fields": FIELDS[:2],
+        "others": ['{"colour": 1, "size": 2}'] * 2,
+        "code": ["```python\nx = 1\n```"] * 2,
+        "review": [review.replace(": one", "").replace(": two", "") for review in reviews],
+        "words": PROSE[:2],
+        "heading": ["# The apple\n\nA text about an apple that hangs in a tree."],
+        "short": ["perhaps"],
+    }
+    first = 40
+    for line, replies in odd.items():
+        groups[(), (line,)] = fragment((line,), replies, first).members
+        first += len(replies)
+    found = [{call.opening[1].split("\n")[0] for call in f.members} for f in merge(groups)]
+    assert sorted(map(sorted, found[1:])) == [
+        ["code"],
+        ["fields"],
+        ["heading", "short", "words"],
+        ["others"],
+        ["review"],
+    ], "a form that comes once, and what is short or long by chance, say nothing"
+
+
 def test_without_answers_the_system_prompt_alone_parts_calls() -> None:
     """The semantic split finds the jobs of one agent."""
     desk, bank = ("You help the people of a large town with their letters.",), ("You work for a small bank.",)
