@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.command import DEPUTIZE
 
 from deputize.home import Home
 from deputize.locations import models_path
 from deputize.specialists import catalogue
 from deputize.testing import ScriptedUpstream, always, in_thread
-
-DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
 
 
 def run(home: Path, *arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:

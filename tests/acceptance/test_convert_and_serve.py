@@ -7,7 +7,6 @@ import os
 import random
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 from tests import tiny_model
+from tests.command import DEPUTIZE
 
 from deputize.core.records import Message
 from deputize.home import Home
@@ -29,7 +29,6 @@ from deputize.testing import ScriptedUpstream, always, in_thread
 
 openai = pytest.importorskip("openai")
 
-DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
 LATE = ("a week overdue", "lost by the courier", "days behind schedule", "not moving for days")
 FINE = ("out for delivery", "due tomorrow", "on its way", "at the pick-up point")
 LABEL = "Is this parcel late? Answer with one word: yes or no."

@@ -8,13 +8,13 @@ import random
 import resource
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests import tiny_model
+from tests.command import DEPUTIZE
 
 from deputize.core.artifacts import Curated
 from deputize.home import Home
@@ -23,7 +23,6 @@ from deputize.store.keys.keyring import KeyRing
 from deputize.store.keys.run_keys import run_key
 from deputize.testing import call
 
-DEPUTIZE = [sys.executable, "-m", "deputize.cli.main"]
 LATE = ("a week overdue", "lost by the courier", "days behind schedule", "not moving for days")
 FINE = ("out for delivery", "due tomorrow", "on its way", "at the pick-up point")
 
