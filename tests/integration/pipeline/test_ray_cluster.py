@@ -184,7 +184,9 @@ def test_what_specialists_answer_is_the_same_while_a_node_is_lost(
         theirs = asked.predict(requests[:12])
         nodes.lose_one()
         theirs += asked.predict(requests[12:])
-    assert [(p.answer, p.confidence) for p in theirs] == [(p.answer, p.confidence) for p in mine]
+    assert [p.answer for p in theirs] == [p.answer for p in mine]
+    # workers read other parts together than this process did, which moves the last bits of single precision
+    assert [p.confidence for p in theirs] == pytest.approx([p.confidence for p in mine], rel=1e-5)
 
 
 DRIVER = """
