@@ -5,7 +5,7 @@ Legend: N texts, C choices, M members that have spoken.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +78,15 @@ def softer(
     contract: Contract,
     epsilon: float,
     settings: CascadeSettings,
-) -> list[list[float]]:
-    """Factors for the weights of all members together, one member's below 1, from those that can serve most of validation.
+) -> Iterator[list[float]]:
+    """Factors for the weights of all members together: first all 1, then one member's below 1, from those that can serve
+    most of validation, which is worked out only where somebody asks for more than the first.
 
     Members that keep secrets each by itself can give one away together, where both have a trace of it. Arguments as of
     `fit_cascade`.
     """
     n_members = len(scores_M)
+    yield [1.0] * n_members
     found = [
         [part if m == weaker else 1.0 for m in range(n_members)]
         for weaker in range(n_members)
@@ -96,7 +98,7 @@ def softer(
         log_p_N = np.array([one.raw_confidence.log_p for one in said])
         return coverage_around(log_p_N, ~_right(said, truth, contract), epsilon)
 
-    return sorted(found, key=served, reverse=True)
+    yield from sorted(found, key=served, reverse=True)
 
 
 def softened(settings: CascadeSettings, factors: Sequence[float]) -> CascadeSettings:

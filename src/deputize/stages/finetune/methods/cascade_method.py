@@ -105,8 +105,7 @@ class CascadeMethod:
         )
         truth, tested = [x.answer for x in some], [RememberedScores(member) for member in members]
         until = Deadline.after(LEAK_SHARE * budget_s, context.clock)
-        tried = softer(answers, scores, truth, job.task.contract, context.config.epsilon, settings)
-        for factors in [[1.0] * len(members), *tried]:
+        for factors in softer(answers, scores, truth, job.task.contract, context.config.epsilon, settings):
             leak = self._leak(tested, softened(settings, factors), planted, until, context)
             if leak is not None and leak.n_planted < len(planted.secrets):
                 self.why_not = "not made: no time was left for its leak test"
