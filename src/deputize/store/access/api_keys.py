@@ -365,12 +365,14 @@ class ApiKeys:
         return stamp_of(self._path), stamp_of(self._coming)
 
     def _read(self) -> None:
-        for is_last in (False, False, True):
+        while True:
+            known = self._generations.known(FILE)
             try:
                 self._read_once()
                 return
-            except Tampered:  # others may have noted another version since these bytes were read
-                if is_last:
+            except Tampered:
+                # others may have noted another version while these bytes were read, and again; no copy raises what is known
+                if self._generations.known(FILE) == known:
                     raise
 
     def _read_once(self) -> None:

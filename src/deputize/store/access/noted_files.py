@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deputize.core.errors import Tampered
 from deputize.files import coming, put_in_place, read_noted, write_atomic
-from deputize.store.access.audit_log import AuditLog
+from deputize.store.access.audit_log import AuditEntry, AuditLog
 
 
 class NotedFiles:
@@ -55,11 +55,14 @@ class NotedFiles:
         """
         if not self._is_shared():
             return path.read_bytes()
-        data = read_noted(path, partial(self._is_newest, path))
-        if data is None:
-            raise FileNotFoundError(path)
-        self.check(path, data, remedy)
-        return data
+        while True:
+            noted = self._newest(path)
+            data = read_noted(path, partial(_is_version, noted))
+            if data is None:
+                raise FileNotFoundError(path)
+            if noted == self._newest(path):  # else others wrote while it was read
+                self._check(path, data, noted, remedy)
+                return data
 
     def check(self, path: Path, data: bytes, remedy: str) -> None:
         """Raises Tampered, with an entry of the audit log, where a home is shared and this is not the version noted
@@ -70,25 +73,29 @@ class NotedFiles:
             data: its bytes.
             remedy: a sentence: how to go on.
         """
-        if not self._is_shared():
-            return
-        name = self._name(path)
-        entry = self._audit().latest("file", name)[1]
-        if entry is not None and entry.detail.get("sha256") == _digest(data):
-            if not (doubt := self._audit().doubt(entry)):
+        if self._is_shared():
+            self._check(path, data, self._newest(path), remedy)
+
+    def _check(self, path: Path, data: bytes, noted: AuditEntry | None, remedy: str) -> None:
+        if _is_version(noted, data):
+            if not (doubt := self._audit().doubt(noted)):
                 return
             how = f"may be an older copy, for the audit log is not whole ({doubt})"
         else:
             how = "is not the one that a command wrote last"
-        self._audit().append("denied", subject=name, detail={"why": f"the file {how}"})
+        self._audit().append("denied", subject=self._name(path), detail={"why": f"the file {how}"})
         raise Tampered(f"{path} {how}, so it is not used. {remedy}")
 
-    def _is_newest(self, path: Path, data: bytes) -> bool:
-        entry = self._audit().latest("file", self._name(path))[1]
-        return entry is not None and entry.detail.get("sha256") == _digest(data)
+    def _newest(self, path: Path) -> AuditEntry | None:
+        """The entry about the version that was noted last."""
+        return self._audit().latest("file", self._name(path))[1]
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._home).as_posix()
+
+
+def _is_version(noted: AuditEntry | None, data: bytes) -> bool:
+    return noted is not None and noted.detail.get("sha256") == _digest(data)
 
 
 def _digest(data: bytes) -> str:

@@ -80,6 +80,29 @@ write_edits(home, Edits(edits=[Edit(action="hide", keys=[["t"]])]))
         assert not [e for e in home.audit.entries() if e.action == "denied"]
 
 
+def test_edits_are_read_while_others_make_them(tmp_path: Path) -> None:
+    """No version is taken for one that no command made while it is under way."""
+    home = Home(tmp_path, environ={})
+    write_edits(home, Edits())
+    home.api_keys.create("ingest")
+    program = f"""
+from pathlib import Path
+from deputize.home import Home
+from deputize.pipeline.edits_file import write_edits
+from deputize.stages.cluster.task_edits import Edit, Edits
+home = Home(Path({str(tmp_path)!r}), environ={{}})
+for n in range(150):
+    write_edits(home, Edits([Edit(action="rename", keys=[["t"]], name=str(n))]))
+"""
+    n = 0
+    with subprocess.Popen([sys.executable, "-c", program]) as writer:
+        while writer.poll() is None:
+            read_edits(home)
+            n += 1
+    assert writer.returncode == 0 and n > 60
+    assert read_edits(home).edits[0].name == "149"
+
+
 def test_a_tagger_is_there_only_once_the_log_knows_it(tmp_path: Path) -> None:
     """Whoever converts meanwhile uses the one before, and so does a home whose training was killed."""
     home = Home(tmp_path, environ={})
