@@ -126,7 +126,8 @@ class PointerFollower:
         try:
             fetched = await asyncio.to_thread(published.fetch)
         except DeputizeError as error:
-            log.error("specialists could not be fetched, the LLM answers for them: %s", error)
+            log.error("not all specialists could be fetched, the LLM answers for those missing: %s", error)
+            await self._on_news()  # of those that are there
             return
         self._fetched_version = version
         if fetched:

@@ -65,6 +65,9 @@ _ATTEMPTS = 20
 _ORPHAN_S = 86400.0
 """Age from which an object that no state names was left by a publisher that died."""
 
+_COMING = "coming"
+"""Folder of specialists that are being fetched. What a killed process left in it goes with the next fetch: weights that
+nobody would delete else, not even an erasure."""
 _FETCHED = "fetched"
 """Folder with an empty file for each specialist that was fetched, which may be deleted when no route has it any
 more."""
@@ -234,11 +237,12 @@ class PublishedHome:
             The folders that were fetched.
 
         Raises:
-            StoreError, Tampered: as `look`, or a folder cannot be written. What was fetched before stays.
+            StoreError, Tampered: as `look`, or a folder cannot be fetched or written. The others are there all the same.
         """
         make_folder(self._home / OBJECTS)
         try:
             with locked_at_once(self._home / OBJECTS / "fetch"):
+                shutil.rmtree(self._home / OBJECTS / _COMING, ignore_errors=True)
                 version = self._noted()
                 pointer, _ = self._newest(version)
                 state = get_state(pointer.state, self.bucket, self._keyring)
@@ -246,8 +250,15 @@ class PublishedHome:
                     return []
                 self._drop_unwanted(state)
                 wanted = [name for name, files in state.folders.items() if not self._is_here(name, files)]
+                failures: list[StoreError | Tampered] = []
                 for name in wanted:
-                    self._fetch(name, state.folders[name])
+                    try:
+                        self._fetch(name, state.folders[name])
+                    except (StoreError, Tampered) as error:
+                        # one that is too large for the disk, or gone, keeps no other away
+                        failures.append(error)
+                if failures:
+                    raise failures[0]
                 return wanted
         except BlockingIOError:
             return []
@@ -260,7 +271,7 @@ class PublishedHome:
 
     def _fetch(self, name: str, files: dict[str, PublishedObject]) -> None:
         folder = inside(self._home, name)
-        coming = self._home / OBJECTS / f"coming-{os.urandom(6).hex()}"
+        coming = self._home / OBJECTS / _COMING / os.urandom(6).hex()
         try:
             for path, found in files.items():
                 get_file(found, self.bucket, self._keyring, inside(coming, path))

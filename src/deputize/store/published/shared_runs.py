@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError
-from deputize.files import make_folder, write_atomic
+from deputize.files import locked, make_folder, write_atomic
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.published.published_home import PublishedHome, inside
@@ -29,6 +28,8 @@ STATE = "run.json"
 _MARKS = "fetched-runs"
 """Folder with an empty file for each run that was fetched: it may be fetched again, and one of this home's own may
 not."""
+_COMING = "coming-run"
+"""Folder of the run that is being fetched."""
 _BLOCK = 1 << 20
 
 
@@ -119,18 +120,21 @@ class SharedRuns:
         folder, mark = inside(self._home / "runs", run_id), self._home / OBJECTS / _MARKS / run_id
         if (folder / STATE).exists() and not mark.exists():
             raise BadInput(f"The run {run_id} in {folder} is this home's own: nothing is fetched over it.")
-        coming = self._home / OBJECTS / f"coming-{os.urandom(6).hex()}"
-        try:
-            for name, found in runs[run_id].items():
-                get_file(found, self._published.bucket, self._keyring, inside(coming, name))
-            make_folder(folder)
-            write_atomic(mark, b"")
-            for name in sorted(runs[run_id], key=lambda name: (name == STATE, name)):
-                (coming / name).replace(folder / name)
-        except OSError as error:
-            raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from error
-        finally:
-            shutil.rmtree(coming, ignore_errors=True)
+        coming = self._home / OBJECTS / _COMING
+        make_folder(self._home / OBJECTS)
+        with locked(self._home / OBJECTS / "fetch-run"):
+            shutil.rmtree(coming, ignore_errors=True)  # of a command that was killed
+            try:
+                for name, found in runs[run_id].items():
+                    get_file(found, self._published.bucket, self._keyring, inside(coming, name))
+                make_folder(folder)
+                write_atomic(mark, b"")
+                for name in sorted(runs[run_id], key=lambda name: (name == STATE, name)):
+                    (coming / name).replace(folder / name)
+            except OSError as error:
+                raise StoreError(f"{folder} cannot be written: {error.strerror or error}.") from error
+            finally:
+                shutil.rmtree(coming, ignore_errors=True)
         self._audit.append("run.fetch", subject=run_id)
         return run_id
 

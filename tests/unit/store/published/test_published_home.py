@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -153,6 +155,62 @@ def test_specialists_are_fetched_and_go_when_no_route_has_them(tmp_path: Path) -
     assert look(other) and other.published.fetch() == [] and not there.exists()
     assert folder.exists(), "a home deletes only what it has fetched"
     assert len(list((tmp_path / "shared" / "objects").iterdir())) == 1
+
+
+def test_a_specialist_that_cannot_be_fetched_keeps_no_other_away(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    a_specialist(one)
+    second = one.path / "specialists" / "second"
+    shutil.copytree(one.path / live_route().specialist, second)
+    (second / CARD).write_text("card of the second")
+    both = [live_route(), structs.replace(live_route(), id="r2", specialist="specialists/second")]
+    for gone, there in ((0, 1), (1, 0)):
+        write_routes(one.routes_path, RouteFile(run_id=f"{gone}", routes=both), one.routes_seal)
+        assert look(other) and other.published is not None
+        state = other.published.state()
+        lost = tmp_path / "shared" / state.folders[both[gone].specialist][CARD].name
+        kept = lost.read_bytes()
+        lost.unlink()
+        with pytest.raises(StoreError, match="does not hold"):
+            other.published.fetch()
+        assert (other.path / both[there].specialist / CARD).exists()
+        assert not (other.path / both[gone].specialist).exists()
+        lost.write_bytes(kept)
+        shutil.rmtree(other.path / both[there].specialist)
+    assert len(other.published.fetch()) == 2
+
+
+_KILLED = """
+import sys
+from deputize.home import Home
+from deputize.store.published import published_home
+get_file = published_home.get_file
+def got(*arguments):
+    get_file(*arguments)
+    print("there", flush=True)
+    sys.stdin.read()
+published_home.get_file = got
+Home(__import__("pathlib").Path(sys.argv[1]), environ={}).published.fetch()
+"""
+
+
+def test_weights_that_a_killed_fetch_left_go_with_the_next(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    a_specialist(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert look(other) and other.published is not None
+    command = [sys.executable, "-c", _KILLED, str(other.path)]
+    fetching = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert fetching.stdout is not None and fetching.stdout.readline() == b"there\n"
+    fetching.kill()
+    fetching.communicate()
+
+    def left() -> list[Path]:
+        return [path for path in (other.path / "objects").rglob("*.*") if "coming" in str(path)]
+
+    assert left(), "what is there of a specialist that is not whole"
+    update_routes(one.routes_path, lambda file: RouteFile(run_id="2"), one.routes_seal)
+    assert look(other) and other.published.fetch() == [] and not left()
 
 
 class SlowFolder(FolderBucket):

@@ -62,6 +62,18 @@ def test_a_run_is_shared_fetched_changed_and_fetched_again(tmp_path: Path) -> No
     assert actions == [[("run.share", "0001-aa")] * 2, [("run.fetch", "0001-aa")] * 2]
 
 
+def test_what_a_killed_fetch_of_a_run_left_goes_with_the_next(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    a_run(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert shared(one).share("0001-aa")
+    left = other.path / "objects" / "coming-run" / "curate.sealed"
+    left.parent.mkdir(parents=True)
+    left.write_text("half of it")
+    assert shared(other).fetch() == "0001-aa"
+    assert not left.parent.exists()
+
+
 def test_a_run_of_its_own_is_not_written_over_and_one_that_is_not_shared_is_named(tmp_path: Path) -> None:
     one, other = homes(tmp_path)
     write_routes(one.routes_path, routes(), one.routes_seal)
