@@ -72,9 +72,8 @@ def read_routes(path: Path, seal: RouteFileSeal | None = None) -> RouteFile:
     if sealed is None:
         return RouteFile(run_id="")
     if seal is not None:
-        for (
-            wait_s
-        ) in _WRITE_S:  # another process may just be writing: a version is noted before it is written
+        # another process may just be writing: a version is noted before it is written
+        for wait_s in _WRITE_S:
             if seal.is_newest(sealed.sha256):
                 break
             time.sleep(wait_s)
