@@ -297,10 +297,8 @@ def _options(terminal: Terminal, run_id: str) -> list[str]:
 
     try:
         now = Convert.model_validate(terminal.home.table("convert"))
-    except (
-        BadInput,
-        ValidationError,
-    ):  # the erasure is done; `convert` will say what is wrong with config.toml
+    except (BadInput, ValidationError):
+        # the erasure is done; `convert` will say what is wrong with config.toml
         now = Convert.model_validate({})
     stands = now.model_dump(mode="json")
     then: dict[str, Any] = read_state(terminal.home, run_id).settings

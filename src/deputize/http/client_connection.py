@@ -102,10 +102,8 @@ class ClientConnection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (
-            httptools.HttpParserError,
-            httptools.HttpParserUpgrade,
-        ):  # nobody asked it to change protocols
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            # nobody asked it to change protocols
             self._broken = True
             if not self._done:
                 self._fail(UpstreamError(f"{self._where} did not answer in HTTP."))

@@ -122,9 +122,8 @@ def published(
             routes.append(begun(new, start, first_share))
         elif _is_same(was, new) or was.state == "closed":
             routes.append(_as(new, was))
-        elif (
-            was.specialist == new.specialist
-        ):  # answers are compared otherwise now: nothing has been earned by that
+        elif was.specialist == new.specialist:
+            # answers are compared otherwise now: nothing has been earned by that
             routes.append(begun(new, "shadow" if was.state == "rolled_back" else start, first_share))
         elif serves and start != "live":
             routes.append(was)

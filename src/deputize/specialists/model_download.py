@@ -277,11 +277,8 @@ def _snapshot(
             allow_patterns=wanted,
             ignore_patterns=["onnx/*", "original/*"],
         )
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # every error of the hub's client descends from these
+    except (OSError, ValueError, RuntimeError) as error:
+        # every error of the hub's client descends from these
         raise UpstreamError(
             f"{repository} could not be fetched from the hub: {type(error).__name__}.{hint}"
         ) from error

@@ -253,9 +253,8 @@ def _turns(messages: list[Message]) -> tuple[list[dict[str, Any]], list[dict[str
             role, blocks = "user", _blocks_from_chat(content)
         if not blocks:
             continue
-        if (
-            message.get("cache_control") and message.get("role") != "tool"
-        ):  # of a message as a whole: up to its end
+        if message.get("cache_control") and message.get("role") != "tool":
+            # of a message as a whole: up to its end
             blocks[-1] = {**blocks[-1], "cache_control": message["cache_control"]}
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"].extend(blocks)

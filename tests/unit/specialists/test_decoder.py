@@ -186,9 +186,8 @@ def test_prose_left_out_changes_neither_what_is_compared_nor_the_confidence(base
     predictor = DecoderPredictor(base, "", schema, 256, 24)  # type: ignore[arg-type]
     whole, short = predictor.predict(texts), predictor.without_free_slots().predict(texts)
     for one, two in zip(whole, short, strict=True):
-        if (
-            one.answer is not None
-        ):  # an answer whose prose does not end is none; without the prose it may be one
+        if one.answer is not None:
+            # an answer whose prose does not end is none; without the prose it may be one
             assert agree(one.answer, two.answer, contract)
         if two.answer is not None:
             assert two.answer["note"] == "" and two.n_output_tokens < one.n_output_tokens

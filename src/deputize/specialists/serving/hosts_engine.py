@@ -264,9 +264,8 @@ class HostsEngine:
                 found |= await addresses_of(address)
             except (OSError, UnicodeError) as error:
                 log.warning("the name in %s leads nowhere now: %s", address, error)
-                if (
-                    urlsplit(address).scheme == "http"
-                ):  # those that it led to are there still, for all that is known
+                if urlsplit(address).scheme == "http":
+                    # those that it led to are there still, for all that is known
                     found |= {known for known, host in self._hosts.items() if host.is_well}
         for address in found - set(self._hosts):
             host = self._hosts[address] = RemoteHost(address, self._secret, self._transport, self._on_event)

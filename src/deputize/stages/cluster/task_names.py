@@ -143,9 +143,8 @@ def names_of(clues: Sequence[NameClues]) -> list[str]:
         asked = _asked(own, is_conversation=is_conversation)
         if not asked and site and sites[site] == 1:
             asked = site
-        if (
-            not asked and one.contract.kind == "text"
-        ):  # other answers say more than what several tasks were asked
+        if not asked and one.contract.kind == "text":
+            # other answers say more than what several tasks were asked
             asked = _asked(shared, is_conversation=False)
         names.append(asked or _answer_name(one.contract, topic))
     differences: tuple[Callable[[int], str], ...] = (

@@ -214,9 +214,8 @@ def _cells(line: str, separator: str) -> list[str]:
     text = line.strip()
     if separator == "|":
         text = text.strip("|")
-    elif (
-        '"' in text
-    ):  # a cell in quotes may hold the separator; a row that is split there would end the table
+    elif '"' in text:
+        # a cell in quotes may hold the separator; a row that is split there would end the table
         with contextlib.suppress(csv.Error, StopIteration):
             return [
                 cell.strip() for cell in next(csv.reader([text], delimiter=separator, skipinitialspace=True))
