@@ -86,9 +86,8 @@ def make_pool(
 
     x_train = features.fit_transform([texts[i] for i in train])
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # forty steps are enough for a predictor of this kind
+        # forty steps are enough for a predictor of this kind
+        warnings.simplefilter("ignore", ConvergenceWarning)
         specialist = LogisticRegression(C=20, max_iter=40, tol=1e-3).fit(x_train, answers[train])
 
     def read(indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], dict[str, Any]]:

@@ -28,9 +28,8 @@ class Cluster:
     def __init__(self, programs: Path, *, fsync: str = "off") -> None:
         """`fsync` "off" holds against kill -9, and not against a power cut."""
         self.bin_path, self._fsync = programs, fsync
-        self.folder = Path(
-            tempfile.mkdtemp(prefix="pg-", dir="/tmp")
-        )  # a socket's path has at most 107 bytes
+        # a socket's path has at most 107 bytes
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self.data = self.folder / "data"
         # the server refuses to run as root
         self._as: dict[str, Any] = (

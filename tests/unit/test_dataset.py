@@ -185,9 +185,8 @@ def test_sensitive_terms_of_the_config_leave_no_trace_in_the_run_folder(tmp_path
     rows = list(Dataset(Home(home), None, owner())._records())
     texts = [e.request.messages[1]["content"] for e in rows if isinstance(e, Example)]
     assert len(texts) == 120 and not any(f"Parcel {n}." in t for n, t in enumerate(texts))
-    assert all(
-        "My name is" in text for text in texts
-    )  # what the model said lost the rest, so it was not taken
+    # what the model said lost the rest, so it was not taken
+    assert all("My name is" in text for text in texts)
     assert llm.n_requests > 0 and any(
         "were only" in w for r in rows if isinstance(r, Curated) for w in r.warnings
     )

@@ -170,9 +170,8 @@ def test_an_alarm_with_something_new_leads_to_one_run(home: CountedHome) -> None
     result = watcher.run_cycle()
     assert result.run_id == "0002-x" and result.reason.startswith("alarm: good")
     home.calls(1)
-    assert (
-        watcher.run_cycle().action == "wait" == home.watcher().run_cycle().action
-    )  # a new watch knows it too
+    # a new watch knows it too
+    assert watcher.run_cycle().action == "wait" == home.watcher().run_cycle().action
     assert home.states()["good"] == "live"
 
 

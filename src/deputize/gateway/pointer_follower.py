@@ -98,8 +98,7 @@ class PointerFollower:
             await self._take_over(published)
             self._metrics.set("deputize_pointer_version", await asyncio.to_thread(lambda: published.version))
         except Exception:
-            # whatever it is, a gateway that looks no more would refuse API keys until it is started
-            # again
+            # whatever it is: a gateway that looks no more would refuse API keys until it is started again
             log.exception("what was published could not be taken up")
 
     async def _take_over(self, published: PublishedHome) -> None:

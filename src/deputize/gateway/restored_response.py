@@ -150,9 +150,8 @@ class _RestoredStream:
         try:
             value = json.loads(frame.data)
         except (ValueError, RecursionError):
-            yield from self._ended(
-                list(self._open)
-            )  # the mark of the end, or something else that is no event
+            # the mark of the end, or something else that is no event
+            yield from self._ended(list(self._open))
             restored = self._placeholders.restore(frame.data)
             yield frame.raw if restored == frame.data else _raw(frame.event, restored.encode())
             return

@@ -227,9 +227,8 @@ class Supervisor:
             return
         for slot in range(self._n_workers):
             self._delay_s[slot] = 0.1  # a successor that fails is tried again, it does not end everything
-            self._due.pop(
-                slot, None
-            )  # one in place of a worker that has died, or it would be another successor
+            # one in place of a worker that has died, or it would be another successor
+            self._due.pop(slot, None)
             self._start(slot)
 
     def _successor(self, child: _Child) -> bool:

@@ -167,10 +167,8 @@ class ClientConnection(asyncio.Protocol):
             return
         status: int = self._parser.get_status_code()
         if status < 200:
-            self.headers, self._framed = (
-                [],
-                False,
-            )  # 100 Continue and the like only announce the response
+            # 100 Continue and the like only announce the response
+            self.headers, self._framed = [], False
             return
         self.status = status
         self.head_done = True

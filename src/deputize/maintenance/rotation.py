@@ -64,9 +64,8 @@ def _rotate(home: Home, provider: KeyProvider | None, actor: str) -> Rotated:
     warnings: tuple[str, ...] = ()
     if provider is not None and isinstance(old, FileKek) and old.spec() != provider.spec():
         warnings = destroy_key_file(old.path)
-    if said := share_runs_again(
-        home
-    ):  # what lies there of runs is under the old wrapping key, which is no more
+    if said := share_runs_again(home):
+        # what lies there of runs is under the old wrapping key, which is no more
         warnings += (said,)
     return Rotated(
         generation=generation, kek_id=keyring.provider.key_id, n_data_keys=n_data_keys, warnings=warnings

@@ -60,9 +60,8 @@ def _edit_tasks(run: Run, change: Change) -> Edited:
     from deputize.stages.cluster.task_edits import Edits
 
     curated = run.load_curated()
-    held = msgspec.structs.replace(
-        curated, examples=list(curated.examples)
-    )  # an edit looks at them several times
+    # an edit looks at them several times
+    held = msgspec.structs.replace(curated, examples=list(curated.examples))
     after, edit = change(run.load("cluster", Discovered), held)
     edits = read_edits(run.home)
     later = steps_from("select") if edit.action != "rename" else ()

@@ -157,9 +157,8 @@ def betting_p(difference_NL: ArrayLike, epsilon: float, delta: float) -> Floats:
     seen_N1 = np.arange(1, n + 1)[:, None]
     mean_NL = (0.5 + np.cumsum(z_NL, axis=0)) / (seen_N1 + 1)
     variance_NL = (0.25 + np.cumsum((z_NL - mean_NL) ** 2, axis=0)) / (seen_N1 + 1)
-    earlier_NL = np.vstack(
-        [np.full((1, n_columns), 0.25), variance_NL[:-1]]
-    )  # predictable: units before this one
+    # predictable: units before this one
+    earlier_NL = np.vstack([np.full((1, n_columns), 0.25), variance_NL[:-1]])
     stake_NL = np.minimum(np.sqrt(2 * math.log(1 / delta) / (n * earlier_NL)), 0.75 / (1 - m))
     capital_NL = np.cumsum(np.log1p(stake_NL * (m - z_NL)), axis=0)
     return np.asarray(np.exp(-np.maximum(capital_NL.max(axis=0), 0.0)), dtype=float)
@@ -170,9 +169,8 @@ def fixed_sequence(p_values_L: ArrayLike, delta: float) -> int:
 
     All passed ones hold together with probability 1 - delta (Learn then Test, section 3).
     """
-    failed = np.flatnonzero(
-        ~(np.asarray(p_values_L, dtype=float) <= delta)
-    )  # what is no number has not passed
+    # what is no number has not passed
+    failed = np.flatnonzero(~(np.asarray(p_values_L, dtype=float) <= delta))
     return int(failed[0]) if failed.size else int(np.size(p_values_L))
 
 

@@ -317,9 +317,8 @@ def _fit(data: _FitData, sizes: Sequence[int], variant: LinearSettings) -> Linea
         seen = np.unique(labels_N)
         if len(seen) == 1:
             bias_C[seen[0]] = 0.0
-        elif len(seen) and not len(
-            active_A
-        ):  # no feature is common to enough groups: how often each choice was made is all there is
+        elif len(seen) and not len(active_A):
+            # no feature is common to enough groups: how often each choice was made is all there is
             often_C = np.bincount(labels_N, data.weights_N[asked], n_choices)
             bias_C[seen] = np.log(often_C[seen] / often_C.sum())
         elif len(seen) > 1:

@@ -90,9 +90,8 @@ class Outcomes:
         """The call with its outcome; as it was where nobody said anything."""
         outcome = call.outcome
         for known, about in ((self._by_episode, call.episode), (self._by_call, call.id)):
-            for tenant in (
-                ("", call.tenant) if about else ()
-            ):  # two tenants may use one name for their episodes
+            for tenant in ("", call.tenant) if about else ():
+                # two tenants may use one name for their episodes
                 later = known.get((tenant, about))
                 if later is not None:
                     outcome = _over(outcome, later)

@@ -148,9 +148,8 @@ class ScriptedUpstream:
         )
         await response.prepare(request)
         await asyncio.sleep(self.latency.first_token_ms / 1000)
-        with contextlib.suppress(
-            ConnectionResetError
-        ):  # whoever asked has gone; there is nobody left to tell
+        with contextlib.suppress(ConnectionResetError):
+            # whoever asked has gone; there is nobody left to tell
             for chunk in reply.chunks(include_usage):
                 await response.write(b"data: " + msgspec.json.encode(chunk) + b"\n\n")
                 if self.latency.per_token_ms:

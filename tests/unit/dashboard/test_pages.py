@@ -56,9 +56,8 @@ def test_every_page_escapes_what_comes_from_calls_and_loads_only_its_own_files(d
 def test_the_first_page_says_who_answered_what_was_saved_and_how_routes_stand(desk: Desk) -> None:
     words = desk.browser().words("/")
     assert "6 calls" in words and "3 by specialists, 3 by the LLM" in words
-    assert (
-        "3 of 6 calls by specialists (50 %)" in words and "$0.75" in words
-    )  # 3 x 100,000 tokens at $2.50 a million
+    # 3 x 100,000 tokens at $2.50 a million
+    assert "3 of 6 calls by specialists (50 %)" in words and "$0.75" in words
     assert "task r1" in words and "challenger" in words
     assert "2 audits to judge" in words
     assert "desk / triage" in words and "episodes" in words

@@ -164,9 +164,8 @@ def test_fixed_sequence_stops_at_the_first_failure() -> None:
 def test_never_served_calls_are_never_served() -> None:
     confidence = np.full(200, c.NEVER)
     v = c.certify("not_worse_than_llm", confidence, np.ones(200, bool), [0.9, 0.1], 0.02, 0.05)
-    assert (
-        list(v.n_served_L) == [0, 0] and v.n_passed == 2
-    )  # serving nothing is safe; evaluate refuses it as useless
+    # serving nothing is safe; evaluate refuses it as useless
+    assert list(v.n_served_L) == [0, 0] and v.n_passed == 2
 
 
 def test_a_lax_grid_is_refused_when_not_ordered() -> None:

@@ -42,10 +42,8 @@ def test_a_key_is_shown_once_and_looked_up_at_every_visit(tmp_path: Path) -> Non
     [
         ({"host": "a:1", "origin": "http://a:1"}, True),
         ({"host": "a:1", "origin": "https://a:1", "sec-fetch-site": "same-origin"}, True),
-        (
-            {"host": "inner:1", "origin": "https://a.example", "sec-fetch-site": "same-origin"},
-            True,
-        ),  # behind a proxy
+        # behind a proxy
+        ({"host": "inner:1", "origin": "https://a.example", "sec-fetch-site": "same-origin"}, True),
         ({"host": "a:1", "origin": "http://b:1"}, False),
         ({"host": "a:1", "origin": "http://a:2"}, False),
         ({"host": "a:1", "origin": "null"}, False),

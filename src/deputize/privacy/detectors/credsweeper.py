@@ -56,9 +56,8 @@ class CredSweeperDetector:
                 value = found.value or ""
                 start = found.value_start
                 if lines[number][start : start + len(value)] != value:
-                    start = lines[number].find(
-                        value
-                    )  # a part of a very long line, or a value that was unescaped
+                    # a part of a very long line, or a value that was unescaped
+                    start = lines[number].find(value)
                 if value and start >= 0:
                     yield Span(
                         kind, starts[number] + start, starts[number] + start + len(value), SCORE, self.name

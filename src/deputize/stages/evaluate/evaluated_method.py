@@ -181,9 +181,8 @@ class EvaluatedMethod:
     def evaluate_test(self, deadline: Deadline) -> None:
         """Answers held-out calls, as many as there is time for."""
         test = self.evaluate("held out", self.calls.split("test"), deadline)
-        self.test = test.take(
-            np.flatnonzero(~test.unjudged_N)
-        )  # a budget that has run out says nothing of an answer
+        # a budget that has run out says nothing of an answer
+        self.test = test.take(np.flatnonzero(~test.unjudged_N))
 
     def on_test(self) -> Evaluation:
         """The held-out calls answered so far."""

@@ -226,9 +226,8 @@ class Segment:
         """Makes the content unreadable and removes the file."""
         try:
             flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
-            fcntl.fcntl(
-                self._descriptor, fcntl.F_SETFL, flags & ~os.O_APPEND
-            )  # O_APPEND would turn pwrite into append
+            # O_APPEND would turn pwrite into append
+            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags & ~os.O_APPEND)
             os.pwrite(self._descriptor, bytes(_HEADER_BYTES), 0)
             os.fdatasync(self._descriptor)
         except OSError as error:

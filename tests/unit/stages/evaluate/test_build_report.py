@@ -153,9 +153,8 @@ def test_the_form_is_kept_whatever_happened(world: Make, given: dict[str, Any]) 
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     (task,) = report["tasks"]
     assert (task["certificate"] is None) == (task["refusal_reason"] is not None)
-    assert "g1" not in json.dumps(
-        {k: v for k, v in task.items() if k not in ("name", "template")}
-    )  # names of groups stay in the sealed results
+    # names of groups stay in the sealed results
+    assert "g1" not in json.dumps({k: v for k, v in task.items() if k not in ("name", "template")})
 
 
 def test_a_departure_is_noticed(world: Make) -> None:

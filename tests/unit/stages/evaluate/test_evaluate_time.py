@@ -155,9 +155,8 @@ def test_wrong_answers_that_take_long_do_not_earn_a_certificate(tmp_path: Path) 
     """Were reading merely stopped at the limit, slow errors would be left out and quick right answers certified."""
     broken = 0
     for seed in range(40):
-        w = make_world(
-            tmp_path, methods={"lora": 0.24}, n_calls=1500
-        )  # 6 % wrong, all of them served at threshold 0
+        # 6 % wrong, all of them served at threshold 0
+        w = make_world(tmp_path, methods={"lora": 0.24}, n_calls=1500)
         clock = Clock()
         sim = w.predictors["runs/r/specialists/t1-lora"]
 

@@ -160,11 +160,8 @@ def test_keys_in_the_ring_file_are_bound_to_their_ring(tmp_path: Path) -> None:
         KeyRing.open(tmp_path / name, environ=environ)
     a, b = (json.loads((tmp_path / name / "keys" / "ring.json").read_text()) for name in ("a", "b"))
     for change in (
-        {
-            "wrapping": b["wrapping"],
-            "root": b["root"],
-            "root_wrapped_by": b["root_wrapped_by"],
-        },  # all of another ring
+        # all of another ring
+        {"wrapping": b["wrapping"], "root": b["root"], "root_wrapped_by": b["root_wrapped_by"]},
         {"wrapping": [{**b["wrapping"][0], "id": a["root_wrapped_by"]}]},
         {"wrapping": [{**a["wrapping"][0], "id": "w_other"}], "root_wrapped_by": "w_other"},
     ):
