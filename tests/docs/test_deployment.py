@@ -18,11 +18,16 @@ import pytest
 import yaml
 
 from deputize.cli.main import cli
+from deputize.core.config import EngineSettings
 from deputize.gateway.metrics import METRICS
 from deputize.gateway.paths import HEALTH, READY
 from deputize.gateway.settings import GatewaySettings
 from deputize.hosting import specialist_host as host_paths
 from deputize.hosting.host_process import DRAIN_S
+from deputize.specialists.export_forms.merged_weights import MODEL_FOLDER
+from deputize.specialists.tuned_model import ADAPTER_FOLDER
+from deputize.specialists.writing.completions_server import N_LISTED
+from deputize.specialists.writing.vllm_server import MAX_RANK
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -214,3 +219,83 @@ def test_the_autoscaled_hosts_run_a_command_that_exists_and_scale_by_metrics_tha
     queries = " ".join(trigger["metadata"]["query"] for trigger in keda["spec"]["triggers"])
     named = {scaler["spec"]["metrics"][0]["pods"]["metric"]["name"], *re.findall(r"deputize_\w+", queries)}
     assert len(named) == 4 and named <= set(METRICS)
+
+
+def engine_template(name: str) -> tuple[EngineSettings, list[Any]]:
+    """(the settings of the gateway that stand in its head, its documents)."""
+    text = (DEPLOY / "engines" / name).read_text()
+    head = [line.removeprefix("#") for line in text.splitlines() if line.startswith("#")]
+    settings = head[head.index("   [engine]") :]
+    assert "Not tried on a cluster" in text
+    return EngineSettings(**tomllib.loads("\n".join(settings))["engine"]), list(yaml.safe_load_all(text))
+
+
+def options(words: list[str]) -> dict[str, str]:
+    return dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+
+
+def commands_in(name: str) -> list[list[str]]:
+    """The commands of deputize that the head of a template names."""
+    head = (DEPLOY / "engines" / name).read_text().partition("apiVersion")[0]
+    quoted = re.findall(r"`deputize ([^`]+)`", " ".join(line.lstrip("# ") for line in head.splitlines()))
+    return [shlex.split(one) for one in quoted]
+
+
+@pytest.mark.parametrize("name", ["vllm.yaml", "dynamo.yaml", "kserve.yaml"])
+def test_the_heads_of_engine_templates_name_commands_and_forms_that_exist(name: str) -> None:
+    for words in commands_in(name):
+        command = cli
+        while (
+            words
+            and isinstance(command, click.Group)
+            and (sub := command.get_command(click.Context(cli), words[0]))
+        ):
+            command, words = sub, words[1:]  # type: ignore[assignment]
+        assert not isinstance(command, click.Group), words
+        if words and words != ["ROUTE"]:
+            command.make_context("", words).close()
+
+
+def test_a_vllm_of_ones_own_serves_exported_adapters_as_the_gateway_asks_it() -> None:
+    settings, (service, deployment) = engine_template("vllm.yaml")
+    (port,) = service["spec"]["ports"]
+    assert settings.base_url == f"http://{service['metadata']['name']}:{port['port']}/v1"
+    assert (settings.kind, settings.constraint, settings.model) == ("openai", "pattern", "")
+    pod = deployment["spec"]["template"]
+    assert (
+        service["spec"]["selector"]
+        == pod["metadata"]["labels"]
+        == deployment["spec"]["selector"]["matchLabels"]
+    )
+    (container,) = pod["spec"]["containers"]
+    given = options(container["args"])
+    assert given["port"] == str(port["port"]) == str(container["ports"][0]["containerPort"])
+    assert given["max-lora-rank"] == str(MAX_RANK) and "--enable-lora" in container["args"]
+    assert given["max-logprobs"] == str(N_LISTED) and given["dtype"] == settings.served_precision
+    at = container["args"].index("--lora-modules") + 1
+    paths = [word.partition("=")[2] for word in container["args"][at:]]
+    assert paths and all(re.fullmatch(rf"/exports/[a-z]+/{ADAPTER_FOLDER}", path) for path in paths)
+    key = next(one for one in container["env"] if one["name"] == "VLLM_API_KEY")
+    assert key["valueFrom"]["secretKeyRef"] and settings.api_key_env == "VLLM_KEY"
+    mounted = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    assert mounted["exports"] == "/exports" and set(mounted) == {v["name"] for v in pod["spec"]["volumes"]}
+
+
+def test_dynamo_and_kserve_serve_an_exported_model_under_the_name_that_is_asked_for() -> None:
+    settings, (graph,) = engine_template("dynamo.yaml")
+    services, name = graph["spec"]["services"], graph["metadata"]["name"]
+    assert {one["componentType"] for one in services.values()} == {"frontend", "worker"}
+    assert settings.base_url == f"http://{name}-frontend:8000/v1"
+    spec = next(one for one in services.values() if one["componentType"] == "worker")["extraPodSpec"]
+    given = options(spec["mainContainer"]["args"])
+    assert given["served-model-name"] == settings.model and given["dtype"] == settings.served_precision
+    (mount,), (volume,) = spec["mainContainer"]["volumeMounts"], spec["volumes"]
+    assert (
+        mount["name"] == volume["name"] and given["model"] == f"{mount['mountPath']}/refunds/{MODEL_FOLDER}"
+    )
+
+    settings, (service,) = engine_template("kserve.yaml")
+    model = service["spec"]["predictor"]["model"]
+    assert settings.base_url == f"http://{service['metadata']['name']}-predictor/openai/v1"
+    assert options(model["args"])["model_name"] == settings.model
+    assert model["storageUri"] == f"pvc://deputize-exports/refunds/{MODEL_FOLDER}"
