@@ -20,6 +20,7 @@ from deputize.operations.route_rows import state_words
 from deputize.store.recording.journal_backlog import backlog_of
 
 if TYPE_CHECKING:
+    from deputize.operations.elsewhere import Elsewhere
     from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness
     from deputize.stages.refine.route_evidence import RouteEvidence
 
@@ -31,7 +32,8 @@ def status(terminal: Terminal, /, tenant: str) -> None:
     """Say what is recorded, what it is enough for, how the routes do, what was saved today, and what to do next.
 
     Reads every stored call: about a second for a few thousand. Today begins at midnight UTC. Where the calls cannot be
-    read (a full disk, a server that is away), it says how the routes are all the same, and ends with that error.
+    read (a full disk, a server that is away), it says how the routes are all the same, and ends with that error. Hosts of
+    specialists and the object store are asked once.
     """
     home, whose = terminal.home, tenant_of(terminal, tenant)
     if not (home.keys_path / "ring.json").exists():
@@ -49,6 +51,7 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         raise
     routes = _route_rows(terminal, whose, counts)
     next_step = _next(counts, routes)
+    elsewhere = _elsewhere(terminal, whose)
     document = {
         "home": str(home.path),
         "n_calls": counts.n_calls,
@@ -57,27 +60,39 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         "journal": msgspec.to_builtins(backlog_of(home.journals)),
         "sites": [_site_row(one) for one in counts.sites],
         "routes": routes,
+        "elsewhere": None if elsewhere is None else msgspec.to_builtins(elsewhere),
         "today": _money(counts.today.get("")),
         "next": next_step,
     }
-    terminal.result(document, lambda: _show(terminal, counts, routes, next_step))
+
+    def show() -> None:
+        _show_calls(terminal, counts)
+        _show_routes(terminal, routes)
+        _say_elsewhere(terminal, elsewhere, terminal.say)
+        _show_today(terminal, counts, next_step)
+
+    terminal.result(document, show)
 
 
 def _show_without_calls(terminal: Terminal, tenant: str, problem: StoreError) -> None:
     """Says how the routes and journals are, without a call; nothing is written for it."""
     rows: list[dict[str, Any]] | None = None
+    elsewhere: Elsewhere | None = None
     with suppress(StoreError, BadInput):  # one problem is said, not two
         rows = _route_rows(terminal, tenant, None)
+        elsewhere = _elsewhere(terminal, tenant)
     document = {
         "home": str(terminal.home.path),
         "problem": str(problem),
         "journal": msgspec.to_builtins(backlog_of(terminal.home.journals)),
         "routes": rows,
+        "elsewhere": None if elsewhere is None else msgspec.to_builtins(elsewhere),
     }
 
     def show() -> None:
         _say_behind(terminal, terminal.note)
         _show_routes(terminal, rows or [])
+        _say_elsewhere(terminal, elsewhere, terminal.note)
 
     terminal.result(document, show)
 
@@ -107,6 +122,37 @@ def _route_rows(terminal: Terminal, tenant: str, counts: CallCounts | None) -> l
     routes = [one for one in file.routes if not tenant or one.tenant == tenant]
     known = read_evidence(terminal.home.path, terminal.home.evidence_seal) if routes else {}
     return [_route_row(terminal, one, known.get((one.id, one.specialist)), counts) for one in routes]
+
+
+def _elsewhere(terminal: Terminal, tenant: str) -> Elsewhere | None:
+    """Hosts and object store of the home as they are now; None where it has neither."""
+    home = terminal.home
+    if not home.serving_settings().hosts and not home.objects_settings().url:
+        return None
+    from deputize.operations.elsewhere import look_elsewhere
+
+    return look_elsewhere(home, [one for one in home.routes().routes if not tenant or one.tenant == tenant])
+
+
+def _say_elsewhere(terminal: Terminal, found: Elsewhere | None, say: Callable[[str], None]) -> None:
+    """How the hosts of specialists and the object store are; the routes above say what is meant, not what works."""
+    if found is None:
+        return
+    for host in found.hosts:
+        why = {
+            "answers": f"answers for {len(host.specialists)} specialists",
+            "not ready": "is there, and answers for none yet: it loads them, starts its worker again, or ends",
+            "away": f"does not answer: {host.why}",
+        }
+        say(f"Host of specialists {host.address} {why[host.state]}")
+    if found.unserved:
+        say(f"No host answers for {', '.join(found.unserved)} now: the LLM does.")
+    if found.published:
+        limits = terminal.home.objects_settings()
+        say(
+            f"What is published cannot be used: {found.published} Where that lasts, a gateway lets the LLM answer after "
+            f"{limits.max_age_s:.0f} s and refuses API keys after {limits.keys_max_age_s:.0f} s."
+        )
 
 
 def _site_row(one: SiteReadiness) -> dict[str, Any]:
@@ -175,7 +221,7 @@ def _next(counts: CallCounts, routes: list[dict[str, Any]]) -> str:
     return "Record more calls; `deputize convert --epsilon .10` would need about half as many episodes."
 
 
-def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], next_step: str) -> None:
+def _show_calls(terminal: Terminal, counts: CallCounts) -> None:
     ago = f", the newest {_ago(terminal.home.now() - counts.newest_s)} ago" if counts.newest_s else ""
     terminal.say(f"{terminal.home.path}: {counts.n_calls:,} calls in {counts.n_episodes:,} episodes{ago}.")
     _say_behind(terminal, terminal.say)
@@ -192,7 +238,9 @@ def _show(terminal: Terminal, counts: CallCounts, routes: list[dict[str, Any]], 
                 for one in counts.sites
             ],
         )
-    _show_routes(terminal, routes)
+
+
+def _show_today(terminal: Terminal, counts: CallCounts, next_step: str) -> None:
     today = _money(counts.today.get(""))
     if today["n_calls"]:
         terminal.say(

@@ -71,6 +71,8 @@ class RemoteHost:
         """It let a question go unanswered, and has not been looked at since: others come first."""
         self._lost: dict[str, tuple[int, float]] = {}
         """Specialist -> questions in a row that found no answer in time, and when it may be asked again."""
+        self._said = ""
+        """The last look that was told of: it answers, is not ready, or is away."""
         self._is_down = False
         self._look_now = asyncio.Event()
         self.looked_at = asyncio.Event()
@@ -174,7 +176,6 @@ class RemoteHost:
                 continue
 
     async def _look(self, timeout_s: float) -> bool:
-        was_well = self.state is not None
         try:
             async with asyncio.timeout(timeout_s):
                 found = (await self.ask(HostQuestion(sent_at=time.time()), timeout_s)).state
@@ -182,20 +183,32 @@ class RemoteHost:
                 raise UpstreamError(f"{self.address} does not say what it serves")
         except (TimeoutError, DeputizeError, OSError) as error:
             self.state = None
-            if was_well or not self.looked_at.is_set():
-                why = "it does not answer in time" if isinstance(error, TimeoutError) else error
-                log.warning("the host %s is left out: %s", self.address, why)
-                self._on_event("left_out", self.address)
+            why = "it does not answer in time" if isinstance(error, TimeoutError) else str(error)
+            self._say("away", why)
             return False
         if self.state is None or found.process != self.state.process:
             self.refused.clear()
             self._lost.clear()
         self.state = found
         self.is_doubted = self._is_down = False
-        if not was_well:
-            log.info("the host %s answers for %d specialists", self.address, len(found.specialists))
-            self._on_event("taken_back", self.address)
+        if found.is_ready:
+            self._say("answers", f"for {len(found.specialists)} specialists")
+        else:
+            self._say("not ready", "it loads its specialists, starts its worker again, or ends")
         return True
+
+    def _say(self, what: str, why: str) -> None:
+        """Tells of a look that found something else than the one before."""
+        before, self._said = self._said, what
+        if what == before:
+            return
+        if what == "answers":
+            log.info("the host %s answers %s", self.address, why)
+            self._on_event("taken_back", self.address)
+            return
+        log.warning("the host %s is left out: %s", self.address, why)
+        if before in ("answers", ""):
+            self._on_event("left_out", self.address)
 
 
 async def _read(response: UpstreamResponse, address: str) -> bytes:

@@ -44,6 +44,24 @@ async def test_a_host_says_what_it_serves_and_is_left_out_while_it_ends(tmp_path
     await transport.close()
 
 
+async def test_a_host_without_its_worker_is_left_out_and_said_to_be(tmp_path: Path) -> None:
+    transport, events = Http1Transport(), list[str]()
+    async with scripted_host(tmp_path, SECRET, VERSIONS, says("x", "card-a")) as running:
+        host = RemoteHost(running.address, SECRET, transport, lambda what, where: events.append(what))
+        running.worker.there = False
+        looks = asyncio.create_task(host.keep_looked_at(0.05, 1.0))
+        await host.looked_at.wait()
+        assert not host.is_well and events == ["left_out"]
+        running.worker.there = True
+        await _until(host, is_well=True)
+        running.worker.there = False
+        await _until(host, is_well=False)
+        await asyncio.sleep(0.2)
+        assert events == ["left_out", "taken_back", "left_out"], "each once"
+        looks.cancel()
+    await transport.close()
+
+
 async def test_a_doubted_host_is_looked_at_at_once(tmp_path: Path) -> None:
     transport = Http1Transport()
     async with scripted_host(tmp_path, SECRET, VERSIONS, says("x", "card-a")) as running:

@@ -177,7 +177,7 @@ def test_a_specialist_that_cannot_be_fetched_keeps_no_other_away(tmp_path: Path)
         assert not (other.path / both[gone].specialist).exists()
         lost.write_bytes(kept)
         shutil.rmtree(other.path / both[there].specialist)
-    assert len(other.published.fetch()) == 2
+    assert other.published is not None and len(other.published.fetch()) == 2
 
 
 _KILLED = """
