@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from deputize.cli.terminal import Terminal, pass_terminal
+from deputize.core.percentages import percent, whole_percent
 from deputize.home import Home
 
 DEFAULT_HOME = ".deputize-demo"
@@ -58,8 +59,8 @@ def show_demo(terminal: Terminal, home: Home, report: dict[str, Any], seconds: f
         (
             {"slm": "specialist on this machine", "llm": "simulated LLM"}[name],
             row["n_calls"],
-            f"{row['share']:.0%}" if row["share"] is not None else None,
-            f"{row['agreement']:.1%}" if row["agreement"] is not None else None,
+            whole_percent(row["share"]) if row["share"] is not None else None,
+            percent(row["agreement"]) if row["agreement"] is not None else None,
             row["p50_ms"],
             row["p95_ms"],
         )

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput, UsageError
+from deputize.core.percentages import whole_percent
 from deputize.locations import home_path, models_path
 from deputize.specialists.licences import licence_of, refusal_of_licence
 
@@ -59,7 +60,7 @@ def _list_for_people(terminal: Terminal, machine: Hardware, rows: list[tuple[Mod
     terminal.say(_folded(f"This machine: {machine.sentence}."))
     terminal.say(
         _folded(
-            f"Models may take {budget:.1f} GB here ({SHARE:.0%} of the memory). The GB below are estimates."
+            f"Models may take {budget:.1f} GB here ({whole_percent(SHARE)} of the memory). The GB below are estimates."
         )
     )
     accepted = accepted_conditions(terminal)

@@ -14,6 +14,7 @@ from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal, shortened
 from deputize.core.certificate_age import DAY_S, expired
 from deputize.core.errors import BadInput
+from deputize.core.percentages import percent, whole_percent
 from deputize.core.records import DEFAULT_TENANT, Certificate, Contract, Route, RouteFile
 from deputize.operations.route_rows import (
     explanation,
@@ -92,7 +93,7 @@ def _detector(certificate: Certificate) -> str:
     """The share of requests unlike those trained on that are left to the LLM, as simulated when the route was made."""
     if certificate.ood_power is None:
         return "no detector of requests unlike those trained on"
-    return f"{certificate.ood_power:.0%} of requests unlike those trained on are left to the LLM"
+    return f"{whole_percent(certificate.ood_power)} of requests unlike those trained on are left to the LLM"
 
 
 @click.command("list")
@@ -170,7 +171,7 @@ def show(terminal: Terminal, /, route_id: str) -> None:
 
 def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
     certificate = row["certificate"]
-    share = f", {row['share']:.0%} of its calls" if row["state"] == "canary" else ""
+    share = f", {whole_percent(row['share'])} of its calls" if row["state"] == "canary" else ""
     if row["role"] == "previous":
         terminal.say(f"{row['id']}: the version before was {row['specialist']}.")
         return
@@ -185,10 +186,10 @@ def _say_version(terminal: Terminal, row: dict[str, Any]) -> None:
         )
     if row["next"]:
         step = row["next"]
-        to = f"{step['to']} {step['share']:.0%}" if step["to"] == "canary" else step["to"]
+        to = f"{step['to']} {whole_percent(step['share'])}" if step["to"] == "canary" else step["to"]
         terminal.say(
             f"  next: {to}, at an e-value of {step['wanted']}; now {step['e_value']} by {step['compared']} calls, of which "
-            f"{step['differed']} differed ({float(step['allowed']):.1%} allowed)"
+            f"{step['differed']} differed ({percent(float(step['allowed']))} allowed)"
         )
 
 

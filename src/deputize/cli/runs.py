@@ -10,6 +10,7 @@ from deputize.cli.ids import whole_run_id
 from deputize.cli.rights import tenant_of
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.errors import UsageError
+from deputize.core.percentages import whole_percent
 
 
 @click.group()
@@ -43,7 +44,7 @@ def list_runs(terminal: Terminal, /) -> None:
                     else "nothing",
                     f"{row['n_calls']:,}",
                     None if row["n_tasks"] is None else f"{row['n_certified']} of {row['n_tasks']} tasks",
-                    None if row["share_served"] is None else f"{row['share_served']:.0%}",
+                    None if row["share_served"] is None else whole_percent(row["share_served"]),
                     f"{row['seconds'] / 60:.1f}",
                 )
                 for row in rows

@@ -16,6 +16,7 @@ from deputize.cli.routes import find_route, of_challenger, say_route, with_reaso
 from deputize.cli.terminal import Terminal, pass_terminal
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import UsageError
+from deputize.core.percentages import percent, whole_percent
 from deputize.core.records import Call, Route
 from deputize.core.shadow_plan import ShadowPlan
 
@@ -141,7 +142,7 @@ def _next_words(terminal: Terminal, one: Route, evidence: RouteEvidence | None) 
     found = progress(one, evidence, terminal.home.route_settings())
     if found is None:
         return f"The route is {one.state}; its evidence takes it nowhere by itself."
-    to = f"a canary of {found.next_share:.0%}" if found.next_state == "canary" else "live"
+    to = f"a canary of {whole_percent(found.next_share)}" if found.next_state == "canary" else "live"
     return (
         f"It becomes {to} at an e-value of {found.wanted:.3g}; after {found.n_audits:,} calls that it would have served, "
         f"{found.n_differed:,} of them differing, the e-value is {found.gain:.3g}."
@@ -158,15 +159,15 @@ def _ends_words(one: Route) -> str:
     if plan.budget_usd is not None:
         words.append(f"when {plan.budget_usd:g} USD are spent")
     ends = f"The comparison ends {' or '.join(words)}. " if words else ""
-    return ends + f"{plan.share:.0%} of the calls are compared."
+    return ends + f"{whole_percent(plan.share)} of the calls are compared."
 
 
 def _show(terminal: Terminal, document: dict[str, Any], page: Path) -> None:
     terminal.say(
         f"{document['route_id']} ({document['task_name']}): {document['n_compared']:,} calls compared, "
-        f"{document['n_served']:,} would have been served ({document['share_served']:.0%}), {document['n_differed']:,} of them "
-        f"otherwise than by the LLM ({document['differed_low']:.1%} to {document['differed_high']:.1%}; "
-        f"{document['allowed']:.1%} allowed)."
+        f"{document['n_served']:,} would have been served ({whole_percent(document['share_served'])}), {document['n_differed']:,} of them "
+        f"otherwise than by the LLM ({percent(document['differed_low'])} to {percent(document['differed_high'])}; "
+        f"{percent(document['allowed'])} allowed)."
     )
     terminal.say(
         f"{document['saved_usd']:.4f} USD of {document['llm_usd']:.4f} would have been saved. Median {document['specialist_ms'][0]:.0f} ms, "
@@ -178,7 +179,7 @@ def _show(terminal: Terminal, document: dict[str, Any], page: Path) -> None:
     terminal.table(
         ("confidence", "calls", "the LLM's answer"),
         [
-            (f"{b['low']:g} to {b['high']:g}", b["n"], f"{b['n_agreed'] / b['n']:.1%}")
+            (f"{b['low']:g} to {b['high']:g}", b["n"], percent(b["n_agreed"] / b["n"]))
             for b in document["bands"]
         ],
     )

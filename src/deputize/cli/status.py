@@ -14,6 +14,7 @@ from deputize.cli.rights import tenant_of, tenant_option
 from deputize.cli.terminal import Terminal, pass_terminal, shortened
 from deputize.core.certificate_age import DAY_S
 from deputize.core.errors import BadInput, StoreError
+from deputize.core.percentages import percent
 from deputize.core.records import Route
 from deputize.core.sites import Site
 from deputize.operations.route_rows import state_words
@@ -260,7 +261,7 @@ def _show_routes(terminal: Terminal, routes: list[dict[str, Any]]) -> None:
                 route["task"],
                 shortened(route["task_name"], 18),
                 route["state_words"],
-                f"{route['agreement']:.1%} of {route['n_compared']:,}" if route["n_compared"] else None,
+                f"{percent(route['agreement'])} of {route['n_compared']:,}" if route["n_compared"] else None,
                 f"{route['age_days']:.0f} d" if route["age_days"] is not None else None,
                 f"{today['n_served']:,}/{today['n_calls']:,}" if today else None,
                 f"${today['saved_usd']:.2f}" if today else None,

@@ -15,6 +15,7 @@ import msgspec
 
 from deputize.core.artifacts import Finetuned, Specialist
 from deputize.core.errors import DeputizeError, UsageError
+from deputize.core.percentages import percent
 from deputize.core.records import Record
 from deputize.home import Home
 from deputize.pipeline.run import artifact_of
@@ -41,7 +42,7 @@ class TrainedOnErased(Record, frozen=True):
         share = len(self.erased) / self.n_trained_on if self.n_trained_on else 0.0
         return (
             f"{self.specialist} (run {self.run_id}) was trained on {len(self.erased)} erased calls of "
-            f"{self.n_trained_on} ({share:.1%})."
+            f"{self.n_trained_on} ({percent(share)})."
         )
 
 

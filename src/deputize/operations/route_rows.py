@@ -9,6 +9,7 @@ import msgspec
 
 from deputize.core.config import RouteSettings
 from deputize.core.contracts import measures_of
+from deputize.core.percentages import whole_percent
 from deputize.core.records import Call, Decision, Route, RouteFile
 from deputize.gateway.evidence_file import EvidenceKey, read_evidence
 from deputize.gateway.settings import read_settings
@@ -39,7 +40,7 @@ def routes_of(home: Home, tenant: str = "") -> RouteFile:
 
 def state_words(one: Route) -> str:
     """The state of a route for a reader."""
-    return f"{one.state}, {one.share:.0%} of its calls" if one.state == "canary" else one.state
+    return f"{one.state}, {whole_percent(one.share)} of its calls" if one.state == "canary" else one.state
 
 
 def route_row(one: Route) -> dict[str, object]:

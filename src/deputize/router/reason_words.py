@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from deputize.core.percentages import whole_percent
 from deputize.core.records import Call, Decision, Route
 
 SENTENCES: Final[dict[str, str]] = {
@@ -96,7 +97,7 @@ def _about_now(decision: Decision, route: Route | None) -> list[str]:
         return []
     if route is None:
         return ["There is no such route any more."]
-    share = f", {route.share:.0%} of its calls" if route.state == "canary" else ""
+    share = f", {whole_percent(route.share)} of its calls" if route.state == "canary" else ""
     other = (
         ""
         if route.specialist == decision.specialist or not decision.specialist

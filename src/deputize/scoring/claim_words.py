@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
+from deputize.core.percentages import percent
 from deputize.scoring.certificates import SequenceTest, units_needed
 
 
@@ -129,11 +130,6 @@ def _about_lists(n_unseen: int | None) -> str:
     if not n_unseen:
         return " It is about requests all of whose tools, or whose reply schema, were in training as they stand; others go to the LLM."
     return f" It is about tools and schemas too that were not in training: {n_unseen} of these calls had one, and the same holds of them alone."
-
-
-def percent(value: float) -> str:
-    """A share as a short percentage: .02 -> "2 %", .005 -> "0.5 %"."""
-    return f"{100 * value:.3g} %"
 
 
 def refusal(verdict: SequenceTest) -> str:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from deputize.core.certification import DeltaSpending, Feasibility
+from deputize.core.percentages import percent, whole_percent
 from deputize.scoring.certificates import units_needed
-from deputize.scoring.claim_words import percent
 from deputize.scoring.intervals import clopper_pearson
 
 MOST_GROUPS = 10**9
@@ -134,7 +134,9 @@ def _units_words(n_groups: int, n_units: int, n_with_reserve: int, largest_share
     if n_with_reserve > n_units:
         have += f" ({n_with_reserve:,} where no language model is tuned)"
     if largest_share is not None:
-        have += f", since one episode has {largest_share:.0%} of the calls and each call counts alike"
+        have += (
+            f", since one episode has {whole_percent(largest_share)} of the calls and each call counts alike"
+        )
     return have
 
 

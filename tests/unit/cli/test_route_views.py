@@ -39,7 +39,7 @@ def test_show_has_the_versions_the_evidence_and_the_history(
     ]
     assert run(["--home", str(tmp_path), "route", "show", "r1"]) == 0
     text = capsys.readouterr().out
-    assert "as said" in text and "next: canary 1%" in text and "the version before was runs/old" in text
+    assert "as said" in text and "next: canary 1 %" in text and "the version before was runs/old" in text
 
 
 def test_explain_says_why_without_the_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,7 @@ def test_list_says_what_a_route_notices(home: Path, capsys: pytest.CaptureFixtur
     )
     assert run(["--home", str(home), "route", "list"]) == 0
     first, second = capsys.readouterr().out.strip().splitlines()[-2:]
-    assert "no detector" in first and "62%" in second
+    assert "no detector" in first and "62 %" in second
 
 
 def test_list_fits_on_a_terminal(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_list_fits_on_a_terminal(home: Path, capsys: pytest.CaptureFixture[str])
     assert run(["--home", str(home), "route", "list"]) == 0
     table = capsys.readouterr().out.strip().splitlines()[:3]
     assert all(len(line.rstrip()) <= 80 for line in table) and "route-t12345678" in table[2], table
-    assert all(words in table[2] for words in ("canary, 5%", "0.900", "5 %")), table
+    assert all(words in table[2] for words in ("canary, 5 %", "0.900", "5 %")), table
 
 
 def test_close_and_promote_step_by_step(home: Path) -> None:

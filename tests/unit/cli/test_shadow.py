@@ -83,5 +83,5 @@ def test_the_comparison_is_a_table_and_a_page(home: Path, capsys: pytest.Capture
     assert "75 %" in page and "1 of 30" in page and "secret" not in page and "<script" not in page
     assert run(["--home", str(home), "shadow", "show", "r1"]) == 0
     text = capsys.readouterr().out
-    assert "30 would have been served (75%)" in text and "It becomes a canary of 1%" in text
+    assert "30 would have been served (75 %)" in text and "It becomes a canary of 1 %" in text
     assert "The comparison ends on" in text

@@ -63,7 +63,7 @@ def test_sites_routes_and_saving(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert told["today"]["n_calls"] == 30
     assert run(["--home", str(tmp_path), "status"]) == 0
     text = capsys.readouterr().out
-    assert "desk/triage" in text and "75.0% of 4" in text and "15 of 30 calls by specialists" in text
+    assert "desk/triage" in text and "75 % of 4" in text and "15 of 30 calls by specialists" in text
     assert "Next: " in text
 
 

@@ -114,7 +114,7 @@ def test_lineage_names_the_specialists_that_were_trained_on_the_erased(house: Ho
         ("s-few", "0001-x", ["a1"]),
     ]
     assert found[1].path == "runs/0001-x/specialists/s-few"
-    assert "1 erased calls of 4 (25.0%)" in found[1].sentence
+    assert "1 erased calls of 4 (25 %)" in found[1].sentence
 
 
 def test_retention_by_tenant(house: House) -> None:

@@ -24,7 +24,7 @@ def test_versions_of_a_route_with_their_next_step(desk: Desk) -> None:
 
 
 def test_states_and_history(desk: Desk) -> None:
-    assert state_words(route("a", state="canary", share=0.25)) == "canary, 25% of its calls"
+    assert state_words(route("a", state="canary", share=0.25)) == "canary, 25 % of its calls"
     assert state_words(route("a")) == "live"
     close_route(desk.home, routes_of(desk.home).routes[0], "enough")
     (entry,) = route_history(desk.home, "r1")

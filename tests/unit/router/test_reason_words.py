@@ -45,7 +45,7 @@ def test_what_was_compared_and_what_has_become_of_the_route_is_said() -> None:
     told = "\n".join(explained(call("1", decision=decision), live_route(state="canary", share=0.05)))
     assert "the specialist's agreed" in told and "differed from itself" in told
     assert "challenger new differed from the LLM" in told
-    assert "canary, 5% of its calls with another specialist" in told
+    assert "canary, 5 % of its calls with another specialist" in told
     assert "no such route any more" in "\n".join(explained(call("1", decision=decision), None))
     assert explained(call("1"), None) == [
         "Answered by the LLM. Nobody decided: the call was imported from a log, or came before there were routes."

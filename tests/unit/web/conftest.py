@@ -36,7 +36,7 @@ from deputize.scoring.feasibility import feasibility
 from deputize.stages.evaluate.build_report import build
 
 CLAIM = (
-    "With 95% confidence, answering at confidence 0.71 or more with the specialist differs from the LLM's answer in at "
+    "With 95 % confidence, answering at confidence 0.71 or more with the specialist differs from the LLM's answer in at "
     "most 2 % of all calls of this task (2 of the 371 served among 402 independent calibration calls differed; p = 0.013)."
 )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.percentages import percent
 from deputize.core.records import Route
 from deputize.specialists import catalogue
 from deputize.specialists.export_forms.base import ExportForm
@@ -115,7 +116,7 @@ def model_card(
     )
     leak = card.leak.reason if card.leak else "There was nothing in its answers that could carry a secret."
     claim = route.certificate.claim if route.certificate else "There is no certificate."
-    accuracy = "not measured" if card.validation_accuracy is None else f"{card.validation_accuracy:.1%}"
+    accuracy = "not measured" if card.validation_accuracy is None else percent(card.validation_accuracy)
     front = f"---\nlicense: {base['licence']}\nbase_model: {base['model']}\n---\n\n" if base else ""
     return f"""{front}# {route.task_name}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from deputize.core.artifacts import Curated
 from deputize.core.config import Convert
+from deputize.core.percentages import percent
 from deputize.core.records import Example
 from deputize.privacy.detectors.deobfuscate import DeobfuscatingDetector
 from deputize.privacy.detectors.rules import RuleDetector
@@ -229,7 +230,7 @@ def _anonymity(counts: CardCounts) -> list[str]:
             m.k_people,
             m.k_rows,
             m.l,
-            f"{m.share_small:.1%}",
+            percent(m.share_small),
         )
         for m in measures
     ]

@@ -14,6 +14,7 @@ from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import AUDIT_SHARE, Convert
 from deputize.core.earlier_route import EarlierRoute
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
+from deputize.core.percentages import percent, whole_percent
 from deputize.core.records import DEFAULT_TENANT, EVERY_TENANT, Example
 from deputize.core.report_schema import (
     REPORT_VERSION,
@@ -199,10 +200,12 @@ def _ood_detector_note(task: str, detector: OutOfDistributionDetectorPower | Non
             f"{task}: there are too few groups to detect requests unlike those trained on; only a changed template or "
             "schema is noticed."
         )
-    changed = ", ".join(f"{kind} {share:.0%}" for kind, share in detector.flagged_when_changed.items())
+    changed = ", ".join(
+        f"{kind} {whole_percent(share)}" for kind, share in detector.flagged_when_changed.items()
+    )
     return (
         f"{task}: of requests unlike those trained on, the detector leaves these shares to the LLM (simulated on "
-        f"calls of the log): {changed}; of calls as they are {detector.flagged_as_they_are:.1%}."
+        f"calls of the log): {changed}; of calls as they are {percent(detector.flagged_as_they_are)}."
     )
 
 
@@ -234,7 +237,7 @@ def _gone_note(n_missing_from_store: int) -> list[str]:
 def _scope_note(tasks: Sequence[TaskFigures], config: Convert) -> str:
     """The sentence about what delta is for, over the tasks that were tested."""
     tested = [t.result.family_wise for t in tasks if t.result.family_wise is not None]
-    sure = f"{1 - config.delta:.0%}"
+    sure = whole_percent(1 - config.delta)
     n_tested = "1 task was tested" if len(tested) == 1 else f"{len(tested)} tasks were tested"
     if config.scope == "all-routes":
         return f"The certificates of this run all hold at once with probability {sure} ({n_tested})."

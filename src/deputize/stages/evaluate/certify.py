@@ -24,6 +24,7 @@ from deputize.core.episode_bet import EpisodeBet
 from deputize.core.judging import JudgeEvidence
 from deputize.core.label_evidence import LabelEvidence
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
+from deputize.core.percentages import percent, whole_percent
 from deputize.core.records import Certificate, RequestLimits
 from deputize.router.reason_words import sentence_of
 from deputize.scoring import certificates as cert
@@ -237,7 +238,7 @@ def attempt(
         # a threshold at which nothing is served is safe and useless; the next more permissive one says why it stops there
         stopped = min(sequence.n_passed, sequence.thresholds_L.size - 1)
         reason = (
-            f"only {share_L[index]:.1%} of the calls could be served at a loss of {epsilon:g}: at the next threshold "
+            f"only {percent(share_L[index])} of the calls could be served at a loss of {epsilon:g}: at the next threshold "
             f"{int(sequence.n_errors_L[stopped])} of {int(sequence.n_served_L[stopped])} served calls differed from the LLM"
         )
         return CertificateAttempt(sequence, None, 0.0, reason, n_repeated)
@@ -476,7 +477,7 @@ def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: f
         return sentence
     return (
         f"{sentence} On {len(shown)} held-out calls the {method} specialist agreed with the LLM on "
-        f"{shown.accuracy:.0%}; with hindsight {shown.coverage_at(epsilon):.0%} of the calls meant for code could have been "
+        f"{whole_percent(shown.accuracy)}; with hindsight {whole_percent(shown.coverage_at(epsilon))} of the calls meant for code could have been "
         f"served at a loss of {epsilon:g}."
     )
 

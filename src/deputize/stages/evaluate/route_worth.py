@@ -3,6 +3,7 @@ numbers."""
 
 from __future__ import annotations
 
+from deputize.core.percentages import percent
 from deputize.scoring.call_costs import CallCosts, colder_cache_usd, expected_usd
 
 
@@ -33,12 +34,12 @@ def not_worth(share: float, errors: float, costs: CallCosts) -> str:
     if counted is not costs:
         return (
             f"certified, but slower than the LLM, and nothing else would be saved, since the LLM has no price: {_times(costs)}; "
-            f"with the route, which serves {share:.1%}, a call takes {route:.2g} s on average"
+            f"with the route, which serves {percent(share)}, a call takes {route:.2g} s on average"
         )
     audits = share * costs.audit_share * costs.llm_usd
     return (
         f"certified, but the route would cost more than it saves: a call costs {costs.llm_usd:.2g} USD with the LLM and "
-        f"{route:.2g} USD with the route, which serves {share:.1%} (specialist {costs.specialist_usd:.2g}, LLM for the "
+        f"{route:.2g} USD with the route, which serves {percent(share)} (specialist {costs.specialist_usd:.2g}, LLM for the "
         f"others {(1 - share) * costs.llm_usd:.2g}, its colder cache {colder_cache_usd(costs.cache_usd, share):.2g}, audits "
         f"{audits:.2g}, wrong answers {errors * costs.error_usd:.2g})"
         + (f"; {_times(costs)}" if costs.llm_s else "")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deputize.core.artifacts import Finetuned, Specialist
+from deputize.core.percentages import whole_percent
 from deputize.core.records import Task
 from deputize.scoring.intervals import coverage_around
 from deputize.stages.evaluate.evaluation import Evaluation
@@ -87,11 +88,11 @@ def choose(
     margin = min(MARGINS[1], max(MARGINS[0], math.sqrt(best * (1 - best) / n_groups)))
     index = next(i for i, score in enumerate(scores) if score >= best - margin)
     if index == leader:
-        reason = f"{methods[index]} could serve the most {where} ({best:.0%})"
+        reason = f"{methods[index]} could serve the most {where} ({whole_percent(best)})"
     else:
         reason = (
-            f"{methods[index]} is cheaper and could serve {scores[index]:.0%} {where}, "
-            f"{methods[leader]} {best:.0%}"
+            f"{methods[index]} is cheaper and could serve {whole_percent(scores[index])} {where}, "
+            f"{methods[leader]} {whole_percent(best)}"
         )
     return MethodChoice(index, scores, reason)
 

@@ -19,6 +19,7 @@ from deputize.core.config import Convert, TeacherSettings
 from deputize.core.contracts import needs_judge
 from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput
+from deputize.core.percentages import whole_percent
 from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.core.subjects import Subjects
@@ -353,7 +354,7 @@ def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert
         coverage = cheap.validation_coverage
         if coverage is None or coverage < 1 - LEAST_GAIN or _leaks(cheap):
             continue
-        note = f"not trained: {cheap.method} could serve {coverage:.0%} of the calls it was tried on, so it has too little to add"
+        note = f"not trained: {cheap.method} could serve {whole_percent(coverage)} of the calls it was tried on, so it has too little to add"
         return Candidate(model=job.method.name, note=note)
     return None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from deputize.core.percentages import percent
 from deputize.core.records import Call, Decision, Route
 from deputize.scoring.intervals import clopper_pearson
 from deputize.scoring.monitor import (
@@ -84,7 +85,7 @@ class RouteHealth:
             "" if self.n_llm_differed is None else f", {self.n_llm_differed} between two answers of the LLM"
         )
         return (
-            f"{self.route_id} ({self.task_name}): {self.n_bad} of {self.n} {what}{itself}, {self.allowed:.1%} allowed "
+            f"{self.route_id} ({self.task_name}): {self.n_bad} of {self.n} {what}{itself}, {percent(self.allowed)} allowed "
             f"(e-value {self.e_value:.3g})"
         )
 

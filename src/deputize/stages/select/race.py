@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from deputize.core.deadline import Deadline
+from deputize.core.percentages import percent
 
 FIRST_EXAMPLES = 64
 """Of the first round."""
@@ -86,5 +87,5 @@ def _round(names: Sequence[str], trial: Trial, n_examples: int, until: Deadline)
 
 def _sentence(own: float | None, best: float, winner: str, at: int, n_examples: int) -> str:
     if own is None:
-        return f"round {at} of the race had no time for it; {winner} had {best:.1%}"
-    return f"lost round {at} of the race: {own:.1%} of validation right after {n_examples} examples, {winner} {best:.1%}"
+        return f"round {at} of the race had no time for it; {winner} had {percent(best)}"
+    return f"lost round {at} of the race: {percent(own)} of validation right after {n_examples} examples, {winner} {percent(best)}"

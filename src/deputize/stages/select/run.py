@@ -21,6 +21,7 @@ from deputize.core.certification import Feasibility
 from deputize.core.config import Convert
 from deputize.core.contracts import DEFER, text_of
 from deputize.core.deadline import Deadline
+from deputize.core.percentages import percent, whole_percent
 from deputize.core.progress import Progress, note
 from deputize.core.records import Answer, Example, Task
 from deputize.runner.base import Runner
@@ -258,7 +259,7 @@ def _by_probe(models: _Models) -> list[str]:
 def _lost_probe(name: str, best: str, scores: dict[str, list[tuple[float, int]]]) -> str:
     if not scores.get(name) and not scores.get(best):
         return f"no task needed a language model, so none was measured; {best} is the smallest"
-    return f"lost to {best}: {_mean(scores.get(name, [])):.1%} of the validation calls right as it is, against {_mean(scores.get(best, [])):.1%}"
+    return f"lost to {best}: {percent(_mean(scores.get(name, [])))} of the validation calls right as it is, against {percent(_mean(scores.get(best, [])))}"
 
 
 def _told(row: Candidate, why: dict[str, str]) -> Candidate:
@@ -342,7 +343,7 @@ def refusal(task: Task, n_calls: int, answers: list[Answer], min_calls: int) -> 
         distinct = len(set(replies)) / len(replies)
         if middle > MAX_REPLY_CHARS:
             return (
-                f"free text, {middle:.0f} characters in the middle of {len(replies)} replies ({distinct:.0%} distinct): "
+                f"free text, {middle:.0f} characters in the middle of {len(replies)} replies ({whole_percent(distinct)} distinct): "
                 f"another wording is not another answer, so agreement cannot certify it. Where closeness can, see "
                 f"`deputize tasks measure {task.id} words`"
             )

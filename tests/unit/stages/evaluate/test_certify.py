@@ -65,7 +65,7 @@ def test_a_threshold_that_serves_next_to_nothing_is_refused_with_what_stopped_it
     of = changed(of, right_N=np.arange(1000) < 30)
     made = certify.attempt(reading(of), GRID, 0.02, 0.05, COSTS)
     assert made.index is None and made.share_served == 0.0
-    assert made.reason.startswith("only 3.0% of the calls") and "970 of 1000 served calls" in made.reason
+    assert made.reason.startswith("only 3 % of the calls") and "970 of 1000 served calls" in made.reason
 
 
 def changed(of: Evaluation, **given: Any) -> Evaluation:
@@ -182,7 +182,7 @@ def test_a_certificate_names_its_specialist_and_its_numbers(world: Callable[...,
 def test_a_refusal_says_what_held_out_calls_showed() -> None:
     refused = certify.attempt(reading(outcomes(10)), GRID, 0.02, 0.05, COSTS)
     said = certify.refusal(refused, outcomes(100, 20), "lora", 0.02)
-    assert said.startswith("10 independent calibration groups") and "agreed with the LLM on 80%" in said
+    assert said.startswith("10 independent calibration groups") and "agreed with the LLM on 80 %" in said
     assert certify.refusal(refused, outcomes(0), "lora", 0.02).endswith("level 0.05.")
     assert (
         certify.refusal(

@@ -97,7 +97,7 @@ def test_choices_are_made_on_train_and_calibration_has_what_would_be_validation(
     n_calibration = sum(e.split == "calibration" for e in w.curated.examples)
     (result,) = w.run(Convert(epsilon=0.05))
     facts = result.evaluation
-    assert facts.is_cross_fitted and facts.chosen_because.endswith("by cross-fitting on train (85%)")
+    assert facts.is_cross_fitted and facts.chosen_because.endswith("by cross-fitting on train (85 %)")
     assert facts.n_calibration_groups == n_calibration > 380
     assert facts.n_validation == sum(e.split == "train" for e in w.curated.examples)
     assert result.certificate is not None and result.chosen == "t1-lora"

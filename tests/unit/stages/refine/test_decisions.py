@@ -83,7 +83,7 @@ def test_a_bad_route_is_rolled_back_and_a_good_one_is_not() -> None:
 def test_evidence_that_was_enough_once_stays_enough() -> None:
     found = w.audits([*series(0.5, 60, 1), *series(0.0, 2000, 1)], ROUTE)
     assert found is not None and found.verdict == "roll back" and found.n < 60
-    assert "of" in found.sentence() and "5.0% allowed" in found.sentence()
+    assert "of" in found.sentence() and "5 % allowed" in found.sentence()
 
 
 def test_outcomes_are_judged_against_what_the_llm_does_alone() -> None:

@@ -31,7 +31,7 @@ def test_the_better_half_goes_on_with_twice_the_examples() -> None:
     assert asked == [("a", 50), ("b", 50), ("c", 50), ("d", 50), ("b", 100), ("c", 100)]
     assert race.winner == "b" and set(race.why_lost) == {"a", "c", "d"}
     assert (
-        race.why_lost["d"] == "lost round 1 of the race: 10.0% of validation right after 50 examples, b 90.0%"
+        race.why_lost["d"] == "lost round 1 of the race: 10 % of validation right after 50 examples, b 90 %"
     )
     assert "round 2" in race.why_lost["c"]
 
@@ -68,7 +68,7 @@ def test_a_candidate_that_could_not_be_tried_loses_with_a_sentence() -> None:
         ["a", "b"], lambda name, n, s: None if name == "a" else 0.4, Deadline.after(None), n_train=9
     )
     assert race.winner == "b" and race.why_lost == {
-        "a": "round 1 of the race had no time for it; b had 40.0%"
+        "a": "round 1 of the race had no time for it; b had 40 %"
     }
 
 

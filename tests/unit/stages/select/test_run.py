@@ -115,7 +115,7 @@ def test_long_prose_is_refused() -> None:
         id="t", name="t", contract=Contract(kind="text"), recipe=tiny_tasks.task("line").recipe, keys=[]
     )
     why = stage.refusal(task, 100, [f"{i} " + "words and " * 90 for i in range(50)], 60)
-    assert "free text" in why and "100% distinct" in why
+    assert "free text" in why and "100 % distinct" in why
     assert stage.refusal(task, 100, [f"short {i}" for i in range(50)], 60) == ""
 
 
@@ -249,7 +249,7 @@ def test_a_race_decides_between_several_models_and_says_why_each_lost(
     found = select_with(tuner)
     assert found.base_model == "two" and len(raced) == 5, "three in the first round, two in the second"
     notes = {c.model: c.note for c in found.candidates["label"]}
-    assert notes["two"] == "" and notes["one"].startswith("lost round 1 of the race: 40.0%")
+    assert notes["two"] == "" and notes["one"].startswith("lost round 1 of the race: 40 %")
     assert "lost round 2" in notes["three"] and notes["three"].endswith("(task the label task)")
     by_probe = select_with(None)
     notes = {c.model: c.note for c in by_probe.candidates["label"]}

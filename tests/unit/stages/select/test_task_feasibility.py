@@ -65,7 +65,7 @@ def test_an_episode_with_half_of_the_calls_is_named_as_the_reason() -> None:
     for split in ("train", "validation", "test"):
         found = verdict(calls({**short, "t": (split, 100)}))
         assert (found.n_units, found.possible) == (1, False), split
-    said = "101 independent episodes give about 1 calibration unit, since one episode has 50% of the calls and each call counts alike; "
+    said = "101 independent episodes give about 1 calibration unit, since one episode has 50 % of the calls and each call counts alike; "
     assert found.sentence.startswith(said)
     assert "since" not in verdict(calls({**short, "t": ("train", 10)})).sentence, "nine in a hundred calls"
     assert "since" not in verdict(even(8)).sentence, "few groups, of the same size"

@@ -16,6 +16,7 @@ import numpy as np
 
 from deputize.core.artifacts import Leak, MethodPlan, Specialist, TaskProbe
 from deputize.core.deadline import Deadline
+from deputize.core.percentages import percent
 from deputize.core.records import Task
 from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each
 from deputize.specialists.cascade import (
@@ -199,7 +200,7 @@ class CascadeMethod:
             before = servable(answers, scores[:-1], truth, groups, contract, epsilon)
             after = servable(answers, scores, truth, groups, contract, epsilon)
             if after < before + LEAST_GAIN:
-                self.why_not = f"not made: it could serve {after:.1%} of the calls it was tried on, {before:.1%} without its last member"
+                self.why_not = f"not made: it could serve {percent(after)} of the calls it was tried on, {percent(before)} without its last member"
                 return None
         return fit_cascade(answers, scores, truth, contract, epsilon)
 

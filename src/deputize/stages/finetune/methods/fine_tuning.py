@@ -17,6 +17,7 @@ from typing import Any
 
 from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.errors import BadInput
+from deputize.core.percentages import percent
 from deputize.core.records import Task
 from deputize.specialists import catalogue
 from deputize.specialists.language_model import LanguageModel, require_packages
@@ -229,7 +230,7 @@ def not_needed(probe: TaskProbe) -> MethodPlan | None:
         return None
     return MethodPlan(
         train=False,
-        reason=f"not trained: of groups left out the linear method answers {probe.linear_accuracy:.1%} as the LLM did, "
+        reason=f"not trained: of groups left out the linear method answers {percent(probe.linear_accuracy)} as the LLM did, "
         "within the loss asked for",
     )
 

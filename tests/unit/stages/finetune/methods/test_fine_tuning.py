@@ -43,7 +43,7 @@ def test_it_is_not_worth_training_where_a_linear_model_is_enough() -> None:
     assert LORA.plan(task, TaskProbe(epsilon=0.02, linear_fits=True, linear_accuracy=0.97)).train
     assert LORA.plan(task, TaskProbe(epsilon=0.02, linear_fits=False)).train
     enough = LORA.plan(task, TaskProbe(epsilon=0.02, linear_fits=True, linear_accuracy=0.985))
-    assert not enough.train and "98.5%" in enough.reason
+    assert not enough.train and "98.5 %" in enough.reason
 
 
 def test_a_cpu_trains_the_upper_half(tiny: Tiny, tmp_path: Path) -> None:
