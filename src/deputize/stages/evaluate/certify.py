@@ -473,12 +473,12 @@ def refusal(made: CertificateAttempt, shown: Evaluation, method: str, epsilon: f
     if made.index is not None:
         return ""
     sentence = made.reason[0].upper() + made.reason[1:] + "."
-    if not len(shown):
+    if shown.accuracy is None:
         return sentence
     return (
         f"{sentence} On {len(shown)} held-out calls the {method} specialist agreed with the LLM on "
-        f"{whole_percent(shown.accuracy)}; with hindsight {whole_percent(shown.coverage_at(epsilon))} of the calls meant for code could have been "
-        f"served at a loss of {epsilon:g}."
+        f"{whole_percent(shown.accuracy)}; with hindsight {whole_percent(shown.coverage_at(epsilon))} of the calls "
+        f"meant for code could have been served at a loss of {epsilon:g}."
     )
 
 

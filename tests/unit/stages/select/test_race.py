@@ -67,9 +67,7 @@ def test_a_candidate_that_could_not_be_tried_loses_with_a_sentence() -> None:
     race = successive_halving(
         ["a", "b"], lambda name, n, s: None if name == "a" else 0.4, Deadline.after(None), n_train=9
     )
-    assert race.winner == "b" and race.why_lost == {
-        "a": "round 1 of the race had no time for it; b had 40 %"
-    }
+    assert race.winner == "b" and race.why_lost == {"a": "round 1 of the race had no time for it; b had 40 %"}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
