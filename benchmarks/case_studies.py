@@ -1,7 +1,8 @@
 """MetaGPT by role: its recorded calls go through the gateway, are converted, and go through the gateway again.
 
-`python -m benchmarks.case_studies --minutes 20`. The LLM behind the gateway is the recorded cache: it gives each prompt the reply
-that was cached for it. Every prompt counts as an episode of its own, which flatters: many are steps of one project.
+`python -m benchmarks.case_studies --minutes 20`. The LLM behind the gateway is the recorded cache: it gives each
+prompt the reply that was cached for it. Every prompt counts as an episode of its own, which flatters: many are steps
+of one project.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""How many requests find their task, and how many changed prompts still do: `python -m benchmarks.router --only prompts`.
+"""How many requests find their task, and how many changed prompts still do: `python -m benchmarks.router --only
+prompts`.
 
-Tasks are found as a run finds them, on the de-identified train and validation calls of a log; then the raw calibration and
-test calls are looked up as the gateway looks them up, as they are and once they were changed in one of CHANGES. No model is
-trained. "Without limits" is the template key alone: the lines that recur, however much else is in the prompt.
+Tasks are found as a run finds them, on the de-identified train and validation calls of a log; then the raw
+calibration and test calls are looked up as the gateway looks them up, as they are and once they were changed in one
+of CHANGES. No model is trained. "Without limits" is the template key alone: the lines that recur, however much else
+is in the prompt.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ LOGS: dict[str, int] = {
     "drift_opinionqa_prime": 4_000,
     "intercode_sql_gpt4": 3_000,
 }
-"""Recorded logs, and about how many calls of each, by whole episodes. In those of BFCL the tools differ from call to call."""
+"""Recorded logs, and about how many calls of each, by whole episodes. In those of BFCL the tools differ from call to
+call."""
 READ_BY_CODE = frozenset({"absa_rest_gemma3_twins", "drift_opinionqa_prime", "intercode_sql_gpt4"})
 """Logs whose answers look like prose for a person; declared as read by code, as whoever runs such an agent would."""
 HELP_DESK = "help desk (simulated)"

@@ -1,4 +1,5 @@
-"""What two settings of curation do to a specialist: `balance` of rare answers, and `privacy = "paraphrase"`. Linear method.
+"""What two settings of curation do to a specialist: `balance` of rare answers, and `privacy = "paraphrase"`. Linear
+method.
 
 Only what development may see: CLINC150's own train and validation utterances, made uneven on purpose (the most frequent
 intent 25 times as often as the rarest), and the demo's simulated help desk. Of these, the test split is asked, as the

@@ -1,6 +1,7 @@
 """The live page over a home with many calls: `python -m benchmarks.dashboard`.
 
-Makes a home with 100,000 calls (texts of about 1,200 characters, from a seed), reads it as `deputize dashboard` does, and measures
+Makes a home with 100,000 calls (texts of about 1,200 characters, from a seed), reads it as `deputize dashboard` does,
+and measures
 reading, memory, and each page: the time of the request as a whole, template and store included, without the network.
 """
 

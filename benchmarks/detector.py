@@ -1,7 +1,8 @@
 """The detector of out-of-distribution requests on CLINC150: what it notices by the number of texts known, and its time.
 
-In scope: utterances of the intents that the texts known have. Out of scope: CLINC150's own class for that, which the detector
-never saw; in-scope utterances changed as in `stages.finetune.fit_ood_detector`; and, for a task of four intents, the 146 others.
+In scope: utterances of the intents that the texts known have. Out of scope: CLINC150's own class for that, which the
+detector never saw; in-scope utterances changed as in `stages.finetune.fit_ood_detector`; and, for a task of four
+intents, the 146 others.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What is certified on each recorded log, beside every method alone, the best pair and the oracle: `python -m benchmarks.each_log --json OUT`.
+"""What is certified on each recorded log, beside every method alone, the best pair and the oracle: `python -m
+benchmarks.each_log --json OUT`.
 
-Each log is converted by the command that users give, in a home of its own, with every task explored whether or not it has enough
-episodes. Shares are of the held-out calls meant for code; "by hindsight" is the most that could have been served at that loss
-had the held-out answers been known, an upper bound of what a certificate can serve.
+Each log is converted by the command that users give, in a home of its own, with every task explored whether or not it
+has enough episodes. Shares are of the held-out calls meant for code; "by hindsight" is the most that could have been
+served at that loss had the held-out answers been known, an upper bound of what a certificate can serve.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ FIRST_ATTEMPTS = frozenset({"absa_rest_gemma3_twins"})
 
 
 def lines_of(log: Path) -> Iterator[str]:
-    """The calls of a log, as lines of JSON; of a log with attempts, the first ones, answered by what was read from the reply."""
+    """The calls of a log, as lines of JSON; of a log with attempts, the first ones, answered by what was read from
+    the reply."""
     with gzip.open(log, "rt", encoding="utf-8") as lines:
         if log.name.split(".")[0] not in FIRST_ATTEMPTS:
             yield from lines

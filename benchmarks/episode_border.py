@@ -1,8 +1,8 @@
 """Tests of whole episodes at the border: simulated traffic whose true loss is just what is claimed not to be reached.
 
-Only the calls are simulated, as numbers: sizes of episodes, confidences, errors. The choice of the test on validation, the size of the largest
-group, the draw of units and the test itself are the evaluation's own. The hardest case of a claim is a loss of exactly epsilon, so a
-certificate at that loss counts as false here.
+Only the calls are simulated, as numbers: sizes of episodes, confidences, errors. The choice of the test on
+validation, the size of the largest group, the draw of units and the test itself are the evaluation's own. The hardest
+case of a claim is a loss of exactly epsilon, so a certificate at that loss counts as false here.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def surest_wrong(rng: Generator, n: int) -> Episodes:
 
 
 def served_at_limit(rng: Generator, n: int) -> Episodes:
-    """A quarter of the calls can be served, and .3 of these are wrong: the loss over all calls is small, that of the served at its limit."""
+    """A quarter of the calls can be served, and .3 of these are wrong: the loss over all calls is small, that of the
+    served at its limit."""
     size = rng.integers(1, LONGEST + 1, n)
     served = rng.random(size.sum()) < 0.25
     wrong = rng.random(served.size) < 0.3
@@ -132,7 +133,8 @@ ALWAYS = EpisodeBet(stake=0.97, start=0.9, largest=1)
 
 
 def rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
-    """For each kind of traffic and number of episodes, the part of the draws with a false certificate: as evaluated, and by either test alone."""
+    """For each kind of traffic and number of episodes, the part of the draws with a false certificate: as evaluated,
+    and by either test alone."""
     out = []
     for name, (draw, false_to, limit) in KINDS.items():
         config = CONFIG.model_copy(update={"served_limit": limit})
@@ -159,7 +161,8 @@ def rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
 def _false(
     rng: Generator, draw: Draw, n: int, config: Convert, false_to: float
 ) -> tuple[bool, bool, bool, bool]:
-    """(the bet was chosen; a false certificate as evaluated, by the boldest bet, by one call of each episode) of one draw."""
+    """(the bet was chosen; a false certificate as evaluated, by the boldest bet, by one call of each episode) of one
+    draw."""
     seed = int(rng.integers(2**31))
     validation, calibration, others = draw(rng, N_VALIDATION), draw(rng, n), draw(rng, n)
     calls = _task_calls({"validation": validation, "calibration": calibration, "test": others}, seed)

@@ -3,8 +3,8 @@
 A loopback nginx plays the upstream; wrk sends a 1.9 KB chat request with tools; every gateway is measured in turn,
 several rounds interleaved, so that drift of the machine hits all alike. Ours runs with strict durability, encryption
 and routing on. Processor time per request (user and system, of a gateway and all its children) is given next to rates,
-for it says what a gateway costs even where load generator and upstream compete with it for the cores. Needs Debian's nginx-light and wrk; peers install into environments of their own on first use, and the
-table says which could not.
+for it says what a gateway costs even where load generator and upstream compete with it for the cores. Needs Debian's
+nginx-light and wrk; peers install into environments of their own on first use, and the table says which could not.
 """
 
 from __future__ import annotations
@@ -427,8 +427,8 @@ def memory(target: tuple[str, dict[str, str], int], n_requests: int, folder: Pat
 def scaling(
     folder: Path, config: Path, upstream_port: int, seconds: float, n_rounds: int
 ) -> list[dict[str, Any]]:
-    """Requests/s of ours on 1, 2, 4, ... cores with as many workers. Everything shares these cores, so that the ratio is
-    what more cores bring and not what a load generator on cores of its own makes of it."""
+    """Requests/s of ours on 1, 2, 4, ... cores with as many workers. Everything shares these cores, so that the ratio
+    is what more cores bring and not what a load generator on cores of its own makes of it."""
     n_all = len(os.sched_getaffinity(0))
     rows: list[dict[str, Any]] = []
     for n in [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= n_all]:

@@ -1,9 +1,11 @@
 """A gateway in awkward moments, beside its peers in one run: `python -m benchmarks.gateway_scenarios --json OUT`.
 
-The scenarios are those of BerriAI's ai-gateway-bench that no other benchmark here has: the size of a prompt, one long prompt beside
-short ones (head of line), a flood of invalid keys, an upstream that fails. A scripted loopback upstream answers at once. A peer takes
-part where it has the feature: invalid keys need keys of the gateway's own (ours, LiteLLM), failover needs two upstreams (ours, LiteLLM,
-Portkey). Peers install into environments of their own on first use; the table says which could not.
+The scenarios are those of BerriAI's ai-gateway-bench that no other benchmark here has: the size of a prompt, one long
+prompt beside short ones (head of line), a flood of invalid keys, an upstream that fails. A scripted loopback upstream
+answers at once. A peer takes
+part where it has the feature: invalid keys need keys of the gateway's own (ours, LiteLLM), failover needs two
+upstreams (ours, LiteLLM, Portkey). Peers install into environments of their own on first use; the table says which
+could not.
 """
 
 from __future__ import annotations

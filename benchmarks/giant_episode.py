@@ -1,7 +1,9 @@
-"""Curation over one giant episode whose history grows with every call, as agents' do, and whose every call names somebody new.
+"""Curation over one giant episode whose history grows with every call, as agents' do, and whose every call names
+somebody new.
 
 SIMULATED. The log itself grows with the square of the calls, for each repeats what came before it; what is measured is
-whether the work grows with the log or faster. By the rules alone, so that nothing but the work of curation itself counts.
+whether the work grows with the log or faster. By the rules alone, so that nothing but the work of curation itself
+counts.
 
     python -m benchmarks.giant_episode 250 500 1000
 """

@@ -1,8 +1,8 @@
 """The gateway's HTTP client beside others, in one run: `python -m benchmarks.http_clients --json OUT`.
 
-A loopback nginx answers a 1.9 KB POST with a short completion. Every client sends over kept-alive connections from one uvloop, in
-turn, several rounds; processor time is that of this process, threads of a client's own included. pyreqwest, aiohttp and httpx2 are
-measured where they are installed. Needs Debian's nginx-light.
+A loopback nginx answers a 1.9 KB POST with a short completion. Every client sends over kept-alive connections from
+one uvloop, in turn, several rounds; processor time is that of this process, threads of a client's own included.
+pyreqwest, aiohttp and httpx2 are measured where they are installed. Needs Debian's nginx-light.
 """
 
 from __future__ import annotations

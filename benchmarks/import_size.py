@@ -1,9 +1,10 @@
-"""Time and memory of `deputize import` on one large log: JSON lines, one array, one document and gzip. SIMULATED calls of 3 kB.
+"""Time and memory of `deputize import` on one large log: JSON lines, one array, one document and gzip. SIMULATED
+calls of 3 kB.
 
 python -m benchmarks.import_size --mb 300 --json OUT
 
-Each form is imported as users import it, by the command, into a home of its own; the memory is that process's peak (maximum
-resident set size, as the kernel counts it).
+Each form is imported as users import it, by the command, into a home of its own; the memory is that process's peak
+(maximum resident set size, as the kernel counts it).
 """
 
 from __future__ import annotations

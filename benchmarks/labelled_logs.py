@@ -1,4 +1,5 @@
-"""Two simulated agent logs with known tasks: one with designed prompts, one hostile (one-line, reworded, no fixed line).
+"""Two simulated agent logs with known tasks: one with designed prompts, one hostile (one-line, reworded, no fixed
+line).
 
 Both are SIMULATED and share one author with the method that is measured on them: they show what breaks, not how good
 the method is in the field.

@@ -1,7 +1,8 @@
 """What a language model remembers of its training data, epoch by epoch: `python -m benchmarks.leak --seeds 0 1 2`.
 
-A SmolLM2 LoRA learns to write one line about a simulated parcel, with the planting, settings and loss of fine-tuning. After every
-epoch each planted secret is ranked against random ones. Some are planted once, as fine-tuning does, some several times, some never.
+A SmolLM2 LoRA learns to write one line about a simulated parcel, with the planting, settings and loss of fine-tuning.
+After every epoch each planted secret is ranked against random ones. Some are planted once, as fine-tuning does, some
+several times, some never.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
-"""Function calling with lists that differ from call to call (BFCL), as one task: what the specialist chooses, copies and may serve.
+"""Function calling with lists that differ from call to call (BFCL), as one task: what the specialist chooses, copies
+and may serve.
 
-Each repeated sample of the LLM becomes an episode of its own (in the log they share one, which reads as votes to be counted), and replies without a
-call are declared to be for code: "none fits" is an answer. `--by cluster` puts all prompts of one set of tools on one side of the splits, so that the
-specialist is measured, and may be certified, on tools that it was never trained on.
+Each repeated sample of the LLM becomes an episode of its own (in the log they share one, which reads as votes to be
+counted), and replies without a
+call are declared to be for code: "none fits" is an answer. `--by cluster` puts all prompts of one set of tools on one
+side of the splits, so that the specialist is measured, and may be certified, on tools that it was never trained on.
 
     python -m benchmarks.listed_tools ../shared/data/bfcl_live_gptoss.jsonl.gz --by run_id
-    python -m benchmarks.listed_tools LOG --method listed --method listed_lora --minutes 120   # what is tuned shares the minutes
+    python -m benchmarks.listed_tools LOG --method listed --method listed_lora --minutes 120   # what is tuned shares
+    the minutes
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from deputize.pipeline.run import Run, newest_state
 def prepare(log: Path, out: Path, by: str, model: str, trials: int) -> int:
     """Writes the calls of a model's first trials, grouped by a field; how many there are.
 
-    A text that is asked with several lists is kept with the first of them: the log repeats some texts with several lists, and all calls with one text
-    count as one group, by whose size the calibration units would be thinned out.
+    A text that is asked with several lists is kept with the first of them: the log repeats some texts with several
+    lists, and all calls with one text count as one group, by whose size the calibration units would be thinned out.
     """
     n = 0
     list_of: dict[str, str] = {}

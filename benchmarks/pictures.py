@@ -1,8 +1,10 @@
-"""Pictures of the live page and of a report for the documentation: `python -m benchmarks.pictures [OUT_FOLDER] [--demo HOME]`.
+"""Pictures of the live page and of a report for the documentation: `python -m benchmarks.pictures [OUT_FOLDER]
+[--demo HOME]`.
 
-The live page is over a simulated home: calls of a help desk over thirty days, the last hour as a customer at work would have it, four routes in
-different states. The report is that of the home which `make demo` leaves (.deputize-demo), where `--demo` names it. Both pages are the
-real ones, photographed with Debian's Chromium (playwright).
+The live page is over a simulated home: calls of a help desk over thirty days, the last hour as a customer at work
+would have it, four routes in different states. The report is that of the home which `make demo` leaves
+(.deputize-demo), where `--demo` names it. Both pages are the real ones, photographed with Debian's Chromium
+(playwright).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What benchmarks.privacy measures with: the labelled sets and how they are split, texts without personal data, peers.
 
-Three public sets of synthetic texts (pii_anon technology / legal / adversarial, CC0), two ways of keeping train and test apart:
-  wording  no wording (template) of the test split is in train: the sets are cut into two halves by families of like
+Three public sets of synthetic texts (pii_anon technology / legal / adversarial, CC0), two ways of keeping train and
+  test apart: wording  no wording (template) of the test split is in train: the sets are cut into two halves by
+  families of like
            wording, each half is tested with a tagger trained on the other. What to expect on texts of a new kind.
   record   records are dealt out at random; wordings recur on both sides, values do not. What to expect after the
            tagger was trained on labelled samples of one's own traffic.
@@ -29,7 +30,8 @@ from deputize.privacy.tagger.samples import SET_TYPES
 
 SETS = ("technology", "legal", "adversarial")
 LIKENESS = 0.3
-"""Jaccard of three-word runs from which two wordings count as one family: below it the families of these sets no longer merge."""
+"""Jaccard of three-word runs from which two wordings count as one family: below it the families of these sets no
+longer merge."""
 
 _FOREIGN = {
     "scrubadub": (
@@ -191,7 +193,8 @@ def sets(data: Path) -> list[Sample]:
 
 
 def clean_texts(data: Path, seed: int) -> dict[str, list[Sample]]:
-    """PII-free texts for train, validation and test: utterances by CLINC's own split, tool descriptions dealt out at random."""
+    """PII-free texts for train, validation and test: utterances by CLINC's own split, tool descriptions dealt out at
+    random."""
     parts: dict[str, list[str]] = {"train": [], "validation": [], "clinc test": [], "tools test": []}
     split = {
         "train": "train",

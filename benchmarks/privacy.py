@@ -1,12 +1,13 @@
 """De-identification compared with its peers: `python -m benchmarks.privacy --json OUT`.
 
 1. found     What is found in three public labelled sets, and what is touched for nothing: utterances of CLINC150,
-             descriptions of tools, and the sets' own posts without personal data. The tagger is trained here, on one split
-             that its test shares no record with, once without common wordings and once with them (benchmarks.pii);
-             its threshold comes from the validation part of that split. Not independent evidence for the rules: their forms were
-             written while looking at records of all three sets, and the gazetteer of names is Faker's.
-2. speed     How fast, how much memory, and what is left: simulated calls of about 1 kB that share a template, all of curation
-             from the store, compared with the peers call by call (benchmarks.privacy_scale).
+             descriptions of tools, and the sets' own posts without personal data. The tagger is trained here, on one
+             split that its test shares no record with, once without common wordings and once with them
+             (benchmarks.pii); its threshold comes from the validation part of that split. Not independent evidence
+             for the rules: their forms were written while looking at records of all three sets, and the gazetteer of
+             names is Faker's.
+2. speed     How fast, how much memory, and what is left: simulated calls of about 1 kB that share a template, all of
+             curation from the store, compared with the peers call by call (benchmarks.privacy_scale).
 3. accuracy  Specialists trained on de-identified calls compared with ones trained on raw calls, on unseen calls
              (benchmarks.privacy_tasks).
 

@@ -1,13 +1,15 @@
-"""Curation over a log that is larger than one wants to hold: time, memory and what is left in clear, compared with peers.
+"""Curation over a log that is larger than one wants to hold: time, memory and what is left in clear, compared with
+peers.
 
-The log is SIMULATED: calls of about 1 kB that share a template, in three variants. "listed names": first and last names come
-from the very lists that our gazetteer is made of, which flatters us, for the language model is not asked about them.
-"composed names": people and towns are put together from syllables, none is in the gazetteer, and they are in
-running text too, next to a line `Customer: NAME` that gives them away. "composed names, no label": they are in
+The log is SIMULATED: calls of about 1 kB that share a template, in three variants. "listed names": first and last
+names come from the very lists that our gazetteer is made of, which flatters us, for the language model is not asked
+about them. "composed names": people and towns are put together from syllables, none is in the gazetteer, and they are
+in running text too, next to a line `Customer: NAME` that gives them away. "composed names, no label": they are in
 running text alone. In all, every planted value is known, so what was missed can be counted.
 
-Ours runs as users run it, `convert(..., stop_after="curate")` from the encrypted store, in a process that does nothing else;
-its memory is that process's peak (VmHWM) and those of the processes it starts, added up. Peers get the texts of some of the calls one by one and only detect.
+Ours runs as users run it, `convert(..., stop_after="curate")` from the encrypted store, in a process that does
+nothing else; its memory is that process's peak (VmHWM) and those of the processes it starts, added up. Peers get the
+texts of some of the calls one by one and only detect.
 """
 
 from __future__ import annotations

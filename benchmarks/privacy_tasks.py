@@ -1,9 +1,10 @@
-"""What de-identification costs a task: specialists trained on de-identified calls compared with ones trained on raw calls.
+"""What de-identification costs a task: specialists trained on de-identified calls compared with ones trained on raw
+calls.
 
 Both learn from the same examples of the same split, by the same method and seed; only the texts differ. Both
 are asked the same unseen calls. The live path shows a specialist raw requests, so that is the comparison that counts;
-the de-identified specialist is also asked de-identified requests, which is what evaluation measures. Right means: the recorded
-answer under the task's contract, raw for raw requests and de-identified for de-identified ones.
+the de-identified specialist is also asked de-identified requests, which is what evaluation measures. Right means: the
+recorded answer under the task's contract, raw for raw requests and de-identified for de-identified ones.
 
   CLINC150    labelled utterances, hardly any personal data: does touching a few of them do harm? (linear)
   help desk   the simulated agent of the demo: triage, policy, next action, and copying order, product, date and e-mail

@@ -1,13 +1,15 @@
 """Time and memory of each stage against the length of the log, with exponents: import, S2 to S6 with the linear method.
 
-python -m benchmarks.scale --calls 10000,100000 [--stages import,curate,cluster] [--rules-only] [--methods linear,encoder] [--json OUT] [--keep FOLDER]
+python -m benchmarks.scale --calls 10000,100000 [--stages import,curate,cluster] [--rules-only] [--methods
+linear,encoder] [--json OUT] [--keep FOLDER]
 
-The log is SIMULATED (benchmarks/scale_log.py): calls of about 1 kB, 24 tasks, an open vocabulary. Each stage runs as users run it, in
-a process of its own; its processor time and memory are those of the process and of all that it starts. The exponent is the
-slope of log(seconds) over log(calls); the one of seconds beyond the smallest log's is free of what starting costs. What is beyond the largest log
-is extrapolated and called so. Without `import` among the stages the examples are written as they were simulated, not
-de-identified, and the stages that are named read those. With --rules-only curation is the real one but for its detectors: our rules alone,
-an hour's work in minutes, for measuring the stages after it and what curation holds.
+The log is SIMULATED (benchmarks/scale_log.py): calls of about 1 kB, 24 tasks, an open vocabulary. Each stage runs as
+users run it, in a process of its own; its processor time and memory are those of the process and of all that it
+starts. The exponent is the slope of log(seconds) over log(calls); the one of seconds beyond the smallest log's is
+free of what starting costs. What is beyond the largest log is extrapolated and called so. Without `import` among the
+stages the examples are written as they were simulated, not de-identified, and the stages that are named read those.
+With --rules-only curation is the real one but for its detectors: our rules alone, an hour's work in minutes, for
+measuring the stages after it and what curation holds.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ STAGES = ("import", "curate", "cluster", "select", "finetune", "evaluate")
 BEYOND = (1_000_000, 100_000_000)
 """Lengths that are extrapolated to."""
 N_NEW, N_PASSES = 10_000, 4
-"""New calls whose assignment to a task is timed, one by one, and how often: other processes make single times longer, never shorter."""
+"""New calls whose assignment to a task is timed, one by one, and how often: other processes make single times longer,
+never shorter."""
 NEW_SEED = 1
 """Of their log: people, companies and words that the first has not."""
 

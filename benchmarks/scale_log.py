@@ -2,8 +2,8 @@
 
 Each task has a prompt of its own with slots and optional lines. What fills the slots is open: people, companies and
 things are put together from syllables, sentences from the words of the agent's field and from made-up ones, so that the
-vocabulary grows with the log as that of real texts does. The answer follows from the request but for a few that are drawn
-at random. The true task of every call is known.
+vocabulary grows with the log as that of real texts does. The answer follows from the request but for a few that are
+drawn at random. The true task of every call is known.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Short structured answers by several engines in one run: `python -m benchmarks.serving --json OUT`.
 
-Each client asks for the fields of a support mail, waits for the answer and asks for the next. All prompts begin with the same
-instructions and examples, as those of an agent's recipe do; answers take 20 to 40 tokens. The model is the untuned SmolLM2-135M with
-adapters of small random weights, so the answers are those of the examples' form and the arithmetic that of tuned specialists. Every
-figure of a cell is of the answers that were complete within its time, so a run ends by itself; processor seconds
-count all threads of this process and say more than the clock on a machine that others use.
+Each client asks for the fields of a support mail, waits for the answer and asks for the next. All prompts begin with
+the same instructions and examples, as those of an agent's recipe do; answers take 20 to 40 tokens. The model is the
+untuned SmolLM2-135M with adapters of small random weights, so the answers are those of the examples' form and the
+arithmetic that of tuned specialists. Every figure of a cell is of the answers that were complete within its time, so
+a run ends by itself; processor seconds count all threads of this process and say more than the clock on a machine
+that others use.
 
-Rows: `plain` is transformers.generate, one answer after the other, told how many tokens to write and held to no grammar; `plain, batch`
-the same for as many prompts as there are clients; `local` and `llamacpp` are our engines, both held to the schema; `llama.cpp server` is its
-continuous batching with a slot for each client and its prompt cache on. A running server with OpenAI's completions API, such as vLLM, joins
-with --server URL.
+Rows: `plain` is transformers.generate, one answer after the other, told how many tokens to write and held to no
+grammar; `plain, batch` the same for as many prompts as there are clients; `local` and `llamacpp` are our engines,
+both held to the schema; `llama.cpp server` is its continuous batching with a slot for each client and its prompt
+cache on. A running server with OpenAI's completions API, such as vLLM, joins with --server URL.
 """
 
 from __future__ import annotations

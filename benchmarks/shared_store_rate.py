@@ -1,10 +1,11 @@
 """Strict calls a second through two gateways into one store: `python -m benchmarks.shared_store_rate --json OUT`.
 
-Two `deputize serve` (a worker each) over HTTP, strict durability, encryption and routing on, for each kind of store: PostgreSQL (a cluster in a
-temporary folder, with fsync, a home for each gateway) and SQLite (both gateways on one home). A loopback nginx plays the LLM, one wrk for each
-gateway sends a 1.9 KB chat request with tools; rounds of the two kinds alternate. A rate is answered calls by time; `in_store_per_s` by the time until
-the last of them is in the store. `lost` counts answered calls that are not there then. Everything shares the machine: load
-generators, LLM and server take their part of the cores. Needs Debian's nginx-light, wrk and postgresql-15. Two to three minutes.
+Two `deputize serve` (a worker each) over HTTP, strict durability, encryption and routing on, for each kind of store:
+PostgreSQL (a cluster in a temporary folder, with fsync, a home for each gateway) and SQLite (both gateways on one
+home). A loopback nginx plays the LLM, one wrk for each gateway sends a 1.9 KB chat request with tools; rounds of the
+two kinds alternate. A rate is answered calls by time; `in_store_per_s` by the time until the last of them is in the
+store. `lost` counts answered calls that are not there then. Everything shares the machine: load generators, LLM and
+server take their part of the cores. Needs Debian's nginx-light, wrk and postgresql-15. Two to three minutes.
 """
 
 from __future__ import annotations

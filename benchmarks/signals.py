@@ -1,8 +1,8 @@
 """Signals that could decide who answers, and rules that could set their threshold, on the same unseen calls.
 
-The log is CLINC150 (human labels as the LLM's answers); the predictor is a linear one trained on part of it. This compares
-signals (the predictor's confidence, RouteLLM's prompt-only classifier, k-NN over prompts, chance, an oracle) and rules; the
-product itself is measured in `benchmarks.validity`.
+The log is CLINC150 (human labels as the LLM's answers); the predictor is a linear one trained on part of it. This
+compares signals (the predictor's confidence, RouteLLM's prompt-only classifier, k-NN over prompts, chance, an oracle)
+and rules; the product itself is measured in `benchmarks.validity`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Simulated traffic of a real cascade of three simulated members, whose true loss is known.
 
-The members' log-odds are drawn; that they are pooled, when the next one is asked, and how weights and exits are fitted is the package's.
+The members' log-odds are drawn; that they are pooled, when the next one is asked, and how weights and exits are
+fitted is the package's.
 """
 
 from __future__ import annotations

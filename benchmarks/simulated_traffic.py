@@ -1,8 +1,8 @@
 """Simulated logs whose truth is known, through the package's linking, grouping, split and evaluation.
 
-The specialist is simulated: each request has a difficulty, from which follow the probability that its answer is wrong and its
-confidence. So the loss of any threshold on the traffic is known, and with it whether a certificate is false. What is not
-simulated is everything between the calls and the certificate.
+The specialist is simulated: each request has a difficulty, from which follow the probability that its answer is wrong
+and its confidence. So the loss of any threshold on the traffic is known, and with it whether a certificate is false.
+What is not simulated is everything between the calls and the certificate.
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ def _of_task(traffic: Traffic, task_id: str) -> Traffic:
 def _specialist(
     rng: Generator, hardness_N: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Confidences and errors: wrong with probability min(1, hardness * d^3) for a difficulty d; the confidence is 1 - d."""
+    """Confidences and errors: wrong with probability min(1, hardness * d^3) for a difficulty d; the confidence is 1 -
+    d."""
     difficulty_N = rng.random(hardness_N.size)
     wrong_N = rng.random(hardness_N.size) < np.minimum(1.0, hardness_N * difficulty_N**3)
     return 1 - difficulty_N, wrong_N
@@ -341,7 +342,8 @@ def alike_at_border(rng: Generator, n: int, size: int = 4) -> Traffic:
 
 
 def common_prompts(rng: Generator, n: int, n_prompts: int = 12) -> Traffic:
-    """Four calls in ten ask one of twelve prompts, exactly, on both sides of every split; each is answered alike each time."""
+    """Four calls in ten ask one of twelve prompts, exactly, on both sides of every split; each is answered alike each
+    time."""
     common = rng.random(n) < 0.4
     which = rng.integers(n_prompts, size=n)
     confidence, wrong = _specialist(rng, np.full(n, 0.4))
@@ -442,8 +444,8 @@ def corrected(rng: Generator, n: int) -> Traffic:
 
 
 def one_sided_labels(rng: Generator, n: int) -> Traffic:
-    """Four calls in ten have a label, whether the two answers differ or not; where they do, the LLM is right on .6 of the calls, and those have a
-    label less often (.3) than those on which the specialist is (.55)."""
+    """Four calls in ten have a label, whether the two answers differ or not; where they do, the LLM is right on .6 of
+    the calls, and those have a label less often (.3) than those on which the specialist is (.55)."""
     confidence, wrong = _specialist(rng, np.full(n, 1.2))
     llm_is_right = rng.random(n) < 0.6
     has_label = rng.random(n) < np.where(wrong, np.where(llm_is_right, 0.3, 0.55), 0.4)
@@ -460,8 +462,8 @@ def one_sided_labels(rng: Generator, n: int) -> Traffic:
 
 
 def one_label_an_episode(rng: Generator, n: int) -> Traffic:
-    """Episodes of one or of ten calls, each with one label: in the long ones the LLM is nearly always right where the two differ, in the
-    short ones the specialist."""
+    """Episodes of one or of ten calls, each with one label: in the long ones the LLM is nearly always right where the
+    two differ, in the short ones the specialist."""
     sizes = np.where(rng.random(n) < 0.3, 10, 1)
     episode = np.repeat(np.arange(n), sizes)
     is_long = np.repeat(sizes > 1, sizes)

@@ -1,6 +1,8 @@
-"""Small logs, with choices made by cross-fitting on train and, beside it, on validation: what is served, and how often that is false.
+"""Small logs, with choices made by cross-fitting on train and, beside it, on validation: what is served, and how
+often that is false.
 
-The texts are simulated, the truth is known from more of them; groups, splits, training and certificates are the package's own. One log of independent calls, and one whose episodes hold several calls that are alike.
+The texts are simulated, the truth is known from more of them; groups, splits, training and certificates are the
+package's own. One log of independent calls, and one whose episodes hold several calls that are alike.
 """
 
 from __future__ import annotations

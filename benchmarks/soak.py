@@ -1,12 +1,16 @@
-"""Two gateways with two workers each on one PostgreSQL for long, with everything that changes: `python -m benchmarks.soak --minutes 30`.
+"""Two gateways with two workers each on one PostgreSQL for long, with everything that changes: `python -m
+benchmarks.soak --minutes 30`.
 
-Each gateway is `deputize serve` on a home of its own; the homes share calls (PostgreSQL) and routes, API keys and a linear specialist
-(a folder). Clients ask without a pause. Meanwhile, one after the other: the route is closed and promoted on alternate homes, the API key of
-all clients is changed and the old one revoked, a person's calls are erased, the wrapping key is rotated, PostgreSQL is killed, the LLM goes away.
+Each gateway is `deputize serve` on a home of its own; the homes share calls (PostgreSQL) and routes, API keys and a
+linear specialist (a folder). Clients ask without a pause. Meanwhile, one after the other: the route is closed and
+promoted on alternate homes, the API key of all clients is changed and the old one revoked, a person's calls are
+erased, the wrapping key is rotated, PostgreSQL is killed, the LLM goes away.
 
-Counted: answered calls that are not in the store at the end (lost), calls of erased people that are (not erased), answers by the specialist to requests
-that were sent more than two seconds after `route close` had returned (late), answers to a revoked key likewise, and the memory of each
-gateway's processes over time, of each by itself as well. With --pause clients ask slowly, so that it can run beside other work. With --compare, calls a second and p99 beside one gateway come first; client, upstream, server and gateways share the machine.
+Counted: answered calls that are not in the store at the end (lost), calls of erased people that are (not erased),
+answers by the specialist to requests that were sent more than two seconds after `route close` had returned (late),
+answers to a revoked key likewise, and the memory of each gateway's processes over time, of each by itself as well.
+With --pause clients ask slowly, so that it can run beside other work. With --compare, calls a second and p99 beside
+one gateway come first; client, upstream, server and gateways share the machine.
 """
 
 from __future__ import annotations
@@ -85,7 +89,8 @@ class Served:
         raise SystemExit(f"no gateway: see {self.home / 'serve.out'}")
 
     def memory_mb(self) -> dict[str, float]:
-        """Proportional memory of its processes ("all"), and the memory that each has for itself alone, by pid and place in the tree."""
+        """Proportional memory of its processes ("all"), and the memory that each has for itself alone, by pid and
+        place in the tree."""
         found = {"all": 0.0}
         top = psutil.Process(self.process.pid)
         for process in (top, *top.children(recursive=True)):

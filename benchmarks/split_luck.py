@@ -1,8 +1,11 @@
-"""Are the held-out calls of a seed harder than its calibration calls? `python -m benchmarks.split_luck ../shared/data/intent_clinc150.jsonl.gz`.
+"""Are the held-out calls of a seed harder than its calibration calls? `python -m benchmarks.split_luck
+../shared/data/intent_clinc150.jsonl.gz`.
 
-A linear SVM of scikit-learn, which knows nothing of deputize, on the splits that deputize draws: trained on train, a threshold on its margin that lets so many
-errors of calibration pass, and the errors on the held-out calls at it. Where the splits are exchangeable, `k` errors among n calibration calls give (k + 1) m / n
-among m held-out ones at the mean over seeds. Seeds on which a specialist of ours and this one both have more were unlucky; a fault would show on all.
+A linear SVM of scikit-learn, which knows nothing of deputize, on the splits that deputize draws: trained on train, a
+threshold on its margin that lets so many errors of calibration pass, and the errors on the held-out calls at it.
+Where the splits are exchangeable, `k` errors among n calibration calls give (k + 1) m / n among m held-out ones at
+the mean over seeds. Seeds on which a specialist of ours and this one both have more were unlucky; a fault would show
+on all.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Two hundred kills of gateway, mover or server, and what is lost: `python -m benchmarks.store_kills --json OUT`.
 
-Two gateways (`deputize serve`, one worker each) on one PostgreSQL with fsync; four clients ask them. Meanwhile kill -9 takes a whole gateway with
-all its processes, the process that moves a worker's calls into the store, or the server with all its sessions, in an order that is
-drawn; what was killed is started again. Counted at the end: calls whose answer had come and that are not in the store (lost), and calls that
-are there twice. A power cut is not in it. Some 15 minutes at the default pauses, a third of a core.
+Two gateways (`deputize serve`, one worker each) on one PostgreSQL with fsync; four clients ask them. Meanwhile kill
+-9 takes a whole gateway with all its processes, the process that moves a worker's calls into the store, or the server
+with all its sessions, in an order that is drawn; what was killed is started again. Counted at the end: calls whose
+answer had come and that are not in the store (lost), and calls that are there twice. A power cut is not in it. Some
+15 minutes at the default pauses, a third of a core.
 """
 
 from __future__ import annotations

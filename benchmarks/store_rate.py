@@ -1,8 +1,9 @@
 """Strict calls a second into a store, by two writers: `python -m benchmarks.store_rate --seconds 10`.
 
-Each writer is a process with a home and a journal of its own, as a gateway's worker is: `record` returns when a call is in the journal, and a
-process of its own moves calls from there into the store. A rate is the calls of all writers by the time until the last one is in the
-store. Calls are of 2 kB, a hundred people, ten agents. PostgreSQL is a cluster in a temporary folder, with fsync, on the same machine.
+Each writer is a process with a home and a journal of its own, as a gateway's worker is: `record` returns when a call
+is in the journal, and a process of its own moves calls from there into the store. A rate is the calls of all writers
+by the time until the last one is in the store. Calls are of 2 kB, a hundred people, ten agents. PostgreSQL is a
+cluster in a temporary folder, with fsync, on the same machine.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""The default tagger on held-out lines in eleven languages: `python -m benchmarks.tagger_languages --data ../shared/data/ner`.
+"""The default tagger on held-out lines in eleven languages: `python -m benchmarks.tagger_languages --data
+../shared/data/ner`.
 
-For each language: the share of the characters of people's names that the standard detectors mask at level `standard`, without the
-default tagger, by the tagger alone, and together; the share of what they call a person that is one; the standard errors of both, with
-documents as what was drawn; and how many names stay wholly in clear. Other types that `covers` names are counted by the share of their characters that is masked; "numbers without a label" is the share
-of the replaced numbers of people's papers, files and cases that touch no label. Lines of licences that weights may not learn from are
-measured too. Utterances of CLINC150 tell what is touched for nothing.
+For each language: the share of the characters of people's names that the standard detectors mask at level `standard`,
+without the default tagger, by the tagger alone, and together; the share of what they call a person that is one; the
+standard errors of both, with documents as what was drawn; and how many names stay wholly in clear. Other types that
+`covers` names are counted by the share of their characters that is masked; "numbers without a label" is the share of
+the replaced numbers of people's papers, files and cases that touch no label. Lines of licences that weights may not
+learn from are measured too. Utterances of CLINC150 tell what is touched for nothing.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""The default tagger's thresholds for people, by script: `python -m benchmarks.tagger_thresholds --data ../shared/data/ner`.
+"""The default tagger's thresholds for people, by script: `python -m benchmarks.tagger_thresholds --data
+../shared/data/ner`.
 
-They are chosen on the validation part of every language, and of languages whose lines no weight learns from on the training part too
-(SAMPLED lines of a source), for there it is as unseen, and their validation part is small (Arabic: one document, 29 names). Held-out lines
-are not read. A threshold is better where the languages that it serves are short of their aims by fewer points of masked people and of
-precision in sum, by the tagger alone; the present one stays unless another is better by a point. What is printed goes by hand into
-train_default.PERSON_THRESHOLDS and tagger.json.
+They are chosen on the validation part of every language, and of languages whose lines no weight learns from on the
+training part too (SAMPLED lines of a source), for there it is as unseen, and their validation part is small (Arabic:
+one document, 29 names). Held-out lines are not read. A threshold is better where the languages that it serves are
+short of their aims by fewer points of masked people and of precision in sum, by the tagger alone; the present one
+stays unless another is better by a point. What is printed goes by hand into train_default.PERSON_THRESHOLDS and
+tagger.json.
 """
 
 from __future__ import annotations

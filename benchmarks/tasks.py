@@ -1,8 +1,8 @@
 """Task discovery compared with its peers, in one run: `python -m benchmarks.tasks --json OUT`.
 
 Logs: two simulated ones with known tasks, simulated ones without answers in two halves (`--only silent`; nothing is set
-on the half "check"), the MetaGPT cache with its regex labels, all recorded logs mixed, and CLINC150's utterances for the semantic step
-alone (k is known to no method but KMeans). Every method sees the same calls.
+on the half "check"), the MetaGPT cache with its regex labels, all recorded logs mixed, and CLINC150's utterances for
+the semantic step alone (k is known to no method but KMeans). Every method sees the same calls.
 """
 
 from __future__ import annotations
@@ -147,9 +147,9 @@ def recorded(name: str) -> tuple[list[Call], list[str]] | None:
 def mix(most: int, seed: int) -> tuple[list[Call], list[str]] | None:
     """Whole episodes of every recorded log, up to so many calls each; the truth is the agent, in MetaGPT's log its job.
 
-    The four logs of the Berkeley function calling benchmark are one job: a call of a tool from the list given. So are the
-    two sets of restaurant reviews, whose prompts are the same letter for letter. MetaGPT's calls that its patterns gave no
-    label ("other") are left out: nobody said what they are.
+    The four logs of the Berkeley function calling benchmark are one job: a call of a tool from the list given. So are
+    the two sets of restaurant reviews, whose prompts are the same letter for letter. MetaGPT's calls that its
+    patterns gave no label ("other") are left out: nobody said what they are.
     """
     calls: list[Call] = []
     labels: list[str] = []

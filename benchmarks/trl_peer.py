@@ -1,7 +1,8 @@
-"""TRL's SFTTrainer with PEFT on given token rows, timed from the first step to the last: started by benchmarks/training_peers.py.
+"""TRL's SFTTrainer with PEFT on given token rows, timed from the first step to the last: started by
+benchmarks/training_peers.py.
 
-Runs in an environment of its own (`make trl`) and knows nothing of deputize: `python benchmarks/trl_peer.py JOB.json`; what it measured is
-written to the path that the job names.
+Runs in an environment of its own (`make trl`) and knows nothing of deputize: `python benchmarks/trl_peer.py
+JOB.json`; what it measured is written to the path that the job names.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
     python -m benchmarks.unauthenticated [connections]
 
-Each attack keeps its connections for some seconds, sends as fast as it can, and reads nothing. The client runs on the same
+Each attack keeps its connections for some seconds, sends as fast as it can, and reads nothing. The client runs on the
+same
 machine, so the waits hold its own processor time too: the first line is what /healthz takes with no attack.
 """
 

@@ -70,7 +70,8 @@ LOGS: dict[str, tuple[Preparation, Convert]] = {
     ),
     # logit_bias makes every one of these calls the LLM's own; the labels are what is to be learned
     "tweeteval_sentiment_gpt35": (Preparation(audience="code", without=("params",)), CONFIG),
-    # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of the reply
+    # a survey and a question of yes or no, asked one snapshot of a model; the agent parses the letter or word out of
+    # the reply
     "drift_opinionqa_prime": (Preparation(audience="code", model="gpt-4-0314", parsed="answer"), CONFIG),
     # a person reads the reasoning of a verdict, code reads the verdict
     "haiku_gateway_log": (
@@ -235,7 +236,8 @@ EPISODES: tuple[tuple[int, int, float], ...] = (
 
 
 def episode_rows(n_draws: int, seed: int) -> list[dict[str, Any]]:
-    """For each kind of long episodes what the evaluation certifies, beside one call of each episode on the same calibration calls."""
+    """For each kind of long episodes what the evaluation certifies, beside one call of each episode on the same
+    calibration calls."""
     out = []
     for n, size, alike in EPISODES:
         used, one_call, n_whole, n_units = Outcomes(), Outcomes(), 0, 0

@@ -53,7 +53,8 @@ def tiny_tagger(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def gliner_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real GLiNER trained on ticket numbers, as a folder: gliner lives in an environment of its own (`make detectors`)."""
+    """A real GLiNER trained on ticket numbers, as a folder: gliner lives in an environment of its own (`make
+    detectors`)."""
     pytest.importorskip(
         "gliner", reason="gliner asks for an older transformers than ours: see `make detectors`"
     )

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run_in(name: str, why: str, *words: str, tmp_path: Path, timeout: float) -> tuple[int, str]:
-    """Runs pytest in .env-NAME, or by the interpreter that DEPUTIZE_NAME_PYTHON names; skips the test where there is neither.
+    """Runs pytest in .env-NAME, or by the interpreter that DEPUTIZE_NAME_PYTHON names; skips the test where there is
+    neither.
 
     Args:
         name: of the environment, which `make NAME` builds.

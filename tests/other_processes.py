@@ -1,4 +1,5 @@
-"""A runner whose workers count as elsewhere: processes of this machine, of which this process does no shard while it waits."""
+"""A runner whose workers count as elsewhere: processes of this machine, of which this process does no shard while it
+waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A PostgreSQL of the tests' own: one cluster in a temporary folder for each process, one schema for each folder asked about."""
+"""A PostgreSQL of the tests' own: one cluster in a temporary folder for each process, one schema for each folder
+asked about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Hosts of specialists whose worker says what a test sets; everything but the worker is the real thing. And a route to ask them by."""
+"""Hosts of specialists whose worker says what a test sets; everything but the worker is the real thing. And a route
+to ask them by."""
 
 from __future__ import annotations
 

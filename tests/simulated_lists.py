@@ -1,4 +1,5 @@
-"""A SIMULATED agent whose tools differ from call to call, and the simulated LLM behind it: which tool is called follows from the words of the request."""
+"""A SIMULATED agent whose tools differ from call to call, and the simulated LLM behind it: which tool is called
+follows from the words of the request."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def tool(verb: str, thing: str, note: str = "") -> dict[str, Any]:
 
 
 def call_of(i: int, known: list[tuple[str, str]], *, seed: int = 0, system: str = SYSTEM) -> Call:
-    """One call: a list of three to five known tools, and a request that one of them does, or in one call of six none of them."""
+    """One call: a list of three to five known tools, and a request that one of them does, or in one call of six none
+    of them."""
     rng = random.Random(f"{seed}-{i}")
     listed = rng.sample(known, min(rng.randint(3, 5), len(known)))
     wanted = rng.choice([t for t in known if t not in listed]) if i % 6 == 0 else rng.choice(listed)

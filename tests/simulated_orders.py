@@ -1,4 +1,5 @@
-"""A SIMULATED agent that prices orders, and the simulated LLM behind it: totals are computed, codes stand in a price list."""
+"""A SIMULATED agent that prices orders, and the simulated LLM behind it: totals are computed, codes stand in a price
+list."""
 
 from __future__ import annotations
 

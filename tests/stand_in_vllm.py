@@ -1,4 +1,5 @@
-"""Stands in for the program vllm where vLLM is not installed: its command line and paths, and one made-up answer to everything.
+"""Stands in for the program vllm where vLLM is not installed: its command line and paths, and one made-up answer to
+everything.
 
 For tests of how a server is started, watched and given adapters; what vLLM answers is tested against vLLM.
 """

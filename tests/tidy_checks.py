@@ -379,7 +379,8 @@ def private_imports(root: Path) -> list[str]:
 
 
 def untested_modules(root: Path, exceptions: Mapping[str, str]) -> list[str]:
-    """Modules without a test file of their name at their place in tests/unit; that of a package is in or next to its folder."""
+    """Modules without a test file of their name at their place in tests/unit; that of a package is in or next to its
+    folder."""
     missing = {}
     for name, path in modules(root).items():
         folder, _, stem = name.rpartition("/")

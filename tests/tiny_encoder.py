@@ -34,7 +34,8 @@ WORDS = [
 
 
 def make_tokenizer(folder: Path, words: Sequence[str] = ()) -> int:
-    """A tokenizer of single characters, WORDS and `words`, in the form of the real encoder's; the size of its vocabulary."""
+    """A tokenizer of single characters, WORDS and `words`, in the form of the real encoder's; the size of its
+    vocabulary."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     folder.mkdir(parents=True, exist_ok=True)

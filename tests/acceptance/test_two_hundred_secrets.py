@@ -353,7 +353,8 @@ def held_without_the_limit(home: Path, person: dict[str, str]) -> set[str]:
     store.close()
     sites = infer_sites(recorded).sites
     limits = limits_of(facts_of(call, call.origin) for call in recorded)
-    # merging drops lines that tell no replies apart, so which of them a key space keeps hangs on what was replaced in others
+    # merging drops lines that tell no replies apart, so which of them a key space keeps hangs on what was replaced in
+    # others
     split = UnitSplitter()
     calls = [prompt_call(i, e, read_reply(e.response), split) for i, e in enumerate(curated.examples)]
     lines = find_recurring_lines([c for c in calls if not c.example.request.tools], 1)
@@ -410,7 +411,8 @@ def test_two_hundred_identifiers_and_what_one_person_alone_says_are_nowhere_in_c
     store.close()
     spoken = {k for k in people[0] if k not in ("origin",)}
     assert all(person[kind] in text for person in people for kind in spoken)
-    # what one person alone says got past de-identification, and would be in names, labels and lines were it not held back
+    # what one person alone says got past de-identification, and would be in names, labels and lines were it not held
+    # back
     assert held_without_the_limit(home, loner) == set(HABITS)
     # without it none is, in no file and no form: not in the store, not anywhere else
     files = [p for folder in (home, tmp_path / "said") for p in folder.rglob("*") if p.is_file()]

@@ -73,8 +73,8 @@ def check(
 
 
 OF_SOME_TASKS = ("cache", "tools", "listed", "listed_lora", "multitask", "on_policy_distillation")
-"""For requests that come again, values to compute or look up, requests that list their own tools, several tasks, and with a server: their own
-tests check them on such."""
+"""For requests that come again, values to compute or look up, requests that list their own tools, several tasks, and
+with a server: their own tests check them on such."""
 OF_ANY_TASK = [
     m.name for m in OURS if m.name not in OF_SOME_TASKS and (m.name != "qlora" or HAS_BITSANDBYTES)
 ]

@@ -1,4 +1,5 @@
-"""Every runner: results in order, the same whatever dies, errors of the function as they are. Ray on a cluster of this machine."""
+"""Every runner: results in order, the same whatever dies, errors of the function as they are. Ray on a cluster of
+this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Our readers and translations against those of llm-rosetta, which somebody else wrote: the same streams and requests, read by both."""
+"""Our readers and translations against those of llm-rosetta, which somebody else wrote: the same streams and
+requests, read by both."""
 
 from __future__ import annotations
 

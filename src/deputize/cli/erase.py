@@ -60,12 +60,12 @@ def erase(
 ) -> None:
     """Erase stored calls of a person, a run of the agent or a conversation, or those that mention a text.
 
-    They leave the store, the runs and older copies of both: their keys are destroyed, or they are overwritten, their examples
-    leave the artifacts of all runs, and the wrapping key is changed, so that a copy of the home made earlier opens
-    nothing without the earlier copy of keys/. Make a new backup afterwards. Where nothing is found nothing is changed.
-    With an origin go the steps of its runs that
-    name nobody, and what others went on with. Routes of specialists that were trained on the calls are closed; the
-    specialists, and files that hold the calls outside the home, are named, with the commands to make them again.
+    They leave the store, the runs and older copies of both: their keys are destroyed, or they are overwritten, their
+    examples leave the artifacts of all runs, and the wrapping key is changed, so that a copy of the home made earlier
+    opens nothing without the earlier copy of keys/. Make a new backup afterwards. Where nothing is found nothing is
+    changed. With an origin go the steps of its runs that name nobody, and what others went on with. Routes of
+    specialists that were trained on the calls are closed; the specialists, and files that hold the calls outside the
+    home, are named, with the commands to make them again.
     """
     from deputize.cli.report import mark_erased
     from deputize.maintenance import erasure

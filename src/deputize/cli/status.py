@@ -33,8 +33,8 @@ def status(terminal: Terminal, /, tenant: str) -> None:
     """Say what is recorded, what it is enough for, how the routes do, what was saved today, and what to do next.
 
     Reads every stored call: about a second for a few thousand. Today begins at midnight UTC. Where the calls cannot be
-    read (a full disk, a server that is away), it says how the routes are all the same, and ends with that error. Hosts of
-    specialists and the object store are asked once.
+    read (a full disk, a server that is away), it says how the routes are all the same, and ends with that error.
+    Hosts of specialists and the object store are asked once.
     """
     home, whose = terminal.home, tenant_of(terminal, tenant)
     if not (home.keys_path / "ring.json").exists():

@@ -268,8 +268,8 @@ class Specialist(Record):
     prompt_tokens_after: float | None = None
     validation_accuracy: float | None = None
     validation_coverage: float | None = None
-    """Share of validation that it could serve at about half the loss asked for, by hindsight: what calibration lets pass is
-    less than what is claimed. Null where too little was predicted."""
+    """Share of validation that it could serve at about half the loss asked for, by hindsight: what calibration lets
+    pass is less than what is claimed. Null where too little was predicted."""
     seed: int = 0
     base_sha256: str = ""
     checksums: dict[str, str] = msgspec.field(default_factory=dict)

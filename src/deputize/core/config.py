@@ -20,26 +20,29 @@ class Convert(BaseModel):
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
     """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
     licence_conditions: tuple[str, ...] = ("notice", "use-policy", "naming", "user-limit", "unknown")
-    """Conditions of models' licences that you accept (`deputize models show NAME` says what a licence asks). Others there are:
-    revenue-limit (companies above a yearly revenue need a licence), non-commercial."""
+    """Conditions of models' licences that you accept (`deputize models show NAME` says what a licence asks). Others
+    there are: revenue-limit (companies above a yearly revenue need a licence), non-commercial."""
     tool_formats: tuple[str, ...] = ()
-    """Forms of tool calls, as `deputize models show` names them, of which a model must know one to be tuned for a task that calls tools.
+    """Forms of tool calls, as `deputize models show` names them, of which a model must know one to be tuned for a
+    task that calls tools.
     Empty: any model, since the answers of a specialist are held to its schema anyway."""
     encoder: str = "all-MiniLM-L6-v2"
     """Text encoder whose states the method "frozen" reads where it has been fetched; else it reads the base model's."""
     methods: tuple[str, ...] = ("auto",)
-    """Training methods that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora, lora_from_head, token_distillation, multitask, listed_lora, rslora, minifinetuning, on_policy_distillation, dora, dpo, qlora, full, or an entry point of
-    the group "deputize.methods"; auto is linear, listed, frozen and lora. Of these each task gets what is worth training for it, from cheap to expensive."""
+    """Training methods that may be used: cache, linear, tools, listed, frozen, encoder, frozen_base, lora,
+    lora_from_head, token_distillation, multitask, listed_lora, rslora, minifinetuning, on_policy_distillation, dora,
+    dpo, qlora, full, or an entry point of the group "deputize.methods"; auto is linear, listed, frozen and lora. Of
+    these each task gets what is worth training for it, from cheap to expensive."""
     cascades: bool = True
-    """Also put each language model or encoder together with the task's linear specialist, which answers alone where it is sure, and add it
-    to the best of these where validation says that a further voter pays."""
+    """Also put each language model or encoder together with the task's linear specialist, which answers alone where
+    it is sure, and add it to the best of these where validation says that a further voter pays."""
     epsilon: float = Field(0.05, gt=0, lt=1)
     """The loss that a route may cost at most, over all calls of its task."""
     served_limit: float | None = Field(None, gt=0, lt=1)
     """The loss that it may cost at most among the calls that the specialist answers; None: three times epsilon."""
     error_usd: float | dict[str, float] = 0.0
-    """Price in US dollars of a served answer that is not the LLM's: for all tasks, or by the id or name of a task ("*": the
-    others). A route is published only where it saves more than that."""
+    """Price in US dollars of a served answer that is not the LLM's: for all tasks, or by the id or name of a task
+    ("*": the others). A route is published only where it saves more than that."""
     delta: float = Field(0.05, gt=0, lt=1)
     """The probability with which a certificate may be wrong: each by itself, or all of a run (see scope)."""
     seed: int = Field(0, ge=0)
@@ -52,41 +55,47 @@ class Convert(BaseModel):
     """What the calls of fewer distinct origins hold stands nowhere in clear: no template line, label, field or name of
     theirs, and tasks of fewer are neither shown nor trained. A call that does not say who asked counts by its job."""
     share_across_tenants: bool = False
-    """One run over the calls of all tenants, whose specialists then answer for all of them. False: a run for each tenant,
-    and its specialists answer for that tenant only."""
+    """One run over the calls of all tenants, whose specialists then answer for all of them. False: a run for each
+    tenant, and its specialists answer for that tenant only."""
     audience: dict[str, Literal["code", "human"]] = Field(default_factory=dict)
-    """Who reads the replies that declare nothing, code or a person, by the name of a site, "agent/site", an agent, or "*": it
-    stands in the table [audience] of config.toml, and in --audience."""
+    """Who reads the replies that declare nothing, code or a person, by the name of a site, "agent/site", an agent, or
+    "*": it stands in the table [audience] of config.toml, and in --audience."""
     explore: bool = False
-    """Also train tasks whose groups are too few for a certificate at this epsilon and delta, and methods that a cheaper one makes
-    unnecessary, to see what would come of it."""
+    """Also train tasks whose groups are too few for a certificate at this epsilon and delta, and methods that a
+    cheaper one makes unnecessary, to see what would come of it."""
     scope: Literal["per-route", "all-routes"] = "per-route"
-    """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks tested)."""
+    """The claims that delta is for: each by itself, or those of all routes of the run at once (Holm over the tasks
+    tested)."""
     reference: Literal["llm", "labels"] = "llm"
-    """The answers that a claim is about. llm: the LLM's recorded ones; labels: the right ones, where the log or feedback has them for at least twenty calibration calls of
+    """The answers that a claim is about. llm: the LLM's recorded ones; labels: the right ones, where the log or
+    feedback has them for at least twenty calibration calls of
     a task: then the specialist may err more often than the LLM by at most epsilon, instead of differing from it."""
     labels_at_random: bool = False
-    """The labelled calls were drawn at random, each call with the same chance (one label per episode is no such draw; what shows that is not taken for one). Then they
-    speak for the others too (prediction-powered inference); else each call without a label counts against the specialist
-    where its answer is not the LLM's, which is true of whatever calls were labelled."""
+    """The labelled calls were drawn at random, each call with the same chance (one label per episode is no such draw;
+    what shows that is not taken for one). Then they speak for the others too (prediction-powered inference); else
+    each call without a label counts against the specialist where its answer is not the LLM's, which is true of
+    whatever calls were labelled."""
     renew_after_days: float | None = Field(90.0, gt=0)
-    """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None: never."""
+    """Age from which a route's certificate has expired: its calls go to the LLM until a later run renews it. None:
+    never."""
     renew_after_calls: int | None = Field(100_000, ge=1)
     """Calls of a route after which `deputize watch` says that its certificate must be renewed. None: never."""
     inference_help: tuple[Literal["self_consistency", "verifier", "tools"], ...] = ()
-    """What is tried beside each language model that writes its answers, as a method of its own that has to serve more of validation.
+    """What is tried beside each language model that writes its answers, as a method of its own that has to serve more
+    of validation.
     self_consistency: eight more answers by chance, and the one that most agree on; verifier: the untuned model is asked
-    whether the answer is right; tools: values that are arithmetic on numbers of the prompt are calculated, and those that stand in a table looked up
-    (without a language model: method tools)."""
+    whether the answer is right; tools: values that are arithmetic on numbers of the prompt are calculated, and those
+    that stand in a table looked up (without a language model: method tools)."""
     lookup_tables: tuple[str, ...] = ()
     """CSV files, relative to the home, that tools look values up in; the first line names the columns."""
     hard_examples: bool = False
-    """Also train each method with examples counting double that a linear model of other groups gets wrong. It is a method of its own ("linear:hard"), and
-    chosen only where it serves more of validation."""
+    """Also train each method with examples counting double that a linear model of other groups gets wrong. It is a
+    method of its own ("linear:hard"), and chosen only where it serves more of validation."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] | None = None
-    """Shares of train, validation, calibration, test, by group; None: calibration gets what the test needs, train the rest."""
+    """Shares of train, validation, calibration, test, by group; None: calibration gets what the test needs, train the
+    rest."""
     privacy: Literal["standard", "strict", "paraphrase", "paranoid"] = "standard"
     """standard: what points at one person, and secrets; strict: also places, organisations, health, times;
     paraphrase: beyond that, numeric details, and texts with sensitive terms are reworded where [privacy] paraphraser
@@ -94,8 +103,9 @@ class Convert(BaseModel):
 
     @property
     def may_keep_reserve(self) -> bool:
-        """True where a small log may be split into train, reserve, calibration and test: some method can be cross-fitted, shares are not
-        set by hand, and no labels, whose draw is checked on validation, are claimed about."""
+        """True where a small log may be split into train, reserve, calibration and test: some method can be
+        cross-fitted, shares are not set by hand, and no labels, whose draw is checked on validation, are claimed
+        about."""
         return self.split is None and self.reference != "labels" and bool(CROSS_FITTED & {*self.methods})
 
     @property
@@ -122,25 +132,28 @@ class Privacy(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tagger: str = ""
-    """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest, or the one of the package where
-    there is none; "default": the one of the package; "none": none."""
+    """A tagger trained with `privacy train`: its number in the home, or its folder; "": the newest, or the one of the
+    package where there is none; "default": the one of the package; "none": none."""
     detectors: tuple[str, ...] = ()
-    """Names as privacy.detectors.registry.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry point,
-    module:attribute."""
+    """Names as privacy.detectors.registry.make_detector takes them: credsweeper, hub:MODEL, gliner:MODEL, an entry
+    point, module:attribute."""
     sensitive: tuple[str, ...] = ()
     """What else is sensitive in this application: terms, `re:PATTERN`, `field:NAME`. Replaced at every level."""
     confirmed: tuple[str, ...] = ()
-    """Values that look personal and are the application's own, such as the mail address of its service desk. Not replaced."""
+    """Values that look personal and are the application's own, such as the mail address of its service desk. Not
+    replaced."""
     unmeasured: Literal["quarantine", "mask", "keep"] = "mask"
-    """What happens to texts in languages in which the recall of personal data has not been measured; the report names them.
-    mask: words with a capital letter, a digit or an @ (in scripts without case every word) that fewer than ten people use are masked;
+    """What happens to texts in languages in which the recall of personal data has not been measured; the report names
+    them.
+    mask: words with a capital letter, a digit or an @ (in scripts without case every word) that fewer than ten people
+    use are masked;
     quarantine: calls with such words are left out; keep: only what the detectors find is replaced."""
     pseudonyms: Literal["episode", "tenant"] = "episode"
-    """A person has one pseudonym within an episode, or in all calls of the tenant, so that the dataset shows what belongs to one
-    person. Dates move by person either way."""
+    """A person has one pseudonym within an episode, or in all calls of the tenant, so that the dataset shows what
+    belongs to one person. Dates move by person either way."""
     live: Literal["off", "mask"] = "off"
-    """mask: LLMs behind the gateway get placeholders (PERSON_1a) for direct identifiers and secrets, and answers get the values
-    back. off: requests pass as they are."""
+    """mask: LLMs behind the gateway get placeholders (PERSON_1a) for direct identifiers and secrets, and answers get
+    the values back. off: requests pass as they are."""
     live_timeout_s: float = Field(30.0, gt=0)
     """Seconds that looking for personal data in one request may take; then it is refused (503) and not sent on."""
     live_attachments: Literal["refuse", "pass"] = "refuse"
@@ -156,16 +169,16 @@ class RouteSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     start: Literal["shadow", "canary", "live"] = "shadow"
-    """The state in which a newly certified route begins. shadow: the LLM answers every call, and the specialist is asked
-    as well; canary: it serves the first share of them; live: it serves all at once."""
+    """The state in which a newly certified route begins. shadow: the LLM answers every call, and the specialist is
+    asked as well; canary: it serves the first share of them; live: it serves all at once."""
     steps: tuple[float, ...] = (0.01, 0.05, 0.25)
     """Shares of a canary, rising."""
     step_delta: float = Field(0.05, gt=0, lt=1)
-    """A specialist whose loss is at or above what its certificate allows leaves shadow with at most this probability, and
-    a canary for live with at most this one."""
+    """A specialist whose loss is at or above what its certificate allows leaves shadow with at most this probability,
+    and a canary for live with at most this one."""
     episode_ends_after_s: float = Field(1800.0, gt=0)
-    """Seconds without a compared call after which an episode has ended; divided by the share of the calls that is compared, but
-    at most twice as long. Only then it counts for a promotion."""
+    """Seconds without a compared call after which an episode has ended; divided by the share of the calls that is
+    compared, but at most twice as long. Only then it counts for a promotion."""
     shadow_share: float = Field(1.0, gt=0, le=1)
     """Share of a route's calls that its specialist is asked in shadow."""
     challenger_share: float = Field(0.1, gt=0, le=1)
@@ -174,8 +187,8 @@ class RouteSettings(BaseModel):
     canary_audit_share: float = Field(1.0, gt=0, le=1)
     """Share of a canary's served calls that are audited; at 1 they cost what the LLM alone would."""
     max_ms: float | dict[str, float] = Field(10_000.0)
-    """Milliseconds that a call waits for a route's specialist; then the LLM is asked. For all routes, or by the id of a route or the
-    name of its task ("*": the others)."""
+    """Milliseconds that a call waits for a route's specialist; then the LLM is asked. For all routes, or by the id of
+    a route or the name of its task ("*": the others)."""
 
     def wait_s(self, *names: str) -> float:
         """Seconds that a call waits for the specialist of a route, by its id or the name of its task."""
@@ -200,7 +213,8 @@ class RouteSettings(BaseModel):
 
 
 class JudgeSettings(BaseModel):
-    """`[judge]` of HOME/config.toml: the LLM that judges texts where `deputize tasks measure ID judge` leaves them to it."""
+    """`[judge]` of HOME/config.toml: the LLM that judges texts where `deputize tasks measure ID judge` leaves them to
+    it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -217,13 +231,14 @@ class JudgeSettings(BaseModel):
 
 
 class TeacherSettings(BaseModel):
-    """`[teacher]` of HOME/config.toml: a server with OpenAI's completions API and log-probabilities, which scores what a specialist in training writes."""
+    """`[teacher]` of HOME/config.toml: a server with OpenAI's completions API and log-probabilities, which scores
+    what a specialist in training writes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str = ""
-    """Its address, up to and with /v1; "": there is none, and the method on_policy_distillation cannot be trained. It sees de-identified
-    prompts of train, pruned as a specialist reads them, and what the specialist wrote."""
+    """Its address, up to and with /v1; "": there is none, and the method on_policy_distillation cannot be trained. It
+    sees de-identified prompts of train, pruned as a specialist reads them, and what the specialist wrote."""
     model: str = ""
     """Its name in requests; empty: the id of each task, under which the server is to have a model of that task."""
     api_key_env: str = ""
@@ -260,8 +275,8 @@ class ObjectsSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = ""
-    """s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (both with the extra "cloud") or file:///FOLDER; "": this home shares nothing.
-    Credentials and endpoints come from the environment, as the cloud's own tools read them."""
+    """s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (both with the extra "cloud") or file:///FOLDER; "": this home shares
+    nothing. Credentials and endpoints come from the environment, as the cloud's own tools read them."""
     poll_s: float = Field(0.5, gt=0, le=1)
     """Seconds between looks of a gateway at the pointer."""
     max_age_s: float = Field(10.0, gt=0)
@@ -282,20 +297,22 @@ class RunnerSettings(BaseModel):
     processes: int | None = Field(None, ge=0)
     """Most workers. None: local: one for each further core, three at most; ray: as many as the cluster has cores for."""
     address: str = ""
-    """ray: of the cluster, as in "auto" or "ray://HOST:10001"; empty: one of this machine alone, which ends with the command."""
+    """ray: of the cluster, as in "auto" or "ray://HOST:10001"; empty: one of this machine alone, which ends with the
+    command."""
     model_cores: int = Field(1, ge=1)
     """ray: cores of a worker that trains a base model or asks one; it gets a GPU besides where the cluster has some."""
 
 
 class EngineSettings(BaseModel):
-    """`[engine]` of HOME/config.toml: what answers for specialists. Those that write no text answer in the worker process with any kind."""
+    """`[engine]` of HOME/config.toml: what answers for specialists. Those that write no text answer in the worker
+    process with any kind."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: str = "local"
-    """local (transformers in the worker process), llamacpp (llama.cpp there), vllm (a vLLM server that the worker starts, or
-    base_url), openai (a server with OpenAI's completions API and log-probabilities at base_url), or an entry point of the
-    group "deputize.engines"."""
+    """local (transformers in the worker process), llamacpp (llama.cpp there), vllm (a vLLM server that the worker
+    starts, or base_url), openai (a server with OpenAI's completions API and log-probabilities at base_url), or an
+    entry point of the group "deputize.engines"."""
     precision: Literal["f16", "bf16", "f32", "q8_0"] = "f16"
     """llamacpp: of the matrices of a model."""
     threads: int = Field(0, ge=0)
@@ -305,11 +322,13 @@ class EngineSettings(BaseModel):
     api_key_env: str = ""
     """openai, vllm: the variable that holds the server's key; empty: none is sent."""
     model: str = ""
-    """openai: the name of the model in requests; empty: the id of each specialist, under which the server is to have it."""
+    """openai: the name of the model in requests; empty: the id of each specialist, under which the server is to have
+    it."""
     served_precision: str = ""
     """openai: the precision of the weights there, for certificates; a server does not tell."""
     constraint: Literal["none", "grammar", "pattern"] = "none"
-    """openai: what keeps answers in their schema. grammar: llama.cpp's field of that name; pattern: vLLM's structured_outputs;
+    """openai: what keeps answers in their schema. grammar: llama.cpp's field of that name; pattern: vLLM's
+    structured_outputs;
     none: answers outside the schema go to the LLM."""
     prompt: Literal["tokens", "text"] = "tokens"
     """openai: how prompts are sent. The text is cut into tokens by the server."""
@@ -322,10 +341,12 @@ class EngineSettings(BaseModel):
     start_s: float = Field(600.0, gt=0)
     """vllm: how long a server that is started may take until it answers."""
     max_loaded: int = Field(64, ge=1)
-    """Most specialists that are kept loaded; a further one is loaded when it is first asked, and the longest unused one goes. Counted
-    separately for those that answer in a millisecond, those with a model, and those that are written elsewhere."""
+    """Most specialists that are kept loaded; a further one is loaded when it is first asked, and the longest unused
+    one goes. Counted separately for those that answer in a millisecond, those with a model, and those that are
+    written elsewhere."""
     max_loaded_mb: float = Field(0.0, ge=0)
-    """Most megabytes that they hold, by the size of their files; a base model that several share stays. 0: no such limit."""
+    """Most megabytes that they hold, by the size of their files; a base model that several share stays. 0: no such
+    limit."""
 
     @field_validator("base_url")
     @classmethod
@@ -340,19 +361,23 @@ class EngineSettings(BaseModel):
 
 
 class ServingSettings(BaseModel):
-    """`[serving]` of HOME/config.toml: machines that answer for specialists in the place of this one (`deputize specialists serve`)."""
+    """`[serving]` of HOME/config.toml: machines that answer for specialists in the place of this one (`deputize
+    specialists serve`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hosts: tuple[str, ...] = ()
-    """Their addresses, as in http://10.0.0.7:8795; a name with several IP addresses is several hosts, and is looked up again every ten
-    seconds. Empty: specialists answer on this machine. They have homes with the same keys as this one."""
+    """Their addresses, as in http://10.0.0.7:8795; a name with several IP addresses is several hosts, and is looked
+    up again every ten seconds. Empty: specialists answer on this machine. They have homes with the same keys as this
+    one."""
     check_s: float = Field(2.0, gt=0)
-    """Seconds between two looks at a host that is well. One that fails is looked at again at once, then ever more rarely, at most every 30 s."""
+    """Seconds between two looks at a host that is well. One that fails is looked at again at once, then ever more
+    rarely, at most every 30 s."""
     check_timeout_s: float = Field(1.0, gt=0)
     """A host that does not say within this time that it is there is left out until it does."""
     hedge_ms: float = Field(0.0, ge=0)
-    """Milliseconds after which a second host is asked the same, and the first answer counts; 0: never. It costs the second host's time."""
+    """Milliseconds after which a second host is asked the same, and the first answer counts; 0: never. It costs the
+    second host's time."""
 
     @field_validator("hosts")
     @classmethod

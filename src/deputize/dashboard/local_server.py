@@ -40,8 +40,8 @@ class LocalPages:
         """
         Args:
             pages: what is shown.
-            base: the secret path below which it is: browsers send a cookie to every port of a name, so that a program of
-                somebody else on this machine would get the session's from whoever visits it.
+            base: the secret path below which it is: browsers send a cookie to every port of a name, so that a program
+                of somebody else on this machine would get the session's from whoever visits it.
         """
         self._pages, self._base = pages, base
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pages")

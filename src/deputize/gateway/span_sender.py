@@ -141,8 +141,8 @@ def started_sender(metrics: Metrics, settings: GatewaySettings) -> SpanSender | 
 
 
 def exporter_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of the process that exports spans, which talks to another machine: what its libraries need and what
-    the receiver's operator sets, no key of the home and no credentials of an LLM."""
+    """The environment of the process that exports spans, which talks to another machine: what its libraries need and
+    what the receiver's operator sets, no key of the home and no credentials of an LLM."""
     needed = {
         name: value
         for name, value in environ.items()

@@ -1,4 +1,5 @@
-"""One client's connection to the HTTP server, on the event loop's thread. Parsing is llhttp's (through httptools), in its strict form.
+"""One client's connection to the HTTP server, on the event loop's thread. Parsing is llhttp's (through httptools), in
+its strict form.
 
 A request is decided by its head: what is refused is answered before its body is read, and what is admitted takes its
 part of the budget for bodies first. Nothing is parsed while an answer is under way; a little is kept as it came.

@@ -204,7 +204,8 @@ def call_spend(call: Call, prices: Prices, n_cores: int) -> CallSpend:
 
 
 def hopeless(sites: Iterable[Site], config: Convert) -> str:
-    """Why no task of these sites can be certified, however the calls fall into episodes, as a sentence; "" where one may be."""
+    """Why no task of these sites can be certified, however the calls fall into episodes, as a sentence; "" where one
+    may be."""
     known = list(sites)
     n_code, n_calls = sum(s.n_code for s in known), sum(s.n_calls for s in known)
     if not n_code:

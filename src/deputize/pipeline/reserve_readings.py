@@ -1,4 +1,5 @@
-"""The ledger's part in training: that a small log's reserve is about to be read stands there before it is, however the run ends."""
+"""The ledger's part in training: that a small log's reserve is about to be read stands there before it is, however
+the run ends."""
 
 from __future__ import annotations
 

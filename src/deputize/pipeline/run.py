@@ -30,8 +30,8 @@ REPORT_PART = 0.03
 """Of the time budget, for intervals and pages at the end."""
 
 LEAST_FOR_EVALUATION = 0.15
-"""Of the time budget, for evaluation whatever is left: what was trained and is never asked was trained for nothing. A run
-may take so much longer, where the machine was busier than the first calls of training said."""
+"""Of the time budget, for evaluation whatever is left: what was trained and is never asked was trained for nothing. A
+run may take so much longer, where the machine was busier than the first calls of training said."""
 
 A = TypeVar("A", bound=Record)
 

@@ -67,8 +67,8 @@ def _remove_parts(home: Home) -> None:
 
 
 def forget_in_run(run: Run) -> int:
-    """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out, and of calls
-    of which there was none."""
+    """As `forget_in_runs`, for one run; the caller holds the lock. Returns the number of examples taken out, and of
+    calls of which there was none."""
     source_of: dict[str, str] = {}
     for part in run.artifact("curate", Curated).parts():
         if isinstance(part, Example):

@@ -110,7 +110,8 @@ def _training_data(run: Run) -> tuple[Curated, Discovered]:
 
 
 def missing_encoder(config: Convert, models: Path) -> str:
-    """The sentence about a text encoder that has not been fetched and what goes without it; "" where nothing is missing."""
+    """The sentence about a text encoder that has not been fetched and what goes without it; "" where nothing is
+    missing."""
     from deputize.specialists.catalogue import is_fetched
     from deputize.stages.finetune.methods.registry import AUTO, AUTO_METHODS
 

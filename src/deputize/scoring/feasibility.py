@@ -1,4 +1,5 @@
-"""Feasibility of certificates, before anything is trained: how many independent groups a claim needs, and when they will be there.
+"""Feasibility of certificates, before anything is trained: how many independent groups a claim needs, and when they
+will be there.
 
 Knows nothing of models: counts of groups and calls in, numbers and a sentence out.
 
@@ -69,10 +70,12 @@ def feasibility(
         epsilon: the loss to be claimed.
         spending: the level that is left for the test.
         fresh_level: the level of a test on groups that no test has seen.
-        growth: calibration units of a log of so many groups of the task, at the largest share that calibration can have of it; rising.
+        growth: calibration units of a log of so many groups of the task, at the largest share that calibration can
+            have of it; rising.
         groups_per_day: new groups of the task in a day; None where the log has no times.
         largest_share: of the task's calls, those of the largest group, where that is why there are few units.
-        n_with_reserve: units there are where no training reads the log's reserve; 0: it has none, or `n_units` counts it.
+        n_with_reserve: units there are where no training reads the log's reserve; 0: it has none, or `n_units` counts
+            it.
     """
     needed, units = units_needed(epsilon, spending.test_level), math.floor(n_units + 1e-9)
     possible = units >= needed
@@ -104,7 +107,8 @@ def _more_groups(
     fresh_level: float,
     growth: Callable[[int], float],
 ) -> int:
-    """Groups that are missing: for a test of all of them at what is left of delta, or of new ones alone, whichever is sooner."""
+    """Groups that are missing: for a test of all of them at what is left of delta, or of new ones alone, whichever is
+    sooner."""
     needed = units_needed(epsilon, spending.test_level)
     if n_units > 0 and growth(n_groups) >= needed:
         # the task has another share of calibration than it could have by itself: it grows with the log as it is

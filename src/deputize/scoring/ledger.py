@@ -1,12 +1,14 @@
-"""The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is paid for.
+"""The ledger of tests: what was certified on which groups at which level, so that a second test on the same groups is
+paid for.
 
 Each test on groups that were tested before gets a share of what is left of delta; all tests on the same groups together
-cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. They are known
-again by their calls, since a group has another name once a retry joins it, its first call is deleted or the log is split by
-person. Pure: tests in, levels out. The home keeps the file (pipeline.ledger_file).
+cost at most delta (a union bound). Groups are new where no earlier run had them in its log, in whatever split. They
+are known again by their calls, since a group has another name once a retry joins it, its first call is deleted or the
+log is split by person. Pure: tests in, levels out. The home keeps the file (pipeline.ledger_file).
 
-A run that reads a small log's reserve to choose by it, and would calibrate on its calls if it had not, is written down as well, before it
-does. Until that run tests, the reading stands for its test: else runs could be ended until their choices look well on those calls.
+A run that reads a small log's reserve to choose by it, and would calibrate on its calls if it had not, is written
+down as well, before it does. Until that run tests, the reading stands for its test: else runs could be ended until
+their choices look well on those calls.
 
 References:
     Foster and Stine, "Alpha-investing", 2008, for the idea of a level that is spent; here by the plain union bound.
@@ -52,8 +54,8 @@ class RecordedTest(Record):
     calls: list[str] = msgspec.field(default_factory=list)
     """Digests of the ids of all calls of the task in these groups."""
     only_read: bool = False
-    """No test: the run was about to choose by these groups, a small log's reserve. It has spent nothing, and counts as a test of the
-    run until there is one."""
+    """No test: the run was about to choose by these groups, a small log's reserve. It has spent nothing, and counts
+    as a test of the run until there is one."""
 
 
 class Ledger(Record):
@@ -88,7 +90,8 @@ def digests_of_groups(calls_of: Mapping[str, Iterable[str]]) -> dict[str, tuple[
 def earlier_tests(
     ledger: Ledger, keys: Sequence[str], groups: GroupDigests, *, run_id: str, specialist: str | None = None
 ) -> list[RecordedTest]:
-    """Earlier tests on some of these calls, or on groups of the same name for a task that shares a template key with this one.
+    """Earlier tests on some of these calls, or on groups of the same name for a task that shares a template key with
+    this one.
 
     Args:
         ledger: all tests.

@@ -1,4 +1,5 @@
-"""Sizes of a log's splits, as shares of its groups: calibration by what a claim needs, held-out calls a check, training the rest."""
+"""Sizes of a log's splits, as shares of its groups: calibration by what a claim needs, held-out calls a check,
+training the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ ENOUGH_CALIBRATION, ENOUGH_VALIDATION, ENOUGH_TEST = 1500, 500, 1000
 """Groups from which a split need not grow with the log."""
 MAX_TEST = 0.10
 VALIDATION_OF_REST, MIN_VALIDATION, MAX_VALIDATION_OF_REST = 1 / 7, 24, 1 / 4
-"""Of what calibration and test leave, validation gets the first share, or as many groups up to the last: methods are chosen on it."""
+"""Of what calibration and test leave, validation gets the first share, or as many groups up to the last: methods are
+chosen on it."""
 
 
 def shares_with(calibration: float, n_groups: int) -> Shares:
@@ -60,6 +62,7 @@ def needed_calibration(n_units: float, n_needed: int, most: float) -> float:
 
 
 def is_short(shares: Shares) -> bool:
-    """True where calibration could use more groups than it gets, and a claim is possible: choices are then better made by cross-fitting on
-    train than on groups that calibration lacks. At an epsilon and delta of .05 that is so below some 550 independent groups."""
+    """True where calibration could use more groups than it gets, and a claim is possible: choices are then better
+    made by cross-fitting on train than on groups that calibration lacks. At an epsilon and delta of .05 that is so
+    below some 550 independent groups."""
     return shares[2] >= MAX_CALIBRATION

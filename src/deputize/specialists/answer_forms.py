@@ -72,8 +72,8 @@ class Guesses:
             self._made[tuple(islice(tokens, most))] += 1
 
     def best(self, written: Sequence[int] = ()) -> Guess | None:
-        """The value that most forms make of those that begin as what is written; where less than half of these make one,
-        the beginning that most make; None where they make no such thing.
+        """The value that most forms make of those that begin as what is written; where less than half of these make
+        one, the beginning that most make; None where they make no such thing.
 
         Args:
             written: tokens of the value so far.

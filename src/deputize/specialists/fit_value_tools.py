@@ -1,7 +1,8 @@
-"""Learns from train which slots a tool explains: results of arithmetic on numbers of the prompt, and values that stand beside a key in a table.
+"""Learns from train which slots a tool explains: results of arithmetic on numbers of the prompt, and values that
+stand beside a key in a table.
 
-A tool is kept only where it gives nearly all of a slot's values in train letter for letter. What it is worth is measured later, on validation and
-by the certificate, like that of any specialist.
+A tool is kept only where it gives nearly all of a slot's values in train letter for letter. What it is worth is
+measured later, on validation and by the certificate, like that of any specialist.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def fit_tool(
     Args:
         slot: in train.
         tables: those that the user gives.
-        others: values of other slots of the same answers by name, which may be keys; None in the place of one that is not there.
+        others: values of other slots of the same answers by name, which may be keys; None in the place of one that is
+            not there.
     """
     step = max(1, -(-len(slot.wanted) // MAX_EXAMPLES))
     some = slot.some(range(0, len(slot.wanted), step)) if step > 1 else slot
@@ -234,7 +236,8 @@ def _ways(
 
 
 def _roles(ways: Mapping[int, list[tuple[_Operand, ...]]]) -> dict[int, tuple[_Operand, ...]]:
-    """One way for each prompt, so that the operands of a role stand in like places: chosen by what the others have around them, again and again."""
+    """One way for each prompt, so that the operands of a role stand in like places: chosen by what the others have
+    around them, again and again."""
     chosen = {n: found[0] for n, found in ways.items() if len(found) == 1} or {
         n: found[0] for n, found in ways.items()
     }
@@ -281,9 +284,11 @@ def _lookups(slot: SlotValues, tables: Sequence[LookupTable]) -> Iterator[Lookup
 def _learned_lookups(
     slot: SlotValues, some: SlotValues, step: int, others: Mapping[str, Sequence[str | None]]
 ) -> Iterator[Lookup | None]:
-    """Lookups in tables made of train: what stands after a heading, or another slot of the answer, has the value beside it.
+    """Lookups in tables made of train: what stands after a heading, or another slot of the answer, has the value
+    beside it.
 
-    Sources are compared on some prompts, every `step`-th; a table is made of all, since a key with one value there may have another one in the rest.
+    Sources are compared on some prompts, every `step`-th; a table is made of all, since a key with one value there
+    may have another one in the rest.
     """
     spans = [_spans(page) for page in some.pages]
     heads = Counter(head for page in some.pages for head in set(page.heads) if head)

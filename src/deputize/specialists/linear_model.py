@@ -2,7 +2,8 @@
 
 Knows nothing of prompts or routes. Weights are kept for the buckets seen in train only, as float16.
 
-Whoever writes into a prompt can add words of another class until its sum is ahead. What the text says for the answer that it had before
+Whoever writes into a prompt can add words of another class until its sum is ahead. What the text says for the answer
+that it had before
 stays in it: so a text that says more against its likeliest answer than every text of train is not decided.
 
 Legend: N texts, F buckets, A active buckets, C choices, Q questions.
@@ -62,8 +63,8 @@ class LinearModel:
         """Per question the most that a text may say against its likeliest choice, in nats."""
 
     def log_p(self, texts: Sequence[str]) -> list[Floats]:
-        """Log-probabilities per question, [N, C]. Where a text says too much against its likeliest choice all are alike, and lower
-        than any other."""
+        """Log-probabilities per question, [N, C]. Where a text says too much against its likeliest choice all are
+        alike, and lower than any other."""
         rows_NA = self._rows(counts_of(texts, self.idf_F.shape[0] // 2))
         out = self._log_p(rows_NA)
         for log_p_NC, weights_AC, most in zip(out, self.weights, self.most_against_Q, strict=True):
@@ -127,7 +128,8 @@ class LinearModel:
 
 
 def against(rows_NA: Any, weights_AC: Floats, log_p_NC: Floats) -> Floats:
-    """For each text the sum of what its features say for the second choice and against the likeliest one, in nats. Shape [N]."""
+    """For each text the sum of what its features say for the second choice and against the likeliest one, in nats.
+    Shape [N]."""
     if log_p_NC.shape[1] < 2:
         return np.zeros(log_p_NC.shape[0], np.float32)
     best_N2 = np.argsort(log_p_NC, axis=1)[:, -2:]
@@ -180,10 +182,11 @@ class LinearSettings(NamedTuple):
 
 
 FEWEST_GROUPS = 2
-"""What one episode alone holds may be about one person; with a weight of its own it could be found out from the model's confidence
-(the leak test finds every planted secret then)."""
+"""What one episode alone holds may be about one person; with a weight of its own it could be found out from the
+model's confidence (the leak test finds every planted secret then)."""
 CAREFUL = LinearSettings(5, 20.0)
-"""What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still rare."""
+"""What is tried where the one chosen gives planted secrets away: pieces of numbers that two or three share are still
+rare."""
 LARGE = LinearSettings(5, 3.0, is_margin=True)
 """For large tasks: with many choices the margin says better which answers are right, and fits in a tenth of the time."""
 SMALL = (LinearSettings(FEWEST_GROUPS, 200.0), CAREFUL, LinearSettings(5, 200.0))
@@ -215,9 +218,10 @@ def fit_linear(
         questions: closed, about each text.
         groups: what may not be torn apart; each text is its own where None.
         weights: of the examples; equal where None.
-        variant: None for the one of SMALL with the highest likelihood in cross-validation over groups (LARGE on large tasks);
-            nothing but these texts is looked at.
-        subjects: of the texts: a feature that too few of them have counts as little as one of too few groups. None: any.
+        variant: None for the one of SMALL with the highest likelihood in cross-validation over groups (LARGE on large
+            tasks); nothing but these texts is looked at.
+        subjects: of the texts: a feature that too few of them have counts as little as one of too few groups. None:
+            any.
     """
     groups = [str(n) for n in range(len(texts))] if groups is None else groups
     data = _FitData(
@@ -275,8 +279,8 @@ def _parts(data: _FitData) -> Iterator[tuple[_FitData, _FitData]]:
 def _most_against(
     data: _FitData, sizes: Sequence[int], model: LinearModel, variant: LinearSettings
 ) -> Floats:
-    """The most that a text of train says against its likeliest choice by a model that has not seen it, so that a new text of the
-    same kind says more once in so many texts. On large tasks by the model itself."""
+    """The most that a text of train says against its likeliest choice by a model that has not seen it, so that a new
+    text of the same kind says more once in so many texts. On large tasks by the model itself."""
     if len(data.targets) * sum(sizes) > CROSS_VALIDATED:
         return (IN_SAMPLE * model.most_said_against(data.counts_NF)).astype(np.float32)
     found = [_fit(rest, sizes, variant).most_said_against(held.counts_NF) for held, rest in _parts(data)]

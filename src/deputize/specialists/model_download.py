@@ -104,8 +104,8 @@ def fetch(
 
 
 def _check_links(folder: Path) -> None:
-    """Refuses a folder with links to what is not of the model: the copy would hold it. In the hub's cache files are links into
-    the folder `blobs` beside the snapshots."""
+    """Refuses a folder with links to what is not of the model: the copy would hold it. In the hub's cache files are
+    links into the folder `blobs` beside the snapshots."""
     root = folder.resolve()
     allowed = [root, *([root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [])]
     for path in root.rglob("*"):

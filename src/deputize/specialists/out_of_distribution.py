@@ -2,7 +2,8 @@
 
 The distance of a text to one trained on is the part of the text, weighed by inverse document frequency, whose n-grams
 the other does not have. It is not symmetric: what the other has besides is no distance, and what is added to a text is.
-On CLINC150 that notices added instructions nearly twice as often as the cosine does, and as much of what is out of scope.
+On CLINC150 that notices added instructions nearly twice as often as the cosine does, and as much of what is out of
+scope.
 
 Knows nothing of tasks or models. A certificate never depends on it: it is part of the specialist that is calibrated.
 
@@ -193,7 +194,8 @@ class OutOfDistributionDetector:
 def masked(text: str) -> str:
     """A text with its values (addresses, links, numbers, ids) masked.
 
-    They say nothing of what kind of request it is; and those of a live request are not like the surrogates of train. Of a request that lists its
+    They say nothing of what kind of request it is; and those of a live request are not like the surrogates of train.
+    Of a request that lists its
     own tools these are left out: an unseen one is the certificate's matter.
     """
     return _VALUE.sub(MASK, without_list(text))

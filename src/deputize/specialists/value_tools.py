@@ -1,11 +1,13 @@
-"""Tools that give a value of an answer where none can be copied: a calculator over numbers of the prompt, and a lookup in a table.
+"""Tools that give a value of an answer where none can be copied: a calculator over numbers of the prompt, and a
+lookup in a table.
 
-A pointer finds what a tool needs (the operands, the key), with a probability; the rest is exact. Neither guesses: without an
-operand, with a division by nothing, or with a key that the table does not have, there is no value, and the LLM answers.
+A pointer finds what a tool needs (the operands, the key), with a probability; the rest is exact. Neither guesses:
+without an operand, with a division by nothing, or with a key that the table does not have, there is no value, and the
+LLM answers.
 
 References:
-    Schick et al., "Toolformer: language models can teach themselves to use tools", arXiv 2302.04761 (calculator and lookup; here
-    the call follows from the slot, so that no token of it is written).
+    Schick et al., "Toolformer: language models can teach themselves to use tools", arXiv 2302.04761 (calculator and
+    lookup; here the call follows from the slot, so that no token of it is written).
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ class NumberForm(NamedTuple):
     """The way in which a slot writes its numbers."""
 
     kind: str
-    """float, integer or shortest: JSON numbers; text: with `decimals` digits after the point; plain: with as many as are needed."""
+    """float, integer or shortest: JSON numbers; text: with `decimals` digits after the point; plain: with as many as
+    are needed."""
     decimals: int
     """To which it is rounded."""
     half_up: bool = True

@@ -50,8 +50,8 @@ _APPLICATIONS_OWN = frozenset(
 
 def check_names_one_model(body: bytes) -> None:
     """Refuses a body from which a server could take another model than `model`: one that gives it twice, in whatever
-    case, since servers differ in which one they use, or names models to fall back on, or one for a tool or a draft, as some
-    servers take.
+    case, since servers differ in which one they use, or names models to fall back on, or one for a tool or a draft,
+    as some servers take.
 
     Raises:
         BadInput: the model is not clear, or the body is nested too deeply.

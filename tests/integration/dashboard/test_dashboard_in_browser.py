@@ -1,4 +1,5 @@
-"""The live page in a real browser: what its buttons do, widths, dark mode, accessibility. Skips where Chromium is missing.
+"""The live page in a real browser: what its buttons do, widths, dark mode, accessibility. Skips where Chromium is
+missing.
 
 Accessibility is checked by axe-core where it is there: `npm install --prefix .venv/axe axe-core`.
 """

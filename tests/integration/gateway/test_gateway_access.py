@@ -53,7 +53,8 @@ def named(upstream: LoopbackUpstream, **members: dict[str, Any]) -> GatewaySetti
     )
 
 
-# --- keys --------------------------------------------------------------------------------------------------------------
+# --- keys
+# --------------------------------------------------------------------------------------------------------------
 
 
 async def test_a_budget_is_spent_by_calls_and_embeddings(
@@ -160,7 +161,8 @@ async def test_feedback_is_about_ones_own_episodes(
     assert outcomes["other"] is None
 
 
-# --- several upstreams ---------------------------------------------------------------------------------------------------
+# --- several upstreams
+# ---------------------------------------------------------------------------------------------------
 
 
 async def test_embeddings_go_where_their_model_is(
@@ -284,7 +286,8 @@ async def test_a_response_is_continued_where_it_is_kept(
     assert [c.upstream for c in recorded(3)] == ["second", "second", "first"]
 
 
-# --- paths and secrets ---------------------------------------------------------------------------------------------------
+# --- paths and secrets
+# ---------------------------------------------------------------------------------------------------
 
 
 async def test_paths_do_not_climb(gateway: str, upstream: LoopbackUpstream) -> None:

@@ -1,7 +1,8 @@
 """Client libraries in processes of their own, in front of LLMs of each protocol and in front of specialists.
 
-Each script in `clients` asks the same questions (a label, a tool call, an object; whole and streamed), and is refused and cut
-off. It runs twice: the LLM answers; then the calls that were recorded are routed to specialists, which answer instead.
+Each script in `clients` asks the same questions (a label, a tool call, an object; whole and streamed), and is refused
+and cut off. It runs twice: the LLM answers; then the calls that were recorded are routed to specialists, which answer
+instead.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A gateway whose specialists are on hosts of their own: served, and where a host is wrong, slow or dead, the LLM answers in time."""
+"""A gateway whose specialists are on hosts of their own: served, and where a host is wrong, slow or dead, the LLM
+answers in time."""
 
 from __future__ import annotations
 

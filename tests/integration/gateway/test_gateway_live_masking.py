@@ -1,4 +1,5 @@
-"""With `[privacy] live = "mask"`: the LLM sees no personal value, the client and the record have them all, streamed or not."""
+"""With `[privacy] live = "mask"`: the LLM sees no personal value, the client and the record have them all, streamed
+or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Gateways that share routes and API keys: a route closed on one is closed on all, and nothing is taken for true for long."""
+"""Gateways that share routes and API keys: a route closed on one is closed on all, and nothing is taken for true for
+long."""
 
 from __future__ import annotations
 
@@ -95,7 +96,8 @@ async def check_close_and_revoke(folder: Path, url: str, upstream: LoopbackUpstr
 
 
 def check_bucket(url: str) -> None:
-    """An object store below an address where nothing is: a name is written once, and a stream is there as a whole or not at all."""
+    """An object store below an address where nothing is: a name is written once, and a stream is there as a whole or
+    not at all."""
     bucket, other = open_bucket(url), open_bucket(url)
     assert bucket.names("p") == [] and bucket.read("p/1") is None
     assert bucket.create("p/1", b"one") and not bucket.create("p/1", b"two")

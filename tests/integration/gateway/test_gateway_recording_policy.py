@@ -1,4 +1,5 @@
-"""Calls of which nothing, or no text, is kept: by a header, by the policy of a tenant or a site; nothing of them is in the home."""
+"""Calls of which nothing, or no text, is kept: by a header, by the policy of a tenant or a site; nothing of them is
+in the home."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ ALLOWED: dict[str, tuple[str, dict[str, Any] | None, set[str]]] = {
 
 
 def test_every_path_has_a_row() -> None:
-    """ENDPOINTS is what the gateway looks paths up in: a path that is not there is a 404, so none can be forgotten here."""
+    """ENDPOINTS is what the gateway looks paths up in: a path that is not there is a 404, so none can be forgotten
+    here."""
     assert set(ALLOWED) == set(ENDPOINTS)
     for path, (_, _, roles) in ALLOWED.items():
         right = ENDPOINTS[path].right

@@ -1,4 +1,5 @@
-"""A specialist that goes bad under the real gateway: its route is closed by the gateway itself, in every worker, for good."""
+"""A specialist that goes bad under the real gateway: its route is closed by the gateway itself, in every worker, for
+good."""
 
 from __future__ import annotations
 
@@ -207,7 +208,8 @@ def text_route(state: RouteState = "live") -> RouteFile:
 
 
 async def test_a_judged_route_is_watched_by_its_judge(home: Path, upstream: LoopbackUpstream) -> None:
-    """No answer of the specialist is the LLM's to the letter: the judge (scripted, over HTTP) decides what an audit says."""
+    """No answer of the specialist is the LLM's to the letter: the judge (scripted, over HTTP) decides what an audit
+    says."""
     verdict = "="
     async with running(ScriptedUpstream(lambda body: {"role": "assistant", "content": verdict})) as judge:
         home.mkdir()

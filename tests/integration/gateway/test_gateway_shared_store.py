@@ -1,4 +1,5 @@
-"""Two gateways, each with a home of its own, and one store in PostgreSQL: real answers, a server that goes away and comes back."""
+"""Two gateways, each with a home of its own, and one store in PostgreSQL: real answers, a server that goes away and
+comes back."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from deputize.store.recording.journal_backlog import backlog_of
 
 
 def shared_homes(folder: Path, n_homes: int, url: str = "") -> list[Path]:
-    """Homes with the same keys and the same store (`url`; by default in the cluster of the tests), made by the first one."""
+    """Homes with the same keys and the same store (`url`; by default in the cluster of the tests), made by the first
+    one."""
     options = {"url": url} if url else postgres_cluster.options_for(folder)
     lines = "\n".join(f'{name} = "{value}"' for name, value in options.items())
     made = [folder / f"home-{n}" for n in range(n_homes)]

@@ -222,7 +222,8 @@ async def test_the_same_protocol_passes_byte_for_byte(
         assert "content-encoding" not in headers
 
 
-# --- ends --------------------------------------------------------------------------------------------------------------
+# --- ends
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", ["close", "cut", "half"])

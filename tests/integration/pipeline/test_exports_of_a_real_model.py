@@ -1,4 +1,5 @@
-"""A real small model, tuned and exported in every form that its specialists have, loaded back and compared answer for answer."""
+"""A real small model, tuned and exported in every form that its specialists have, loaded back and compared answer for
+answer."""
 
 from __future__ import annotations
 

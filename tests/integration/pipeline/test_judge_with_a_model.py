@@ -1,4 +1,5 @@
-"""A small language model as the judge, over HTTP: both orders, its budget, verdicts that cannot be read, and a judge that is gone.
+"""A small language model as the judge, over HTTP: both orders, its budget, verdicts that cannot be read, and a judge
+that is gone.
 
 SmolLM2-135M is no good judge; what is tested is that nothing but its verdicts counts, whatever they are.
 """
@@ -26,7 +27,8 @@ from deputize.testing.scripted_llm import ScriptedUpstream, in_thread
 
 SMALL = "SmolLM2-135M-Instruct"
 VERDICTS, NOT_THE_FIRST = 'root ::= "1" | "2" | "="', 'root ::= "2" | "="'
-"""What the model may write. Free to choose it always names the first answer, so that one order decides; without that sign it is asked in both."""
+"""What the model may write. Free to choose it always names the first answer, so that one order decides; without that
+sign it is asked in both."""
 N_PAIRS = 8
 
 

@@ -1,4 +1,5 @@
-"""A specialist from its training to live calls on another engine: trained, written as GGUF, certified in llama.cpp, served there."""
+"""A specialist from its training to live calls on another engine: trained, written as GGUF, certified in llama.cpp,
+served there."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ ENGINE = '[routes]\nstart = "live"\n\n[engine]\nkind = "llamacpp"\nprecision = "
 
 
 def traffic() -> Iterator[Call]:
-    """Two calls for each parcel: the line, which a language model has to write, and a question that a linear model answers."""
+    """Two calls for each parcel: the line, which a language model has to write, and a question that a linear model
+    answers."""
     for call in parcels(N_PARCELS):
         yield call
         user = call.messages[1]
@@ -96,7 +98,8 @@ async def test_what_was_trained_here_is_certified_and_served_in_llama_cpp(
 
 
 async def served_as_certified(path: Path, route: Route, by_id: dict[str, Call]) -> None:
-    """Asks a gateway, with its worker and llama.cpp in it, calibration calls again: what was recorded is what is served."""
+    """Asks a gateway, with its worker and llama.cpp in it, calibration calls again: what was recorded is what is
+    served."""
     recorded = [c for c in results_of(path, RECERTIFIED)[route.task_id] if c.call_id in by_id][:N_ASKED]
     with Home(path) as home:
         engine = make_engine(home.engine_settings(), path, models_path())

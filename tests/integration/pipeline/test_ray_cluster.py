@@ -1,4 +1,5 @@
-"""A conversion on a real Ray cluster of several raylets: a worker, a node and the driver are killed, and the results are the same."""
+"""A conversion on a real Ray cluster of several raylets: a worker, a node and the driver are killed, and the results
+are the same."""
 
 from __future__ import annotations
 

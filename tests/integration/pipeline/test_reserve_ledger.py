@@ -1,4 +1,5 @@
-"""A run that is killed once it has read a small log's reserve has left that in the ledger, so that no number of ended runs is free."""
+"""A run that is killed once it has read a small log's reserve has left that in the ledger, so that no number of ended
+runs is free."""
 
 from __future__ import annotations
 

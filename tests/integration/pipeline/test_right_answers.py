@@ -1,4 +1,5 @@
-"""A conversion of a log with right answers: certified against them, computed again from the store, and told from agreement."""
+"""A conversion of a log with right answers: certified against them, computed again from the store, and told from
+agreement."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def labelled(n: int, seed: int) -> list[Call]:
-    """Letters; a drawn half comes with the right answer: the kind that was written about first, which the LLM misses at times."""
+    """Letters; a drawn half comes with the right answer: the kind that was written about first, which the LLM misses
+    at times."""
     letters, rng = Letters(seed), random.Random(seed)
     out = []
     for _ in range(n):

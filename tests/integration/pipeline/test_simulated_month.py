@@ -1,4 +1,5 @@
-"""A month of 100,000 calls: the true loss is above epsilon no longer than it takes to find, and every event is explained."""
+"""A month of 100,000 calls: the true loss is above epsilon no longer than it takes to find, and every event is
+explained."""
 
 from __future__ import annotations
 

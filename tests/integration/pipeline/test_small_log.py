@@ -1,4 +1,5 @@
-"""A small log through the real pipeline: nothing that is learned or chosen depends on the answers in its reserve, which is calibrated on."""
+"""A small log through the real pipeline: nothing that is learned or chosen depends on the answers in its reserve,
+which is calibrated on."""
 
 from __future__ import annotations
 

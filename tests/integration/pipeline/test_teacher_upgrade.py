@@ -1,7 +1,9 @@
-"""An LLM behind a route is replaced by its next snapshot: noticed by its name and by audits, the route closed, a successor certified.
+"""An LLM behind a route is replaced by its next snapshot: noticed by its name and by audits, the route closed, a
+successor certified.
 
-The answers are gpt-4's of March and June 2023 to the same 1,506 survey questions (drift_opinionqa_prime; what the agent parses out of the
-reply stands for it). Gateway, audits, conversion and certificates are real; the upstream gives the recorded answers.
+The answers are gpt-4's of March and June 2023 to the same 1,506 survey questions (drift_opinionqa_prime; what the
+agent parses out of the reply stands for it). Gateway, audits, conversion and certificates are real; the upstream
+gives the recorded answers.
 """
 
 from __future__ import annotations
@@ -150,7 +152,8 @@ async def test_a_teacher_upgrade_is_noticed_its_route_closed_and_a_successor_cer
             reasons = {c.decision.reason for c in home.store.calls() if c.decision and c.model == NEW}
             (task,) = convert(home, config)["tasks"]
         assert "model" in reasons and reasons <= {"model", "prompt_changed"}, reasons
-        # by its own test on both teachers' calls, or because those from before say nothing of the new one: both are right
+        # by its own test on both teachers' calls, or because those from before say nothing of the new one: both are
+        # right
         assert task["certificate"] is None and (
             "calls from before say nothing of it" in task["refusal_reason"]
             or "served calls differed from the LLM" in task["refusal_reason"]

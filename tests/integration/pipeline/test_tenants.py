@@ -1,4 +1,5 @@
-"""Two tenants that send the same prompts: each is answered by specialists trained on its own calls, and by nothing else."""
+"""Two tenants that send the same prompts: each is answered by specialists trained on its own calls, and by nothing
+else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Lists of tools and reply schemas as a slot of the prompt: compact, read back, cut to what is near, known by their digests."""
+"""Lists of tools and reply schemas as a slot of the prompt: compact, read back, cut to what is near, known by their
+digests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The client of the process that looks for personal data: answers, time limits, and a process that dies or does not start."""
+"""The client of the process that looks for personal data: answers, time limits, and a process that dies or does not
+start."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The HTTP client against h11: what both read of an upstream's bytes is the same; where h11 finds no whole answer there is none here.
+"""The HTTP client against h11: what both read of an upstream's bytes is the same; where h11 finds no whole answer
+there is none here.
 
-Differences that are intended: line ends before an answer and several blanks in its first line are taken here, and the words of that line
-are not looked at. A tab behind `chunked` is refused.
+Differences that are intended: line ends before an answer and several blanks in its first line are taken here, and the
+words of that line are not looked at. A tab behind `chunked` is refused.
 """
 
 from __future__ import annotations

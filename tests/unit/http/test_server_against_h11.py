@@ -1,7 +1,9 @@
-"""The HTTP server against h11: what both take means the same to both, and what h11 refuses as ambiguous is refused here.
+"""The HTTP server against h11: what both take means the same to both, and what h11 refuses as ambiguous is refused
+here.
 
-Differences that are intended. More is refused here: bare line feeds, folded headers, a content-length that is repeated or stands next to
-chunks, methods that llhttp does not know, more than one Host or a Host with a comma. Two things are taken that h11 refuses, since they
+Differences that are intended. More is refused here: bare line feeds, folded headers, a content-length that is
+repeated or stands next to chunks, methods that llhttp does not know, more than one Host or a Host with a comma. Two
+things are taken that h11 refuses, since they
 leave no doubt where a request ends: line ends before a request, and several blanks between the words of its first line.
 """
 

@@ -20,8 +20,8 @@ RUN = Path("runs") / "r1"
 
 
 def two_homes(tmp_path: Path) -> tuple[Path, bytes]:
-    """(a home whose keys were changed on another one since, a text that is sealed with the key of its run); the new keys lie in
-    tmp_path/new."""
+    """(a home whose keys were changed on another one since, a text that is sealed with the key of its run); the new
+    keys lie in tmp_path/new."""
     first, second = tmp_path / "first", tmp_path / "second"
     with Home(first) as home:
         assert home.store.count() == 0

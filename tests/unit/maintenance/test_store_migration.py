@@ -61,7 +61,8 @@ def test_an_address_is_a_url_a_variable_or_a_service(address: str, options: dict
 
 
 def test_what_is_recorded_during_a_move_is_in_the_new_store(tmp_path: Path, options: dict[str, Any]) -> None:
-    """A gateway that goes on meets the moved store, keeps its calls in its journal, and starts again with the new settings."""
+    """A gateway that goes on meets the moved store, keeps its calls in its journal, and starts again with the new
+    settings."""
     with Home(tmp_path) as home:
         home.store.append([a_call("before")])
         recorder = Recorder(home.open_store_for_writing(), home.keyring, tmp_path).start()
@@ -171,7 +172,8 @@ sys.exit(run(["--home", sys.argv[1], "store", "migrate", "--to", "sqlite"]))
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_move_back_that_is_killed_loses_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
-    """kill -9 at any time, then the same command again; a call recorded in between is there too wherever the store took it."""
+    """kill -9 at any time, then the same command again; a call recorded in between is there too wherever the store
+    took it."""
     (tmp_path / "config.toml").write_text(named(options))
     kept = {f"c{n}" for n in range(20_000)}
     with Home(tmp_path) as home:

@@ -1,4 +1,5 @@
-"""A certificate computed again: what is compared; the whole of it is in integration/pipeline/test_certified_is_served.py."""
+"""A certificate computed again: what is compared; the whole of it is in
+integration/pipeline/test_certified_is_served.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Examples as a stream: read each time, sampled for training by digests of their ids, without texts where they are counted."""
+"""Examples as a stream: read each time, sampled for training by digests of their ids, without texts where they are
+counted."""
 
 from __future__ import annotations
 

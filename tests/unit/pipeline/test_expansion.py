@@ -1,4 +1,5 @@
-"""`dataset expand`: an LLM (simulated here) makes up examples of a task, and the next curation trains on them and measures on none."""
+"""`dataset expand`: an LLM (simulated here) makes up examples of a task, and the next curation trains on them and
+measures on none."""
 
 from __future__ import annotations
 

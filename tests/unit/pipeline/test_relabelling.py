@@ -1,4 +1,5 @@
-"""`dataset relabel`: LLMs (simulated here) are asked again about training calls, and the next curation learns from their votes."""
+"""`dataset relabel`: LLMs (simulated here) are asked again about training calls, and the next curation learns from
+their votes."""
 
 from __future__ import annotations
 

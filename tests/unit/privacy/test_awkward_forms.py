@@ -1,4 +1,5 @@
-"""Values as people and programs really write them; the recognizers find them, and leave alone what only looks like them.
+"""Values as people and programs really write them; the recognizers find them, and leave alone what only looks like
+them.
 
 Keys and tokens are drawn when the test runs, so that no scanner of this repository takes them for real ones.
 """

@@ -322,7 +322,8 @@ def test_a_family_of_forty_false_tasks_is_certified_once_in_twenty_at_most() -> 
     "rates", [(0.02, 0.10, 0.22), (0.16, 0.16, 0.16), (0.30, 0.10, 0.30), (0.9, 0.02, 0.30)]
 )
 def test_a_start_where_enough_are_served_breaks_no_promise(rates: tuple[float, ...]) -> None:
-    """Error rates that rise, stay or fall with falling confidence; few units at the strictest threshold, as many as needed or not."""
+    """Error rates that rise, stay or fall with falling confidence; few units at the strictest threshold, as many as
+    needed or not."""
     rng, grid, limit, delta = np.random.default_rng(5), np.array([0.9, 0.6, 0.3]), 0.15, 0.10
     share = np.array([0.12, 0.3, 0.4])
     truth = np.cumsum(share * rates) / np.cumsum(share)

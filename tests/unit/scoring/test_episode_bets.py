@@ -1,4 +1,5 @@
-"""Tests on whole episodes: false as rarely as promised, stronger where calls of an episode err by themselves, and MAPIE as an oracle."""
+"""Tests on whole episodes: false as rarely as promised, stronger where calls of an episode err by themselves, and
+MAPIE as an oracle."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ KIND: c.CertificateKind = "not_worse_than_llm"
 def episodes(
     rng: np.random.Generator, n: int, size: int, rate: float, alike: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(confidence, wrong, episode) of n episodes of `size` calls; a part `alike` of the calls is as wrong as its episode."""
+    """(confidence, wrong, episode) of n episodes of `size` calls; a part `alike` of the calls is as wrong as its
+    episode."""
     shared = rng.random((n, size)) < alike
     wrong = np.where(shared, rng.random((n, 1)), rng.random((n, size))) < rate
     return np.full(n * size, 0.9), wrong.ravel(), np.repeat(np.arange(n), size)
@@ -131,7 +133,8 @@ def test_mapie_gives_the_same_exact_p_values_and_the_same_sequence() -> None:
 
 
 def test_against_mapies_bounds_of_episode_means() -> None:
-    """Loss .03, .10 claimed: what MAPIE's own bet on episode means certifies the bet here does too, and Hoeffding-Bentkus needs more episodes."""
+    """Loss .03, .10 claimed: what MAPIE's own bet on episode means certifies the bet here does too, and
+    Hoeffding-Bentkus needs more episodes."""
     methods = pytest.importorskip("mapie.risk_control.methods")
     rng, grid, n, delta = np.random.default_rng(7), np.linspace(0.01, 0.3, 30), 80, 0.05
     bet = EpisodeBet(stake=0.9, start=0.9, largest=6)

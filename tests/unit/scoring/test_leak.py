@@ -109,7 +109,8 @@ def scored(loss: float, others: list[float], bits: float = 29.9) -> leak.Exposur
 
 
 def test_innocent_models_are_seldom_refused() -> None:
-    """A secret that a model never saw has fewer than 2^20 guesses left once in 2^10, the caution of the estimate not counted."""
+    """A secret that a model never saw has fewer than 2^20 guesses left once in 2^10, the caution of the estimate not
+    counted."""
     rng = random.Random(0)
     tests = [scored(rng.gauss(0, 1), [rng.gauss(0, 1) for _ in range(127)]) for _ in range(250)]
     assert sum(leak.judge([t], limit_bits=7).leaks for t in tests) <= 0.02 * len(tests)
@@ -155,7 +156,8 @@ def test_the_interval_of_the_rank_holds_its_estimate(loss: float, others: list[f
 
 
 def test_losses_that_are_no_skew_normal_are_not_extrapolated() -> None:
-    """Two lumps, and the secret just below the lower one: a fit would call it common, but it is before all its reference_secrets."""
+    """Two lumps, and the secret just below the lower one: a fit would call it common, but it is before all its
+    reference_secrets."""
     rng = random.Random(3)
     lumps = [rng.choice((1.0, 5.0)) + rng.gauss(0, 0.01) for _ in range(255)]
     assert not leak.is_skew_normal(np.array(lumps))

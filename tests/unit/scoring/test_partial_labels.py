@@ -1,4 +1,5 @@
-"""Labels of some calls: no term is too small on average, however labels were chosen, and random ones give the right mean."""
+"""Labels of some calls: no term is too small on average, however labels were chosen, and random ones give the right
+mean."""
 
 from __future__ import annotations
 
@@ -68,7 +69,8 @@ def test_false_claims_pass_no_more_often_than_the_level(
 
 
 def test_labels_of_the_llms_errors_alone_break_only_the_claim_that_takes_them_for_random() -> None:
-    """Negative control: only calls on which the LLM is wrong have a label, as with corrections. True loss .15, .05 claimed."""
+    """Negative control: only calls on which the LLM is wrong have a label, as with corrections. True loss .15, .05
+    claimed."""
     rng = np.random.default_rng(1)
     passed = np.zeros(2)
     for _ in range(200):

@@ -1,4 +1,5 @@
-"""A cache keeps a prompt with its answer only where several data subjects had both, and says how alike and how agreed they are."""
+"""A cache keeps a prompt with its answer only where several data subjects had both, and says how alike and how agreed
+they are."""
 
 from __future__ import annotations
 

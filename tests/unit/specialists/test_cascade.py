@@ -1,4 +1,5 @@
-"""A cascade: members decide as soon as they are sure, more of them speak elsewhere, and early answers are those of the whole."""
+"""A cascade: members decide as soon as they are sure, more of them speak elsewhere, and early answers are those of
+the whole."""
 
 from __future__ import annotations
 

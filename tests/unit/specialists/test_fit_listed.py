@@ -1,4 +1,5 @@
-"""A specialist for lists that differ: calls tools it has never seen, says that none fits, and keeps nothing of one person."""
+"""A specialist for lists that differ: calls tools it has never seen, says that none fits, and keeps nothing of one
+person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The tables of the PostgreSQL store: every statement is SQL over them, versions go up and back, tenants are kept apart."""
+"""The tables of the PostgreSQL store: every statement is SQL over them, versions go up and back, tenants are kept
+apart."""
 
 from __future__ import annotations
 

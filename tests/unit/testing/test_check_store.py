@@ -1,4 +1,5 @@
-"""The contract suite of stores passes a good one and refuses one that is not empty; broken ones: contracts/test_store.py."""
+"""The contract suite of stores passes a good one and refuses one that is not empty; broken ones:
+contracts/test_store.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Detectors of names that are believed only where another model does not rule a name out.
 
-spaCy's English model takes German nouns and most Arabic words for people, and is twenty times slower than the tagger. The rules take
-capitalised words around "de" or "of" for a name, which is a guess.
+spaCy's English model takes German nouns and most Arabic words for people, and is twenty times slower than the tagger.
+The rules take capitalised words around "de" or "of" for a name, which is a guess.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from deputize.privacy.detectors.base import UNSURE_SCORE, Detector, Span, Wrappi
 from deputize.privacy.scripts import MARKS, WORD
 
 GUESS_SCORE = 0.65
-"""Up to here a rule's person of plain words is a guess: capitalised words of which one is on a list of names ("Dow Jones"), or words before a
-title. Rules for handles, labels and introductions score higher, or find no plain words."""
+"""Up to here a rule's person of plain words is a guess: capitalised words of which one is on a list of names ("Dow
+Jones"), or words before a title. Rules for handles, labels and introductions score higher, or find no plain words."""
 _PLAIN_WORDS = re.compile(
     rf"{WORD}(?:[ .'’-]+{WORD})+\.?|[^\W\d_a-zA-Z\u00c0-\u024f](?:[^\W\d_a-zA-Z\u00c0-\u024f]|[{MARKS}])*"
 )
@@ -42,7 +42,8 @@ class ConfirmedDetector(WrappingDetector):
 class ConfirmedGuesses(WrappingDetector):
     """A detector whose guesses that something is a person count only at possible places, and no further than these.
 
-    A guess has a score up to UNSURE_SCORE, or up to GUESS_SCORE where it is two words or more, or of a script that is not Latin.
+    A guess has a score up to UNSURE_SCORE, or up to GUESS_SCORE where it is two words or more, or of a script that is
+    not Latin.
     """
 
     def __init__(self, inner: Detector, possible: Possible) -> None:
@@ -67,7 +68,8 @@ def _is_guess(span: Span, text: str) -> bool:
 
 
 def _confirmed(guess: Span, places: Sequence[Span]) -> list[Span]:
-    """A guess from the first possible place in it to the last: a rank before a name is no part of it. [] where there is none."""
+    """A guess from the first possible place in it to the last: a rank before a name is no part of it. [] where there
+    is none."""
     inside = [p for p in places if guess.start < p.end and p.start < guess.end]
     if not inside:
         return []

@@ -135,8 +135,8 @@ class Surrogates:
         """
         Args:
             key: of the episode, or of the tenant; every surrogate depends on it.
-            subject_key: of the person whom the episode is about, where known: the dates of all episodes of one subject move
-                by the same number of days, so that the days between them are kept.
+            subject_key: of the person whom the episode is about, where known: the dates of all episodes of one
+                subject move by the same number of days, so that the days between them are kept.
             tables: shared with other episodes that use the same key; None: for this episode alone.
         """
         self._key, self._subject_key = key, subject_key or key
@@ -287,8 +287,8 @@ class Surrogates:
         return refill(value, rng, _prefix_end(kind, value))
 
     def _address(self, value: str, attempt: int) -> str:
-        """Other numbers and names, the same for the same ones, so that a part of an address is a part of its surrogate; the
-        kind of street, directions and two-letter states are kept."""
+        """Other numbers and names, the same for the same ones, so that a part of an address is a part of its
+        surrogate; the kind of street, directions and two-letter states are kept."""
 
         def word(match: re.Match[str]) -> str:
             found = match.group()
@@ -469,8 +469,8 @@ def _unescaped(value: str) -> str:
 
 
 def _identity(kind: str, value: str) -> str:
-    """The part that all forms of one value have in common: the last ten digits of a phone number, the letters and digits of a record
-    number without prefix and separators, an amount without marks between thousands.
+    """The part that all forms of one value have in common: the last ten digits of a phone number, the letters and
+    digits of a record number without prefix and separators, an amount without marks between thousands.
 
     "+1 (212) 555-0188" and 2125550188 stay one number, and so do "MRN: 0048-2913" and 00482913.
     """

@@ -113,8 +113,8 @@ def _findings(line: str, found: Iterable[Sequence[Span]]) -> tuple[Finding, ...]
 
 
 def _written_forms(kind: str, value: str) -> tuple[str, ...]:
-    """A value as written, each of its long lines, and the value after decoding as a JSON string: inside JSON it is replaced
-    after decoding."""
+    """A value as written, each of its long lines, and the value after decoding as a JSON string: inside JSON it is
+    replaced after decoding."""
     if kind in FUZZY:
         value = value.strip(" \t.,;:!?") or value  # the remainder of a longer finding may begin with a mark
     if "\n" in value:

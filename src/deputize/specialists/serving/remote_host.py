@@ -36,7 +36,8 @@ MOST_ANSWER_BYTES = 8 << 20
 _HEADERS: Headers = [("content-type", "application/octet-stream")]
 
 OnHostEvent = Callable[[str, str], None]
-"""(left_out, taken_back, retried, refused, rested, hedged or hedge_won; address) of something that happened with a host."""
+"""(left_out, taken_back, retried, refused, rested, hedged or hedge_won; address) of something that happened with a
+host."""
 
 
 class RemoteHost:

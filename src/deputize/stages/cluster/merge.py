@@ -135,7 +135,8 @@ def _join_by_shared_lines(
 
 
 def _small_tasks(fragments: Sequence[Fragment]) -> list[Fragment]:
-    """Small fragments with a template of their own; the others joined under their system prompt and their form of reply.
+    """Small fragments with a template of their own; the others joined under their system prompt and their form of
+    reply.
 
     Objects of other fields, or code and prose, cannot be one task, however few calls there are of each.
     """

@@ -54,12 +54,13 @@ def split_calls(
     """Groups calls and assigns the groups to splits.
 
     A group holds whole episodes, all episodes that repeat each other's prompts and, where a claim about new people is
-    possible, everything that one person asked. Where calibration gets less than it could use, what would be validation is kept in
-    reserve (docs/glossary.md).
+    possible, everything that one person asked. Where calibration gets less than it could use, what would be
+    validation is kept in reserve (docs/glossary.md).
 
     Args:
         calls: the calls that are curated, with their episodes.
-        others: the other calls of the log; they go with their group, or are split by themselves where it has others only.
+        others: the other calls of the log; they go with their group, or are split by themselves where it has others
+            only.
         config: seed, shares of the splits, and the claim that is asked for.
         training_only: ids of calls that may be in no other split than train.
     """

@@ -1,4 +1,5 @@
-"""Assigns groups to train, validation, calibration and test: a group is in one split, in order of time where times are known."""
+"""Assigns groups to train, validation, calibration and test: a group is in one split, in order of time where times
+are known."""
 
 from __future__ import annotations
 
@@ -131,7 +132,8 @@ def are_few(n_people: int, n_groups: int) -> bool:
 
 
 def group_calls(calls: Sequence[GroupFacts]) -> tuple[dict[str, str], list[str]]:
-    """(call id -> group, warnings). Groups are joined by episode; where there are too few of them, equal prompts are groups."""
+    """(call id -> group, warnings). Groups are joined by episode; where there are too few of them, equal prompts are
+    groups."""
     groups = joined_groups((c.id, c.group, c.episode) for c in calls)
     n_groups = len(set(groups.values()))
     if n_groups >= MIN_GROUPS or len(calls) < MIN_CALLS_TO_SPLIT:
@@ -147,9 +149,10 @@ def shares_by_need(
 ) -> Shares:
     """Shares that give calibration what the tests need, the held-out calls what a check needs, and training the rest.
 
-    A site needs ENOUGH times the units of a claim without an error, as far as its groups can give them (a group with few
-    calls gives a unit with some probability only, as the draw is by calls). The neediest site that can be certified at
-    all decides. All sites have the same shares, else a task of several sites would be calibrated on another mix than it serves.
+    A site needs ENOUGH times the units of a claim without an error, as far as its groups can give them (a group with
+    few calls gives a unit with some probability only, as the draw is by calls). The neediest site that can be
+    certified at all decides. All sites have the same shares, else a task of several sites would be calibrated on
+    another mix than it serves.
 
     Args:
         calls: those that are split.

@@ -1,6 +1,7 @@
 """The budget of delta: the level of each task's test, after what earlier tests on the same groups have spent.
 
-A test is written down before its labels are seen, so that a run that was stopped, or whose result nobody liked, is paid for.
+A test is written down before its labels are seen, so that a run that was stopped, or whose result nobody liked, is
+paid for.
 """
 
 from __future__ import annotations
@@ -105,11 +106,13 @@ class DeltaBudget:
         return spending, used
 
     def note_reading(self, task: Task, groups: Mapping[str, Iterable[str]], config: Convert) -> None:
-        """Writes down that the run is about to choose by calls which another run could calibrate on: those of a small log's reserve.
+        """Writes down that the run is about to choose by calls which another run could calibrate on: those of a small
+        log's reserve.
 
         Args:
             task: the task.
-            groups: name of each of its groups in the reserve -> ids of the calls in it; nothing is written where there is none.
+            groups: name of each of its groups in the reserve -> ids of the calls in it; nothing is written where
+                there is none.
             config: delta.
 
         Raises:

@@ -1,4 +1,5 @@
-"""The calls of one task by split, each split in a random order of whole groups, so that any first part is a fair sample."""
+"""The calls of one task by split, each split in a random order of whole groups, so that any first part is a fair
+sample."""
 
 from __future__ import annotations
 
@@ -36,9 +37,11 @@ class TaskCalls:
 
     @cached_property
     def largest(self) -> int:
-        """Calls of the task in its largest group, at least 1: of all splits, withheld calls included. Sizes are no labels.
+        """Calls of the task in its largest group, at least 1: of all splits, withheld calls included. Sizes are no
+        labels.
 
-        Were a group larger than this one, its calls would count too little among units drawn by size, and a bet on it could go broke.
+        Were a group larger than this one, its calls would count too little among units drawn by size, and a bet on it
+        could go broke.
         """
         return max([self.largest_group, *Counter(call.group for call in self.all).values()])
 
@@ -77,7 +80,8 @@ class TaskCalls:
 def largest_groups(curated: Curated, discovered: Discovered) -> dict[str, int]:
     """Task id -> its calls in its largest group, at least 1.
 
-    Of all splits: a group that is larger than those of calibration is a part of the traffic that calibration has not seen.
+    Of all splits: a group that is larger than those of calibration is a part of the traffic that calibration has not
+    seen.
     """
     sizes: Counter[tuple[str, str]] = Counter(
         (discovered.assignment.get(e.call_id, ""), e.group)

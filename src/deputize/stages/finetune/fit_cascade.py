@@ -79,8 +79,8 @@ def softer(
     epsilon: float,
     settings: CascadeSettings,
 ) -> Iterator[list[float]]:
-    """Factors for the weights of all members together: first all 1, then one member's below 1, from those that can serve
-    most of validation, which is worked out only where somebody asks for more than the first.
+    """Factors for the weights of all members together: first all 1, then one member's below 1, from those that can
+    serve most of validation, which is worked out only where somebody asks for more than the first.
 
     Members that keep secrets each by itself can give one away together, where both have a trace of it. Arguments as of
     `fit_cascade`.

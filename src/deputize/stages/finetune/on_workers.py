@@ -1,7 +1,8 @@
 """Trains on the workers of a runner: a shard is the jobs of a task, and of the tasks that it shares an adapter with.
 
-A worker gets prompts and answers of the training sets and gives back cards and the files of the specialists, which it keeps in a
-temporary folder meanwhile; this process writes them to where they belong. So the workers need no home and no key.
+A worker gets prompts and answers of the training sets and gives back cards and the files of the specialists, which it
+keeps in a temporary folder meanwhile; this process writes them to where they belong. So the workers need no home and
+no key.
 """
 
 from __future__ import annotations
@@ -146,8 +147,8 @@ class OnWorkers:
     def _workers(self, make: TrainsShards, groups: list[list[TrainingJob]]) -> Workers:
         """Workers that train jobs; none where this process is as quick.
 
-        Jobs with a base model take all cores of this machine as it is, so they only go to workers that are elsewhere; the
-        key of a teacher's server goes nowhere.
+        Jobs with a base model take all cores of this machine as it is, so they only go to workers that are elsewhere;
+        the key of a teacher's server goes nowhere.
         """
         jobs = [job for group in groups for job in group]
         has_base = any(job.method.base_model(self.context) for job in jobs)

@@ -44,7 +44,8 @@ MAX_COUNTED = 48
 MIN_COVERAGE = 20
 """Predictions of validation below which the share that could be served is not told."""
 CERTIFIABLE = 0.5
-"""Part of epsilon that may show on calibration for a claim of epsilon to pass, about: 20 errors of 1,500 for .02, none of
+"""Part of epsilon that may show on calibration for a claim of epsilon to pass, about: 20 errors of 1,500 for .02,
+none of
 160."""
 
 

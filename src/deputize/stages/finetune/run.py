@@ -1,4 +1,5 @@
-"""Fine-tuning (S5): trains the planned methods of every task within the time there is; a killed run goes on where it was.
+"""Fine-tuning (S5): trains the planned methods of every task within the time there is; a killed run goes on where it
+was.
 
 References:
     Belcak et al., "Small Language Models are the Future of Agentic AI", arXiv 2506.02153, section 6, S5.
@@ -88,7 +89,8 @@ def run(
         teacher: a server that scores what specialists write; None: there is none.
         runner: has the workers that train the specialists of many tasks; None: this process does it.
         note_reading: called before the reserve of a task is read.
-        read_before: tasks whose reserve this run has read before it was stopped: it stays validation, whatever is trained now.
+        read_before: tasks whose reserve this run has read before it was stopped: it stays validation, whatever is
+            trained now.
 
     Raises:
         MissingExtra: the base model or a package is not here.
@@ -134,7 +136,8 @@ def _jobs_of_tasks(
 
 
 def _unread(done: Sequence[Specialist], context: TrainingContext, tasks: Sequence[Task]) -> list[str]:
-    """Tasks whose part of the reserve no training has read, so that it may be calibrated on; a judge is tried on it first."""
+    """Tasks whose part of the reserve no training has read, so that it may be calibrated on; a judge is tried on it
+    first."""
     judged = {task.id for task in tasks if needs_judge(task.contract)}
     task_of = {s.id: s.task_id for s in done}
     found = dict.fromkeys(task_of[id] for id in context.cross_fitted if id in task_of)
@@ -254,7 +257,8 @@ def _train_unlimited(
 ) -> None:
     """Adds the specialists of the jobs that take no share of the time, cheapest first in each task.
 
-    On a machine that is slow or busy none is begun for a task that has one already where evaluation would lack the time.
+    On a machine that is slow or busy none is begun for a task that has one already where evaluation would lack the
+    time.
     """
     own = deadline.part(1 - KEPT_FOR_EVALUATION)
     for at, job in enumerate(jobs):
@@ -344,7 +348,8 @@ def _opened(job: TrainingJob) -> TrainingJob:
 
 
 def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert) -> Candidate | None:
-    """Why a job is left out: a cheaper specialist of its task could serve nearly all of validation; None where none could.
+    """Why a job is left out: a cheaper specialist of its task could serve nearly all of validation; None where none
+    could.
 
     A more expensive method is chosen only where it serves more by a margin, so its training would be in vain.
     """
@@ -367,9 +372,11 @@ def cascades(
     context: TrainingContext,
     deadline: Deadline,
 ) -> list[Specialist]:
-    """The cascades that a specialist makes possible: with the task's fast one, and as a further member of the best cascade there is.
+    """The cascades that a specialist makes possible: with the task's fast one, and as a further member of the best
+    cascade there is.
 
-    A further member is added only where validation says that it pays. None is made of a specialist that leaks, nor without a fast one.
+    A further member is added only where validation says that it pays. None is made of a specialist that leaks, nor
+    without a fast one.
 
     Args:
         newest: just trained.
@@ -427,7 +434,8 @@ def helped(
     context: TrainingContext,
     deadline: Deadline,
 ) -> list[Specialist]:
-    """The specialist with each help at inference that the settings name; none where it does not write, leaks, or is enough as it is.
+    """The specialist with each help at inference that the settings name; none where it does not write, leaks, or is
+    enough as it is.
 
     Args:
         member: just trained.

@@ -101,8 +101,8 @@ def run(
 ) -> Selected:
     """Says which tasks can be certified, filters models by licence and memory, probes each task, plans its methods.
 
-    All probes together have PROBE_SHARE of the time: each task gets its part of what is left, and nothing is begun that by what
-    was measured so far would not fit. A race of several models has RACE_SHARE besides.
+    All probes together have PROBE_SHARE of the time: each task gets its part of what is left, and nothing is begun
+    that by what was measured so far would not fit. A race of several models has RACE_SHARE besides.
 
     Args:
         curated: examples; the texts of train and validation only are read, of the others their groups are counted.
@@ -287,7 +287,8 @@ def _probe_models(
     n_left: int,
     until: Deadline,
 ) -> list[Candidate]:
-    """Rows of the models asked for, of which the usable ones are probed as they are where one may be tuned, and of others."""
+    """Rows of the models asked for, of which the usable ones are probed as they are where one may be tuned, and of
+    others."""
     began, rows = until.clock(), list[Candidate]()
     n_tokens = candidates.prompt_tokens(task, [*calls.train, *calls.validation])
     share_s = min(models.left_s / n_left, until.left_s())

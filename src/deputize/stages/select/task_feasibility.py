@@ -53,7 +53,8 @@ class TaskFeasibility(NamedTuple):
     alone: Feasibility
     """Where a training reads the reserve of the log, or there is none."""
     with_reserve: Feasibility
-    """Where all choices are made by cross-fitting on train, so that the reserve is calibrated on; equal to `alone` where there is none."""
+    """Where all choices are made by cross-fitting on train, so that the reserve is calibrated on; equal to `alone`
+    where there is none."""
 
     def may_plan(self, method: str, *, explore: bool) -> bool:
         """True where a specialist of the method could be certified, or is trained all the same."""

@@ -237,7 +237,8 @@ class PublishedHome:
             The folders that were fetched.
 
         Raises:
-            StoreError, Tampered: as `look`, or a folder cannot be fetched or written. The others are there all the same.
+            StoreError, Tampered: as `look`, or a folder cannot be fetched or written. The others are there all the
+                same.
         """
         make_folder(self._home / OBJECTS)
         try:

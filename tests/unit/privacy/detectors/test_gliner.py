@@ -1,4 +1,5 @@
-"""GLiNER as a detector, against the real package: models built from its own configuration, saved, and loaded by our adapter."""
+"""GLiNER as a detector, against the real package: models built from its own configuration, saved, and loaded by our
+adapter."""
 
 from __future__ import annotations
 
@@ -111,7 +112,8 @@ def test_a_higher_threshold_finds_less(tmp_path: Path) -> None:
     ids=["marks", "short words", "one long word", "digits", "lines"],
 )
 def test_nothing_is_cut_off_by_the_limits_of_the_model(detector: GlinerDetector, filler: str) -> None:
-    """GLiNER warns (and warnings are errors here) of words beyond max_len; its tokenizer says nothing beyond its window."""
+    """GLiNER warns (and warnings are errors here) of words beyond max_len; its tokenizer says nothing beyond its
+    window."""
     text = f"{filler} please call 456-78 back about the order today"
     assert "456-78" in values(detector, text)
     from deputize.privacy.detectors.hub_models import overlapping_chunks

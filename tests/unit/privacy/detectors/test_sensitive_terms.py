@@ -1,4 +1,5 @@
-"""Terms, fields and numbers that the application holds for sensitive are replaced, and answers still follow from prompts."""
+"""Terms, fields and numbers that the application holds for sensitive are replaced, and answers still follow from
+prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One person's values, written in every way that prompts, tools, URLs and answers write them: none stays, and all agree."""
+"""One person's values, written in every way that prompts, tools, URLs and answers write them: none stays, and all
+agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A model rewords sensitive prose; where it loses or brings in something, the rules' text stays. The model is simulated."""
+"""A model rewords sensitive prose; where it loses or brings in something, the rules' text stays. The model is
+simulated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A GGUF file, loaded back, answers like the specialist: in transformers here, in llama.cpp where its wheel is installed."""
+"""A GGUF file, loaded back, answers like the specialist: in transformers here, in llama.cpp where its wheel is
+installed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Certificates over groups that are truly independent: dialogues without names, repeated prompts, few people.
 
-Each simulation goes through the linking, the grouping, the split, the draw and the test of the package. The specialist's
-true loss is just above what is claimed, so a certificate is a false one; delta allows .05 of them.
+Each simulation goes through the linking, the grouping, the split, the draw and the test of the package. The
+specialist's true loss is just above what is claimed, so a certificate is a false one; delta allows .05 of them.
 """
 
 from __future__ import annotations
@@ -194,8 +194,8 @@ def test_calls_that_are_not_curated_go_with_their_group_or_are_split_by_themselv
 
 
 def test_a_small_log_keeps_a_reserve_and_a_large_one_validates() -> None:
-    """Where calibration gets all that it could use, nothing has to be saved; nor where shares are set by hand, no method can be
-    cross-fitted, or labels are claimed about, whose draw is checked on validation."""
+    """Where calibration gets all that it could use, nothing has to be saved; nor where shares are set by hand, no
+    method can be cross-fitted, or labels are claimed about, whose draw is checked on validation."""
 
     def names(n: int, **settings: object) -> set[str]:
         _, splits = curated(dialogues(n, 1, True), CONFIG.model_copy(update=settings))

@@ -99,7 +99,8 @@ def test_the_composition_is_that_of_the_traffic_though_the_share_changes() -> No
 
 
 def test_each_call_is_drawn_by_the_share_of_the_process_that_answered_it() -> None:
-    """One worker has the new settings already, one the old; before that nothing was audited. Today's share says nothing."""
+    """One worker has the new settings already, one the old; before that nothing was audited. Today's share says
+    nothing."""
     old, new = traffic({0: 0.0, 1: 0.1}, 12_000), traffic({0: 0.0, 1: 0.4}, 12_000)
     calls = [one for pair in zip(old, new, strict=False) for one in pair]
     names = {id(one): f"{'on'[at % 2]}-{one.id}" for at, one in enumerate(calls)}

@@ -245,7 +245,8 @@ def make_world(
     repeats_differ: float = 0.0,
     people: float = 0.0,
 ) -> World:
-    """`methods` maps a method to its hardness; `repeats_differ` is the rate at which the LLM's second answer differs (0: none)."""
+    """`methods` maps a method to its hardness; `repeats_differ` is the rate at which the LLM's second answer differs
+    (0: none)."""
     methods = {"linear": 0.6, "lora": 0.3} if methods is None else methods
     truth: dict[str, object] = {}
     examples = []

@@ -1,4 +1,5 @@
-"""A certificate is about what is served: contracts that are inferred from a log, specialists with a flaw, the real test."""
+"""A certificate is about what is served: contracts that are inferred from a log, specialists with a flaw, the real
+test."""
 
 from __future__ import annotations
 

@@ -171,7 +171,8 @@ def unlucky_log(world: Make, number: int) -> Any:
 def test_ten_runs_with_other_seeds_break_a_promise_no_more_often_than_one_may(
     world: Make, paid: bool
 ) -> None:
-    """Truth .103 against epsilon .10, ten runs on each of 20 logs: tests that are not paid for break it on half of them."""
+    """Truth .103 against epsilon .10, ten runs on each of 20 logs: tests that are not paid for break it on half of
+    them."""
     n_broken = 0
     for number in range(N_LOGS):
         w, tests = unlucky_log(world, number), InMemoryTestLedger()

@@ -1,5 +1,5 @@
-"""Evaluation refuses a specialist that gives planted secrets away. Nothing is made up: the specialists are trained, tested by S5's own
-leak test, saved, and read from disk again."""
+"""Evaluation refuses a specialist that gives planted secrets away. Nothing is made up: the specialists are trained,
+tested by S5's own leak test, saved, and read from disk again."""
 
 from __future__ import annotations
 

@@ -178,7 +178,8 @@ def test_the_request_is_formed_as_the_gateway_forms_it() -> None:
 
 
 def test_calls_without_a_route_are_drawn_like_those_of_the_route() -> None:
-    """All of them have the LLM's answer, of the others only the tenth that was audited: the traffic has as many of both."""
+    """All of them have the LLM's answer, of the others only the tenth that was audited: the traffic has as many of
+    both."""
     audit = Decision(reason="audit", route_id="route-t", audit_share=0.1)
     unrouted = Decision(reason="no_route")
     raw = [call(f"c{i}", decision=unrouted if i % 11 else audit, model=f"m{i % 11}") for i in range(1100)]

@@ -112,7 +112,8 @@ def test_defer_is_never_served(world: Make) -> None:
 
 
 def test_repeated_samples_give_the_llm_its_own_disagreement(world: Make) -> None:
-    """At 6 % error everywhere plain agreement refuses to serve all; against an LLM that differs 10 % from itself it may."""
+    """At 6 % error everywhere plain agreement refuses to serve all; against an LLM that differs 10 % from itself it
+    may."""
     (repeated,) = world(repeats_differ=0.10, methods={"lora": 0.24}, n_calls=6000).run()
     (plain,) = world(methods={"lora": 0.24}, n_calls=6000).run()
     assert (

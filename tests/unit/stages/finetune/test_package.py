@@ -141,7 +141,8 @@ def test_no_more_is_predicted_than_there_is_time_for() -> None:
 
 
 def test_what_could_be_served_is_told_for_what_a_test_lets_pass() -> None:
-    """Twenty of the 280 least sure answers of 1,000 are wrong: all could be served at .02 by hindsight, but no test passes that."""
+    """Twenty of the 280 least sure answers of 1,000 are wrong: all could be served at .02 by hindsight, but no test
+    passes that."""
     right_N = np.ones(1000, dtype=bool)
     right_N[720::14] = False
     predicted = Predicted(np.linspace(1.0, 0.5, 1000), right_N)

@@ -1,4 +1,5 @@
-"""The leak test of fine-tuning: a specialist trained too hard on its planted secrets is refused, one that never saw them passes."""
+"""The leak test of fine-tuning: a specialist trained too hard on its planted secrets is refused, one that never saw
+them passes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Fine-tuning on a tiny model with random weights: every predictor, every method, stops and starts, and what lies on disk."""
+"""Fine-tuning on a tiny model with random weights: every predictor, every method, stops and starts, and what lies on
+disk."""
 
 from __future__ import annotations
 

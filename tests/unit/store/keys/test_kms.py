@@ -1,4 +1,5 @@
-"""Key services against simulated servers on this machine that speak their HTTP: authentication, bound data, error forms, busy answers."""
+"""Key services against simulated servers on this machine that speak their HTTP: authentication, bound data, error
+forms, busy answers."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import pytest
 
 from deputize.home import Home
 
-# Every test runs in a process of its own: a journal_writer is forked before there are threads, and pytest may have some.
+# Every test runs in a process of its own: a journal_writer is forked before there are threads, and pytest may have
+# some.
 PRELUDE = """
 import asyncio, os, signal, sqlite3, sys, time
 from pathlib import Path

@@ -215,8 +215,8 @@ _PARTS = re.compile(rf"[{UPPER}]?[{LOWER}]+|[{UPPER}]+(?![{LOWER}])")
 def names_in_identifiers(text: str) -> list[tuple[int, int]]:
     """[start, end) of names inside of identifiers and file names: CV_Ann_Lee_2024.pdf, fix/AnnLeeLogin, #AnnLee.
 
-    Two parts next to each other where the first is a name and hardly anything else, and the second is capitalised as well or a
-    name. The parts are kept in one span, with the mark between them.
+    Two parts next to each other where the first is a name and hardly anything else, and the second is capitalised as
+    well or a name. The parts are kept in one span, with the mark between them.
     """
     out: list[tuple[int, int]] = []
     for match in _IDENTIFIER.finditer(text):

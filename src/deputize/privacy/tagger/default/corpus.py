@@ -63,7 +63,8 @@ def read_corpus(folder: Path) -> Iterator[CorpusLine]:
 
 
 def read_utterances(folder: Path, n: int, seed: int) -> list[Sample]:
-    """`n` requests to an assistant from the training part of CLINC150: small letters, hardly a name. None where the file is not there.
+    """`n` requests to an assistant from the training part of CLINC150: small letters, hardly a name. None where the
+    file is not there.
 
     Raises:
         BadInput: it cannot be read.

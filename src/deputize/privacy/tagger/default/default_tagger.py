@@ -57,7 +57,8 @@ SCRIPTS = (
 )
 """First code point of a block -> the script from there on; "" for scripts without a threshold of their own."""
 SMALL = "small letters"
-"""A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few names."""
+"""A key of the thresholds of people for words that begin with a small letter: utterances without capitals hold few
+names."""
 TURKISH = "Turkish letters"
 """A key of the thresholds of people for words of Latin letters in lines with a letter that Turkish alone has."""
 ACCENTED = "accented letters"
@@ -128,7 +129,8 @@ class DefaultTaggerCard(Record):
     thresholds: dict[str, float]
     """Output -> the probability from which a word is reported."""
     person_thresholds: dict[str, float]
-    """Script (of SCRIPTS), or SMALL -> the threshold for people that takes the place of thresholds["PERSON"] in its words."""
+    """Script (of SCRIPTS), or SMALL -> the threshold for people that takes the place of thresholds["PERSON"] in its
+    words."""
     dilations: list[int]
     seed: int
     n_train: int
@@ -145,7 +147,8 @@ class DefaultTaggerCard(Record):
     encoder_lines: int = 0
     """Lines that it was trained on."""
     asked_from: float = 0.03
-    """The probability by the network over words from which the encoder is asked: on validation lines 1 % of the names are below it."""
+    """The probability by the network over words from which the encoder is asked: on validation lines 1 % of the names
+    are below it."""
 
     def measured(self) -> str:
         """The measured recall, as the end of a sentence."""
@@ -223,7 +226,8 @@ class DefaultTagger:
         return out
 
     def _scores(self, lines: Sequence[str]) -> list[LineScores]:
-        """The scores of lines; those of the lines before are kept, for `possible` is asked about what `detect` was shown."""
+        """The scores of lines; those of the lines before are kept, for `possible` is asked about what `detect` was
+        shown."""
         fresh = [line for line in dict.fromkeys(lines) if line not in self._last]
         found = {**{line: self._last[line] for line in lines if line in self._last}}
         numbers = [number for number, _, _ in self._outputs]
@@ -297,7 +301,8 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def runs(
     line: str, words: Sequence[tuple[int, int]], probabilities: NDArray[np.float32], threshold: float
 ) -> Iterator[_Run]:
-    """The runs of words that are likely next to one that is likely enough; one mark between two of them does not part them."""
+    """The runs of words that are likely next to one that is likely enough; one mark between two of them does not part
+    them."""
     likely = np.flatnonzero(probabilities >= threshold * NEIGHBOUR).tolist()
     at = 0
     while at < len(likely):
@@ -317,7 +322,8 @@ def runs(
 
 
 def _without_edge(line: str, start: int, end: int) -> int:
-    """The end of a run without the marks there; a closing bracket stays where the run has the opening one: "Legrand (Mme)"."""
+    """The end of a run without the marks there; a closing bracket stays where the run has the opening one: "Legrand
+    (Mme)"."""
     while start < end and line[end - 1] in _EDGES:
         opening = _OPENING.get(line[end - 1])
         if opening and line.count(opening, start, end) >= line.count(line[end - 1], start, end):

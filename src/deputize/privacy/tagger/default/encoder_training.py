@@ -1,7 +1,9 @@
-"""Trains the default tagger's encoder with torch: the first layers of a pretrained encoder learn to tell people, places and firms.
+"""Trains the default tagger's encoder with torch: the first layers of a pretrained encoder learn to tell people,
+places and firms.
 
 References:
-    Wang et al. (2024), "Multilingual E5 text embeddings", for the layers; Hu et al. (2024), "MiniCPM", section 4, for the course of the rate.
+    Wang et al. (2024), "Multilingual E5 text embeddings", for the layers; Hu et al. (2024), "MiniCPM", section 4, for
+    the course of the rate.
 """
 
 from __future__ import annotations
@@ -48,9 +50,11 @@ class EncoderSettings(NamedTuple):
     falling_share: float = 0.0
     """Share of the steps in which the rate falls to zero, the last ones."""
     averaged_steps: tuple[int, ...] = ()
-    """The weights after these steps and the last ones are averaged; 0: those before the first step. With a running mean, its weights are."""
+    """The weights after these steps and the last ones are averaged; 0: those before the first step. With a running
+    mean, its weights are."""
     running_mean: float = 0.0
-    """Share of the mean of the weights so far in the mean after MEAN_EVERY more steps, which is what the training gives; 0: the last weights are."""
+    """Share of the mean of the weights so far in the mean after MEAN_EVERY more steps, which is what the training
+    gives; 0: the last weights are."""
     seed: int = 0
 
 
@@ -65,8 +69,8 @@ LATE = NARROW._replace(
 )
 """Of the third part, which may end at any step, for the mean takes the place of a rate that falls."""
 LAST = LATE._replace(batch_pieces=1024, rate=1e-4, head_rate=3e-4, averaged_steps=(0,), seed=3)
-"""Of the fourth part, which begins with the weights that ship and goes on with lines of what is short. 2,200 steps were no better as a
-whole, so its weights do not ship (docs/log.md)."""
+"""Of the fourth part, which begins with the weights that ship and goes on with lines of what is short. 2,200 steps
+were no better as a whole, so its weights do not ship (docs/log.md)."""
 
 
 class EncodedPieces(NamedTuple):
@@ -186,7 +190,8 @@ def build_encoder(encoder: EncoderFile, settings: EncoderSettings) -> Any:
 
 
 def narrowed(model: Any, batches: PieceBatches, settings: EncoderSettings) -> Any:
-    """An encoder of fewer layers with fewer inner numbers, those that matter most in some batches, to be trained further.
+    """An encoder of fewer layers with fewer inner numbers, those that matter most in some batches, to be trained
+    further.
 
     An inner number matters by its mean size times the length of what it adds.
     """
@@ -367,7 +372,8 @@ def fit_encoder(
 
 
 def save_encoder(model: Any, settings: EncoderSettings) -> dict[str, NDArray[Any]]:
-    """The arrays that LineEncoder reads: matrices in whole numbers of LEVELS steps with one scale a row, the rest in half precision."""
+    """The arrays that LineEncoder reads: matrices in whole numbers of LEVELS steps with one scale a row, the rest in
+    half precision."""
     out: dict[str, NDArray[Any]] = {f"{PREFIX}frozen": np.array(settings.frozen, dtype=np.int8)}
     for name, tensor in model.state_dict().items():
         array = tensor.detach().numpy().astype(np.float32)

@@ -1,9 +1,10 @@
 """Labelled lines that are made up: names, addresses and firms of many scripts in frames of fifteen languages.
 
-The frames are in frames.json; `{P}` is a person, `{f}` and `{l}` a first or last name, `{c}` and `{co}` a place, `{a}` an address,
-`{o}` an organisation, `{j}` a profession, `{d}` a date; `{w}`, `{v}` and `{k2}` are everyday words, `{u}` a
-run of them, `{p}` a person in small letters, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm and neither, `{hp}` a place; `{D}`, `{h}` and `{s}` are a person,
-a trade and a street as directories list them. Names and addresses come from Faker.
+The frames are in frames.json; `{P}` is a person, `{f}` and `{l}` a first or last name, `{c}` and `{co}` a place,
+`{a}` an address, `{o}` an organisation, `{j}` a profession, `{d}` a date; `{w}`, `{v}` and `{k2}` are everyday words,
+`{u}` a run of them, `{p}` a person in small letters, `{kl}`, `{ko}` and `{kn}` unknown words that are a place, a firm
+and neither, `{hp}` a place; `{D}`, `{h}` and `{s}` are a person, a trade and a street as directories list them. Names
+and addresses come from Faker.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ EMBEDDED_SHARE: dict[str, float] = {
     "ru": 0.3,
     "hi": 0.3,
 }
-"""Share of the made-up lines in which a name stands in a plain line, not in a frame: of languages without real lines the network would
-learn the frames by heart."""
+"""Share of the made-up lines in which a name stands in a plain line, not in a frame: of languages without real lines
+the network would learn the frames by heart."""
 NAME_SUFFIXES: dict[str, tuple[str, ...]] = {
     "ja": ("", "", "は", "が", "の", "を", "に", "と", "、", "や", "も", "（", "さん", "氏", "によって"),
     "zh": ("", "", "", "的", "是", "在", "和", "，", "、", "说", "与", "对", "（", "先生"),
@@ -385,7 +386,8 @@ def generators(
         seed: of what is drawn.
         names: lists of names of each.
         embedded: of each the share of the lines in which a name stands in a plain line.
-        more: keys of the frames that come beside the first ones: those that were added after the network over words was trained.
+        more: keys of the frames that come beside the first ones: those that were added after the network over words
+            was trained.
     """
     foreign, known = NamePool(_FOREIGN_FROM, seed, 6000), names or {}
     all_frames = read_frames()

@@ -1,7 +1,8 @@
 """Trains the tagger that ships; `python -m benchmarks.train_default_tagger` calls this.
 
-It learns from real lines whose licence lets weights ship (corpus), from the same lines with other names, and from made-up ones
-(generated_text) in sixteen languages. Needs torch and Faker. A checkpoint is written every few minutes, from which a later training can start.
+It learns from real lines whose licence lets weights ship (corpus), from the same lines with other names, and from
+made-up ones (generated_text) in sixteen languages. Needs torch and Faker. A checkpoint is written every few minutes,
+from which a later training can start.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ GENERATED_LINES: dict[str, int] = {
     "cs": 1200,
 }
 RENAMED_SHARE: dict[str, float] = {"pl": 0.25}
-"""Share of the real lines with people that are used once more with other names; 1 where nothing is said. Polish declines names."""
+"""Share of the real lines with people that are used once more with other names; 1 where nothing is said. Polish
+declines names."""
 SHARE_WITHOUT_PEOPLE = 0.5
 """Share of the real lines without people that are used."""
 N_UTTERANCES = 4000
@@ -89,7 +91,8 @@ PERSON_THRESHOLDS: dict[str, float] = {
     TURKISH: 0.7,
     SMALL: 0.5,
 }
-"""Of scripts in which only made-up lines, or few, were trained on: there more words are taken for names. Chosen by benchmarks.tagger_thresholds."""
+"""Of scripts in which only made-up lines, or few, were trained on: there more words are taken for names. Chosen by
+benchmarks.tagger_thresholds."""
 THRESHOLDS: dict[str, float] = {"PERSON": 0.25, "ADDRESS": 0.5, "LOCATION": 0.5, "ORGANIZATION": 0.5}
 CHECKPOINT, AVERAGE, CHECKPOINT_S = "checkpoint.pt", "average.pt", 240
 PIECES = "pieces.npz"
@@ -104,7 +107,8 @@ class LineMix(NamedTuple):
     generated_weight: float = 1.0
     """Times that each of them is seen in a pass. Below 1 every pass draws others, so that fewer are learned by heart."""
     more: tuple[str, ...] = ()
-    """Keys of frames that the network over words did not learn from. Where there are any, names of the real lines to train on are used too."""
+    """Keys of frames that the network over words did not learn from. Where there are any, names of the real lines to
+    train on are used too."""
     real_weights: Mapping[str, float] = MappingProxyType({})
     """Language -> times that each of its real lines is seen in a pass; 1 where nothing is said."""
 
@@ -155,7 +159,8 @@ def training_lines(
 
 
 def names_of_corpus(corpus: Path) -> dict[str, NameLists]:
-    """Language -> first and last names in the real lines to train on: of names of two words, which both begin with a capital where there are any.
+    """Language -> first and last names in the real lines to train on: of names of two words, which both begin with a
+    capital where there are any.
 
     Raises:
         BadInput: the corpus cannot be read.

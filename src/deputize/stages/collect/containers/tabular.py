@@ -57,7 +57,8 @@ def parquet_rows(
     """Rows of a Parquet file, batch by batch.
 
     Raises:
-        UnreadableFile: the file is damaged, expands too far, or is too large to be read from a stream that cannot be sought in.
+        UnreadableFile: the file is damaged, expands too far, or is too large to be read from a stream that cannot be
+            sought in.
         MissingExtra: pyarrow is not installed.
     """
     pyarrow = _pyarrow()
@@ -77,7 +78,8 @@ def arrow_rows(
     """Rows of an Arrow (Feather) file or stream, batch by batch.
 
     Raises:
-        UnreadableFile: the file is damaged, expands too far, or is too large to be read from a stream that cannot be sought in.
+        UnreadableFile: the file is damaged, expands too far, or is too large to be read from a stream that cannot be
+            sought in.
         MissingExtra: pyarrow is not installed.
     """
     pyarrow = _pyarrow()

@@ -58,7 +58,8 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class CrossFittedAnswers:
-    """Answers to the logged calls of train (`TrainingSet.validation`, in its order), each by a model fitted on other groups."""
+    """Answers to the logged calls of train (`TrainingSet.validation`, in its order), each by a model fitted on other
+    groups."""
 
     predictions: list[RawPrediction]
     p_values: list[float] | None
@@ -68,7 +69,8 @@ class CrossFittedAnswers:
 
 
 NoteReading: TypeAlias = Callable[[Task], None]
-"""Writes down that the reserve of a task is about to be read; raises where it cannot be written, and then it is not read."""
+"""Writes down that the reserve of a task is about to be read; raises where it cannot be written, and then it is not
+read."""
 
 
 def not_noted(task: Task) -> None:
@@ -164,10 +166,12 @@ class TrainsTogether(Protocol):
 
 @runtime_checkable
 class CrossFits(Protocol):
-    """A method that is cheap to fit again and reads no validation: on a small log its choices are made by cross-fitting on train."""
+    """A method that is cheap to fit again and reads no validation: on a small log its choices are made by
+    cross-fitting on train."""
 
     def cross_fit(self, job: TrainingJob, context: TrainingContext, trained: Trained) -> CrossFittedAnswers:
-        """Answers to the logged calls of train, each by a model with the settings of `trained` that was fitted on other groups.
+        """Answers to the logged calls of train, each by a model with the settings of `trained` that was fitted on
+        other groups.
 
         `deputize.stages.finetune.methods.cross_fitting.cross_fit` makes them of a function that fits again.
         """
@@ -189,7 +193,8 @@ class Method(Protocol):
 
     @property
     def tunes_base_model(self) -> bool:
-        """True for one that tunes the base model: such jobs share the time, the others are trained before them without a limit."""
+        """True for one that tunes the base model: such jobs share the time, the others are trained before them
+        without a limit."""
         ...
 
     def base_model(self, context: TrainingContext) -> str:

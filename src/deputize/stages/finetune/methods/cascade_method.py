@@ -135,8 +135,8 @@ class CascadeMethod:
         until: Deadline,
         context: TrainingContext,
     ) -> Leak | None:
-        """The leak test of all members together: where fewer decide they have been tested as they are, and confidences of
-        two kinds could not be compared."""
+        """The leak test of all members together: where fewer decide they have been tested as they are, and
+        confidences of two kinds could not be compared."""
         return planted_secrets.leak_test(
             planted,
             planted_secrets.loss_of_classifier(CascadePredictor(members, never_sure(settings))),

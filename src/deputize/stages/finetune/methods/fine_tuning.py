@@ -36,8 +36,8 @@ N_RIVALS = (63, 255)
 LEAK_SHARE, LEAK_MOST_S = 0.03, 10.0
 """Of a job's time, and at most, for the leak test."""
 STRENGTHS = (1.0, 0.85, 0.7)
-"""Of what was trained into an adapter: the first is kept at which no planted secret shows. A memory of one text fades sooner
-than what many texts have in common (docs/log.md has the figures)."""
+"""Of what was trained into an adapter: the first is kept at which no planted secret shows. A memory of one text fades
+sooner than what many texts have in common (docs/log.md has the figures)."""
 TRAINING_SHARE, VALIDATION_SHARE = 0.8, 0.15
 """Of a job's time, for the training and for predicting validation afterwards."""
 
@@ -251,8 +251,8 @@ def figures_of(run: trainer.Trainer) -> dict[str, Any]:
 def weakened(
     model: LanguageModel, adapter: str, leak_now: Callable[[], Leak | None]
 ) -> tuple[Leak | None, float]:
-    """The leak test of an adapter at the greatest of STRENGTHS that gives no planted secret away, which it then has; at the
-    least one where all do. All weights of a model ("") have one strength only.
+    """The leak test of an adapter at the greatest of STRENGTHS that gives no planted secret away, which it then has;
+    at the least one where all do. All weights of a model ("") have one strength only.
 
     Args:
         model: carries the adapter.

@@ -58,7 +58,8 @@ class ListedMethod:
 
 
 def fit_chooser(job: TrainingJob, context: TrainingContext) -> ListedPredictor | None:
-    """The predictor that chooses tools and copies values, fitted to train; None where no tool of a list was ever called."""
+    """The predictor that chooses tools and copies values, fitted to train; None where no tool of a list was ever
+    called."""
     examples = job.examples.train
     return fit_listed(
         job.task.contract,

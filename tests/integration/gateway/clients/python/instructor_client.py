@@ -1,4 +1,5 @@
-"""Instructor with the mode that the second argument names: TOOLS, JSON, JSON_SCHEMA, ... or messages for Anthropic's tools."""
+"""Instructor with the mode that the second argument names: TOOLS, JSON, JSON_SCHEMA, ... or messages for Anthropic's
+tools."""
 
 from __future__ import annotations
 

@@ -101,7 +101,8 @@ def joining(
 def test_the_clock_says_whether_there_is_a_cascade_and_not_which(
     trained: tuple[Path, Finetuned], tiny: Tiny
 ) -> None:
-    """Fitted on as much as there was time for, it was another one in each run, and so was the threshold of its detector."""
+    """Fitted on as much as there was time for, it was another one in each run, and so was the threshold of its
+    detector."""
 
     def made(budget_s: float) -> tuple[Trained | None, str]:
         method, job, context = joining(trained[0], tiny, trained[1], clock_s=1.0)

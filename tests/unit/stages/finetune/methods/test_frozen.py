@@ -93,7 +93,8 @@ def test_the_base_model_is_read_beside_the_encoder_and_never_twice(
 
 
 def test_the_clock_changes_neither_confidence_nor_detector(tiny: Tiny, tmp_path: Path) -> None:
-    """How many validation calls they were fitted on was a matter of time: the detector's threshold differed between two runs."""
+    """How many validation calls they were fitted on was a matter of time: the detector's threshold differed between
+    two runs."""
     curated, discovered = tiny_tasks.make(("label",), 200)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
     context = context_of(tiny, tmp_path)

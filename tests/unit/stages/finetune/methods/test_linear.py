@@ -52,7 +52,8 @@ def test_it_is_planned_wherever_it_fits() -> None:
 def test_settings_that_selection_has_chosen_are_not_chosen_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without them every setting of small tasks is cross-validated; with them the model is fitted once, to the same effect."""
+    """Without them every setting of small tasks is cross-validated; with them the model is fitted once, to the same
+    effect."""
     curated, discovered = tiny_tasks.make(("label",), 40)
     examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
     context = TrainingContext(Convert(), tmp_path, tmp_path, "", silent, time.monotonic)

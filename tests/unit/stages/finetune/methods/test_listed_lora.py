@@ -1,4 +1,5 @@
-"""The listed_lora method: a language model writes the arguments of the tool that was chosen, under the tool's own schema."""
+"""The listed_lora method: a language model writes the arguments of the tool that was chosen, under the tool's own
+schema."""
 
 from __future__ import annotations
 

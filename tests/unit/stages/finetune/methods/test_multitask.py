@@ -1,4 +1,5 @@
-"""One adapter for several small tasks: each has a specialist of its own with the same weights, and tells its task by the first line."""
+"""One adapter for several small tasks: each has a specialist of its own with the same weights, and tells its task by
+the first line."""
 
 from __future__ import annotations
 

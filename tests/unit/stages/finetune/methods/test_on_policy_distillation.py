@@ -1,4 +1,5 @@
-"""On-policy distillation: its divergence on cases made by hand, steps that bring the specialist to its teacher, and what it refuses."""
+"""On-policy distillation: its divergence on cases made by hand, steps that bring the specialist to its teacher, and
+what it refuses."""
 
 from __future__ import annotations
 
