@@ -174,18 +174,17 @@ def adopt(terminal: Terminal, /, folder: Path) -> None:
     folder keys.
 
     What only this home holds (runs, conversations, a store of its own) is wrapped again with them, and the old keys go.
-    Afterwards delete FOLDER.
+    Keys of before a change are refused. Afterwards delete FOLDER where it is a copy.
     """
-    from deputize.maintenance.key_adoption import adopt_keys
+    from deputize.maintenance.key_adoption import adopt_keys, is_of_a_home
 
     done = adopt_keys(terminal.home, terminal.actor, folder)
     for warning in done.warnings:
         terminal.note(warning)
+    rest = f"{folder} is in use by a home: leave it." if is_of_a_home(folder) else f"Delete {folder}."
     terminal.result(
         done,
-        lambda: terminal.say(
-            f"{done.n_data_keys} keys are wrapped with the new key {done.kek_id}. Delete {folder}."
-        ),
+        lambda: terminal.say(f"{done.n_data_keys} keys are wrapped with the new key {done.kek_id}. {rest}"),
     )
 
 

@@ -8,6 +8,7 @@ destroyed, so whoever merely copies the new folder over the old one can read the
 from __future__ import annotations
 
 import contextlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from deputize.core.errors import BadInput, StoreError, UsageError
@@ -31,7 +32,7 @@ def adopt_keys(home: Home, actor: Actor, folder: Path) -> Rotated:
 
     Raises:
         AccessDenied: the actor may not.
-        BadInput: the folder holds other keys.
+        BadInput: the folder holds other keys, or an earlier state of these.
         UsageError: it is the home's own folder.
         StoreError: the keys cannot be opened, or another rotation is under way; nothing has changed.
     """
@@ -43,6 +44,12 @@ def adopt_keys(home: Home, actor: Actor, folder: Path) -> Rotated:
     if new.id != old.id or new.derive("same ring") != old.derive("same ring"):
         raise BadInput(
             f"The keys in {folder} are another ring ({new.id}) than those of {home.path} ({old.id})."
+        )
+    if new.changed_s < old.changed_s:
+        # what an erasure has made unreadable could be read again with them
+        raise BadInput(
+            f"The keys in {folder} are older than those of {home.path}: they were changed at {_time(new.changed_s)}, these at "
+            f"{_time(old.changed_s)}. Nothing was changed; bring a copy of the newest."
         )
     with contextlib.ExitStack() as stack:
         try:
@@ -60,6 +67,15 @@ def adopt_keys(home: Home, actor: Actor, folder: Path) -> Rotated:
     return Rotated(
         generation=new.wrapping_id, kek_id=new.provider.key_id, n_data_keys=n_keys, warnings=warnings
     )
+
+
+def is_of_a_home(folder: Path) -> bool:
+    """True where a folder of keys is that of a home, and no copy of it: it must not be deleted."""
+    return folder.resolve().name == "keys" and (folder.resolve().parent / "audit.log").exists()
+
+
+def _time(unix_s: float) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _install(home: Home, new: KeyRing) -> None:

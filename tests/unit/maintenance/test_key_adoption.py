@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.cli.main import run
 from deputize.core.errors import AccessDenied, BadInput, StoreError, UsageError
 from deputize.core.records import Call
 from deputize.home import Home
@@ -88,3 +89,37 @@ def test_other_keys_are_refused_and_nothing_changes(tmp_path: Path) -> None:
         with pytest.raises(AccessDenied):
             adopt_keys(home, Actor(name="k", role="operator"), tmp_path / "new")
     assert read(second, sealed) == (b"of a run", ["a"])
+
+
+def test_keys_of_before_a_change_are_refused_whatever_the_clocks_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, sealed = two_homes(tmp_path)
+    shutil.copytree(second / "keys", tmp_path / "before")
+    with Home(second) as home:
+        adopt_keys(home, owner(), tmp_path / "new")
+    with Home(second) as home:
+        with pytest.raises(BadInput, match="are older than those of"):
+            adopt_keys(home, owner(), tmp_path / "before")
+        adopt_keys(home, owner(), tmp_path / "new")
+    assert read(second, sealed) == (b"of a run", ["a"])
+    # changed again on a machine whose clock is behind
+    monkeypatch.setattr("time.time", lambda: 1.7e9)
+    with Home(second) as home:
+        rotate(home)
+    monkeypatch.undo()
+    with Home(tmp_path / "first") as home:
+        adopt_keys(home, owner(), second / "keys")
+    with Home(tmp_path / "first") as home, pytest.raises(BadInput, match="are older"):
+        adopt_keys(home, owner(), tmp_path / "new")
+
+
+def test_nobody_is_told_to_delete_the_keys_of_a_home(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second, _ = two_homes(tmp_path)
+    assert run(["--home", str(second), "keys", "adopt", str(tmp_path / "first" / "keys")]) == 0
+    told = capsys.readouterr().out
+    assert "leave it" in told and "Delete" not in told
+    assert run(["--home", str(second), "keys", "adopt", str(tmp_path / "new")]) == 0
+    assert f"Delete {tmp_path / 'new'}" in " ".join(capsys.readouterr().out.split())

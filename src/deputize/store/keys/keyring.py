@@ -173,6 +173,11 @@ class KeyRing(Sealer):
         """The active generation of the wrapping key."""
         return self._file.wrapping[-1].id
 
+    @property
+    def changed_s(self) -> float:
+        """Unix seconds when the active generation was made; later than those before it, whatever the clocks say."""
+        return self._file.wrapping[-1].created
+
     def knows(self, generation: str) -> bool:
         """True where a generation of the wrapping key is open here."""
         return generation in self._wrapping
@@ -260,7 +265,9 @@ class KeyRing(Sealer):
             raw, fresh_id = os.urandom(KEY_BYTES), "w_" + os.urandom(6).hex()
             # earlier generations too, for one file has one provider; the root moves at once, it is one blob
             again = [_wrapped(holder, file.id, w.id, self._raw(w, file.id), w.created) for w in file.wrapping]
-            fresh = _wrapped(holder, file.id, fresh_id, raw, time.time())
+            # of two states of one ring the later one is told by this, also where machines' clocks differ
+            changed_s = max(time.time(), file.wrapping[-1].created + 1e-3)
+            fresh = _wrapped(holder, file.id, fresh_id, raw, changed_s)
             root = encrypt(AESGCM(raw), self._root, root_aad(file.id, has_api_keys=file.has_api_keys))
             new = msgspec.structs.replace(
                 file, provider=holder.spec(), wrapping=[*again, fresh], root=root, root_wrapped_by=fresh_id
