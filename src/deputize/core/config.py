@@ -91,6 +91,9 @@ class Convert(BaseModel):
     hard_examples: bool = False
     """Also train each method with examples counting double that a linear model of other groups gets wrong. It is a
     method of its own ("linear:hard"), and chosen only where it serves more of validation."""
+    search_learning_rate: bool = False
+    """Try three learning rates for a short while before each training of a base model, and take the one after which
+    validation is best. It takes up to 15 % of that training's time."""
     balance: float = Field(0.0, ge=0, le=1)
     """How far rare answers are weighed up in training: 0 as often as they occur, 1 every answer as much as any other."""
     split: tuple[float, float, float, float] | None = None

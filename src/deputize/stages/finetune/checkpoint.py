@@ -54,6 +54,14 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
         fresh.rename(self.folder)
 
+    def counters(self) -> dict[str, Any]:
+        """Those of the checkpoint without its weights; empty where there is none of this training."""
+        try:
+            state = json.loads((self.folder / "state.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return dict(state["counters"]) if state.get("fingerprint") == self.fingerprint else {}
+
     def load(self, weights: MasterWeights, device: str) -> Resumed | None:
         """Puts the weights and the optimiser's state in place; None where there is no checkpoint that fits."""
         from safetensors import SafetensorError

@@ -34,6 +34,7 @@ def fingerprint(
 ) -> str:
     """SHA-256, in hex, of the task, its examples, the method, the base model and the settings that matter."""
     parts: list[Any] = [RECIPE_VERSION, method, config.seed, base_sha256, epochs, config.min_origins]
+    parts += ["learning rate searched for"] if config.search_learning_rate else []
     nameless = msgspec.structs.replace(examples.task, name="")  # a new name changes nothing that is trained
     parts += [linear_settings] if method.partition(":")[0] in ("linear", "tools") else []
     parts += [tables] if "tools" in method.split(":") else []

@@ -58,6 +58,8 @@ class TrainingSettings:
     clip_ratio: float = 2.0
     """How many times the median of the examples before it the value tokens of an example may weigh in the loss; 0: no
     bound."""
+    searched: tuple[tuple[float, float], ...] = ()
+    """(learning rate, how good validation was) of each trial, where the rate was searched for."""
 
 
 @dataclass
@@ -251,6 +253,8 @@ class Trainer:
             "busy_s": self.busy_s,
             "loss": self.loss.counters(),
             "n_validation": len(self.validation.rows),
+            "lr": self.settings.lr,
+            "searched": self.settings.searched,
         }
         checkpoint.save(self.weights, self.best, counters)
 

@@ -9,8 +9,10 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from deputize.specialists.language_model import LanguageModel, require_packages
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.torch_runtime import device_for, torch_module
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name, base_digest
-from deputize.stages.finetune import trainer
+from deputize.stages.finetune import settings_search, trainer
 from deputize.stages.finetune.answer_loss import AnswerLoss
 from deputize.stages.finetune.checkpoint import Checkpoint
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
@@ -49,6 +51,8 @@ class FineTuning:
     learning_rate = 1e-3
     always_writes = False
     """True where answers are written also when a head could choose them."""
+    may_search = True
+    """False where short trials would leave traces, or cost money."""
 
     def __init__(self, name: str, cost: int) -> None:
         self.name, self.cost = name, cost
@@ -154,6 +158,8 @@ class FineTuning:
         path = catalogue.model_path(context.base_model, context.models_dir)
         base = self.load_base(path)
         settings = self.settings(job, device_for())
+        if context.config.search_learning_rate and self.may_search:
+            settings = self._searched(job, context, base, settings, budget_s)
         torch_module().manual_seed(context.config.seed)
         adapter = self.add_adapter(base, job, settings)
 
@@ -162,6 +168,48 @@ class FineTuning:
         except BaseException:
             release(adapter, base)
             raise
+
+    def _searched(
+        self,
+        job: TrainingJob,
+        context: TrainingContext,
+        base: LanguageModel,
+        settings: trainer.TrainingSettings,
+        budget_s: float,
+    ) -> trainer.TrainingSettings:
+        """The settings with the best learning rate of a few short trials, or with that of a training which goes on."""
+        if before := checkpoint_of(job).counters():
+            tried = tuple((rate, score) for rate, score in before["searched"])
+            return replace(settings, lr=before["lr"], searched=tried)
+
+        def trial(tried: trainer.TrainingSettings, seconds: float) -> float | None:
+            torch_module().manual_seed(context.config.seed)
+            adapter = self.add_adapter(base, job, tried)
+            try:
+                output = self.answer_mode(job, context)
+                heads = self.heads(output, base, job, context, seconds)
+                train = output.encode(base, settings_search.part_of(job.examples.train))
+                held = output.encode(base, settings_search.part_of(job.examples.validation))
+                loss = self.loss(base, heads, tried, job, context)
+                run = trainer.Trainer(
+                    base,
+                    adapter,
+                    tried,
+                    train,
+                    held,
+                    heads,
+                    seed=context.config.seed,
+                    clock=context.clock,
+                    loss=loss,
+                )
+                with closing(run.loss):
+                    run.run(seconds, None, context.progress, f"learning rate {tried.lr:.2g} of {job.name}")
+                losses = [epoch.validation_loss for epoch in run.history]
+                return None if not held or not losses or math.isnan(losses[-1]) else -losses[-1]
+            finally:
+                release(adapter, base)
+
+        return settings_search.searched(settings, trial, settings_search.SHARE * budget_s, context.clock)
 
     def _train(
         self,
@@ -190,7 +238,7 @@ class FineTuning:
             clock=context.clock,
             loss=self.loss(base, heads, settings, job, context),
         )
-        checkpoint = Checkpoint(job.folder.with_name(job.folder.name + ".training"), job.fingerprint)
+        checkpoint = checkpoint_of(job)
         left_s = until - context.clock()
         with closing(run.loss):
             run.resume(checkpoint)
@@ -222,6 +270,11 @@ class FineTuning:
             checkpoint=checkpoint.folder,
             release=lambda: release(adapter, base, served),
         )
+
+
+def checkpoint_of(job: TrainingJob) -> Checkpoint:
+    """The checkpoint of a job's training."""
+    return Checkpoint(job.folder.with_name(job.folder.name + ".training"), job.fingerprint)
 
 
 def not_needed(probe: TaskProbe) -> MethodPlan | None:

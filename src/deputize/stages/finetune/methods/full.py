@@ -16,6 +16,7 @@ class FullMethod(FineTuning):
     """Costs the memory of a whole model for each specialist."""
 
     learning_rate = 5e-5
+    may_search = False
 
     def load_base(self, path: Path) -> LanguageModel:
         """A copy of its own: the shared one must not change."""

@@ -170,6 +170,7 @@ class OnPolicyMethod(FineTuning):
     """LoRA with a teacher at hand; answers are always written."""
 
     always_writes = True
+    may_search = False
 
     def loss(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests import tiny_tasks
 from deputize.core.artifacts import Leak, TaskProbe
 from deputize.core.config import Convert
 from deputize.core.errors import BadInput
-from deputize.core.progress import silent
+from deputize.core.progress import Progress, silent
 from deputize.scoring.leak import judge
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.language_model import LanguageModel
@@ -23,7 +24,7 @@ from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample, training_set_of
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
-from deputize.stages.finetune.methods.fine_tuning import STRENGTHS, weakened
+from deputize.stages.finetune.methods.fine_tuning import STRENGTHS, FineTuning, checkpoint_of, weakened
 from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.run import jobs_of
 
@@ -50,6 +51,46 @@ def test_a_cpu_trains_the_upper_half(tiny: Tiny, tmp_path: Path) -> None:
     made, _ = job(tiny, tmp_path)
     assert LORA.settings(made, "cpu").layers == 0.5 and LORA.settings(made, "cuda").layers == 1.0
     assert LORA.settings(made, "cpu").epochs == made.epochs
+
+
+class Slow(FineTuning):
+    """LoRA with a rate that is far too small."""
+
+    learning_rate = 1e-5
+
+
+def test_a_rate_that_is_searched_for_is_the_best_on_validation_and_a_killed_training_keeps_it(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    def begun(home: Path, progress: Progress = silent) -> tuple[TrainingJob, TrainingContext]:
+        made, context = job(tiny, home, n=60)
+        config = Convert(search_learning_rate=True)
+        return replace(made, epochs=3), replace(context, config=config, progress=progress)
+
+    def killed(what: str, done: int, total: int | None = None) -> None:
+        if what.startswith("training") and "epoch 2" in what:
+            raise KeyboardInterrupt
+
+    method, base = Slow("slow", 1), MODELS.get(model_path(tiny[1], tiny[0]))
+    before = adapters(base)
+    whole = method.train(*begun(tmp_path / "whole"), 120.0)
+    tried = dict(whole.hyperparameters["searched"])
+    assert list(tried) == pytest.approx([1e-5, 3e-6, 3e-5])
+    assert whole.hyperparameters["lr"] == max(tried, key=lambda rate: tried[rate]) == pytest.approx(3e-5)
+    assert len(adapters(base) - before) == 1, "trials leave no adapter behind"
+    wanted = weights_of(whole, tmp_path / "saved")
+    whole.release()
+    cut, context = begun(tmp_path / "cut", killed)
+    with pytest.raises(KeyboardInterrupt):
+        method.train(cut, context, 120.0)
+    assert checkpoint_of(cut).counters()["lr"] == whole.hyperparameters["lr"]
+    seen: list[str] = []
+    resumed = method.train(*begun(tmp_path / "cut", lambda what, *_: seen.append(what)), 120.0)
+    assert not [what for what in seen if what.startswith("learning rate")], "it is not searched for again"
+    assert resumed.hyperparameters["searched"] == whole.hyperparameters["searched"]
+    found = weights_of(resumed, tmp_path / "resumed")
+    assert all((found[key] == weights).all() for key, weights in wanted.items())
+    resumed.release()
 
 
 def adapters(base: LanguageModel) -> set[str]:
