@@ -15,6 +15,7 @@ from deputize.core.config import Convert
 from deputize.core.contracts import agree
 from deputize.core.deadline import Clock
 from deputize.core.errors import BadInput
+from deputize.core.group_order import groups_in_order
 from deputize.core.progress import Progress
 from deputize.core.records import Task
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet, training_set_of
@@ -77,8 +78,7 @@ class TuningTrial:
 def _by_group(whole: TrainingSet) -> TrainingSet:
     """The training set with every fifth group of train for validation: nobody may read the reserve before it is known
     what it is for."""
-    # in the order of the log: the names of groups sort otherwise in each home
-    held = {*list(dict.fromkeys(x.group for x in whole.train))[::HELD_OUT_PART]}
+    held = {*groups_in_order(x.group for x in whole.train)[::HELD_OUT_PART]}
     validation = [x for x in whole.validation if x.group in held]
     train = [x for x in whole.train if x.group not in held]
     return replace(whole, train=train, validation=validation, reserve=[], is_cross_fitted=False)

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from deputize.core.group_order import group_numbers
 from deputize.core.listed_tools import without_list
 from deputize.core.prompt_segments import MASK
 from deputize.core.subjects import Subjects
@@ -83,8 +84,7 @@ class OutOfDistributionDetector:
             seed: of the draws.
         """
         rng = np.random.default_rng(seed)
-        # in the order of the log: the names of groups come from a secret of the home and sort otherwise in each
-        number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+        number = group_numbers(groups)
         order = np.array(sorted(_drawn(texts, groups, rng), key=lambda i: number[groups[i]]), dtype=np.int64)
         numbers_N = np.array([number[groups[i]] for i in order], dtype=np.int64)
         _, starts_G = np.unique(numbers_N, return_index=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from deputize.core.group_order import groups_in_order
 from deputize.core.records import BranchClassifier
 from deputize.core.subjects import Subjects
 from deputize.core.template_key import branch_features
@@ -70,8 +71,7 @@ def fit_branch_classifier(
 
 
 def _folds(groups: Sequence[str], seed: int) -> list[int]:
-    # in the order of the log: the names of groups sort otherwise in each home
-    names = list(dict.fromkeys(groups))
+    names = groups_in_order(groups)
     random.Random(seed).shuffle(names)
     fold = {name: i % FOLDS for i, name in enumerate(names)}
     return [fold[g] for g in groups]

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from deputize.core.group_order import groups_in_order
 from deputize.core.records import Example
 from deputize.stages.cluster.prose import request_text
 
@@ -86,8 +87,7 @@ def _held_out(
     held = [(e, v) for e, v in pairs if e.split == "validation"]
     if held:
         return held, [(e, v) for e, v in pairs if e.split != "validation"]
-    # names of groups come from a secret of the home, so their order is another one in each: the log's order is not
-    part = {*list(dict.fromkeys(e.group for e, _ in pairs))[::_HELD_OUT_PART]}
+    part = {*groups_in_order(e.group for e, _ in pairs)[::_HELD_OUT_PART]}
     held = [(e, v) for e, v in pairs if e.group in part]
     rest = [(e, v) for e, v in pairs if e.group not in part]
     return (held, rest) if len(held) >= MIN_VALIDATION and rest else ([], list(pairs))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from deputize.core.group_order import groups_in_order
 from deputize.core.ood_detector_power import OutOfDistributionDetectorPower
 from deputize.core.subjects import Subjects
 from deputize.scoring.certificates import NEVER
@@ -122,8 +123,7 @@ def _without_some(
 ) -> tuple[OutOfDistributionDetector, list[TrainingExample]]:
     """(a detector for what it notices, calls that it does not know): of a part of train and of the rest of it, where
     there are groups enough for that; else the detector itself and its own calls."""
-    # in the order of the log: the names of groups sort otherwise in each home
-    groups = list(dict.fromkeys(x.group for x in examples.train))
+    groups = groups_in_order(x.group for x in examples.train)
     n_held = min(len(groups) // HELD_OUT_PART, len(groups) - MIN_GROUPS)
     if n_held <= 0:
         return detector, examples.validation

@@ -14,6 +14,7 @@ from deputize.core.artifacts import Candidate, MethodPlan, TaskProbe
 from deputize.core.config import Convert
 from deputize.core.contracts import answer_of
 from deputize.core.deadline import Deadline
+from deputize.core.group_order import groups_in_order
 from deputize.core.prompt import prune
 from deputize.core.records import Answer, Contract, Example, Task
 from deputize.runner.base import Runner, map_shards
@@ -202,8 +203,7 @@ def _parts(pairs: list[probe.Pair], held: list[probe.Pair]) -> tuple[list[probe.
     """(what is fitted on, what is measured on); without validation the calls of each fifth group of train."""
     if held:
         return pairs, held
-    # in the order of the log: the names of groups sort otherwise in each home
-    part = {*list(dict.fromkeys(p.group for p in pairs))[::HELD_OUT_PART]}
+    part = {*groups_in_order(p.group for p in pairs)[::HELD_OUT_PART]}
     return [p for p in pairs if p.group not in part], [p for p in pairs if p.group in part]
 
 

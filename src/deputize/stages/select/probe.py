@@ -15,6 +15,7 @@ import numpy as np
 
 from deputize.core.contracts import action_of, agree, answer_of, commonest_answer, parse_json_object, text_of
 from deputize.core.deadline import Deadline
+from deputize.core.group_order import group_numbers
 from deputize.core.prompt import calls_text, prune
 from deputize.core.records import Answer, Contract, Example, Message, Task
 from deputize.core.subjects import Subjects
@@ -193,11 +194,11 @@ def linear_over(
     A validation split of a dozen calls cannot tell .90 from .99; all calls that may be looked at together can.
     """
     every = _spread([*train, *validation], most)
-    order = {name: n % n_parts for n, name in enumerate(dict.fromkeys(group for _, _, group, _ in every))}
+    number = group_numbers(pair.group for pair in every)
     right = 0.0
     for part in range(n_parts):
-        held = [pair for pair in every if order[pair.group] == part]
-        rest = [pair for pair in every if order[pair.group] != part]
+        held = [pair for pair in every if number[pair.group] % n_parts == part]
+        rest = [pair for pair in every if number[pair.group] % n_parts != part]
         until = deadline.part(1 / (n_parts - part))
         found = linear(rest, held, schema, contract, min_origins=min_origins, variant=variant, deadline=until)
         if found is not None:

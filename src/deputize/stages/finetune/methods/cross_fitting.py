@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from deputize.core.artifacts import CrossFitted
 from deputize.core.contracts import DEFER, action_of, agree, served_message
+from deputize.core.group_order import group_numbers
 from deputize.core.records import Answer, Contract
 from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration, RawConfidence
@@ -40,8 +41,7 @@ NO_ANSWER = RawPrediction(None, RawConfidence(0.0, 0.0, 0.0))
 
 def folds_of(examples: TrainingSet) -> npt.NDArray[np.int64]:
     """The part that each of `examples.validation` is answered in; calls of a group are in one part."""
-    # by the order of the log: names of groups come from a secret of the home and sort otherwise in each
-    number = {group: n for n, group in enumerate(dict.fromkeys(x.group for x in examples.validation))}
+    number = group_numbers(x.group for x in examples.validation)
     return np.array([number[x.group] % N_FOLDS for x in examples.validation], dtype=np.int64)
 
 

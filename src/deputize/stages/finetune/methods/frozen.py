@@ -19,6 +19,7 @@ import numpy as np
 
 from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.deadline import Deadline
+from deputize.core.group_order import group_numbers
 from deputize.core.records import Task
 from deputize.specialists import catalogue
 from deputize.specialists.base import ClosedScores, RawPrediction, TextPredictor, choose_each
@@ -175,7 +176,7 @@ def head_examples(
     states_NS: np.ndarray, examples: Sequence[TrainingExample], answers: ClosedAnswers
 ) -> HeadExamples:
     """Examples of train with their states, for fitting heads."""
-    number = {group: n for n, group in enumerate(dict.fromkeys(x.group for x in examples))}
+    number = group_numbers(x.group for x in examples)
     return HeadExamples(
         states_NS,
         [answers.indices(x.answer) for x in examples],
