@@ -53,6 +53,8 @@ class RecordedTest(Record):
     """When, in seconds since the epoch."""
     calls: list[str] = msgspec.field(default_factory=list)
     """Digests of the ids of all calls of the task in these groups."""
+    n_planned: int | None = None
+    """Calibration calls that it was to ask; the same test again asks as many. Null in what was written before 2026-11-30."""
     only_read: bool = False
     """No test: the run was about to choose by these groups, a small log's reserve. It has spent nothing, and counts
     as a test of the run until there is one."""
@@ -67,10 +69,15 @@ class Ledger(Record):
 
 def with_test(ledger: Ledger, test: RecordedTest) -> Ledger:
     """The ledger with one more test; the same test again, after a stop, is there once."""
-    same = (test.run_id, test.task_id, test.specialist)
-    if any((one.run_id, one.task_id, one.specialist) == same for one in ledger.tests):
+    if same_test(ledger, test.run_id, test.task_id, test.specialist) is not None:
         return ledger
     return Ledger(tests=[*ledger.tests, test])
+
+
+def same_test(ledger: Ledger, run_id: str, task_id: str, specialist: str) -> RecordedTest | None:
+    """The test of a run, task and specialist that is there already. Arguments as the fields of `RecordedTest`."""
+    mine = (run_id, task_id, specialist)
+    return next((one for one in ledger.tests if (one.run_id, one.task_id, one.specialist) == mine), None)
 
 
 def digests(names: Iterable[str]) -> list[str]:

@@ -48,8 +48,6 @@ from deputize.stages.evaluate.whole_episodes import WholeEpisodes
 
 MIN_SHARE = 0.05
 """A certificate that would serve less than this of the calls is not worth a route: every call waits for the specialist."""
-CALIBRATION_SHARE, MOST_CALIBRATION = 0.6, 0.85
-"""Parts of the time left that calibration is planned for, and may take at most where that would not be enough."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def evaluate_calibration(
     deadline: Deadline,
     units: NDArray[np.int64],
     *,
-    needed: int,
+    planned: int,
     within: frozenset[str] | None = None,
     bets: Mapping[float, EpisodeBet] | None = None,
 ) -> CalibrationResult:
@@ -126,20 +124,14 @@ def evaluate_calibration(
         method: the chosen method.
         deadline: nothing is begun after it.
         units: positions of the units, from `calibration_units`.
-        needed: units without an error that a claim needs.
+        planned: calls to ask (`plan_calibration`).
         within: digests of the groups that may be tested; None: all.
         bets: by epsilon, how whole episodes are tested, where that promises more.
     """
     calls, timed = method.calls, method.timed
     calibration = calls.split("calibration")
     left_s = deadline.left_s()
-    planned = timed.affordable(CALIBRATION_SHARE * left_s)
-    if planned < 2 * needed:
-        planned = min(2 * needed, timed.affordable(MOST_CALIBRATION * left_s))
-    judge = method.context.judge
-    if judge is not None:  # what it has no questions for would count as wrong
-        planned = min(planned, judge.affordable("calibration"))
-    n_units = int(min(planned, len(units)))
+    n_units = min(planned, len(units))
     order = [*units[:n_units]]
     if planned >= len(calibration):
         # in a random order, so that what there is no time for is no part of its own
@@ -150,7 +142,7 @@ def evaluate_calibration(
     if planned >= len(calibration) and method.calls.largest > 1:
         whole = WholeEpisodes.of([calibration[i].group for i in order], within, bets or {})
     if n_units < len(units):
-        allowed = "time" if judge is None else "time, or the budget of the judge,"
+        allowed = "time" if method.context.judge is None else "time, or the budget of the judge,"
         shortfall = (
             f"; {allowed} allowed for {n_units} of {len(units)} units ({left_s:.0f} s were left for this "
             f"task, and {method.name} takes {timed.seconds_per_call:.2g} s a call)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from deputize.core.artifacts import Curated, Discovered, Specialist
 from deputize.core.certification import DeltaSpending
@@ -23,8 +23,19 @@ from deputize.scoring.ledger import (
     digests_of_groups,
     earlier_tests,
     level_of_test,
+    same_test,
     with_test,
 )
+
+
+class BegunTest(NamedTuple):
+    """A test that is written down and may be done."""
+
+    spending: DeltaSpending
+    within: frozenset[str]
+    """Digests of the calibration groups that it may draw on."""
+    n_planned: int
+    """Calls to ask, whatever the time: those that are not answered count as errors."""
 
 
 class TestLedger(Protocol):
@@ -67,9 +78,13 @@ class DeltaBudget:
         calibration_groups: Mapping[str, Iterable[str]],
         specialist: Specialist,
         config: Convert,
-        engine: str = "",
-    ) -> tuple[DeltaSpending, frozenset[str]]:
-        """The level of a test that is about to be done, and digests of the calibration groups that it may draw on.
+        engine: str,
+        plan: Callable[[float], int],
+    ) -> BegunTest | None:
+        """A test that is about to be done; None where no call could be asked: then nothing is written down or spent.
+
+        A test that is done once more, after a stop or because somebody asks for it, asks as many calls as the first time:
+        else it could be done with more and more of them until it passes.
 
         Args:
             task: the task.
@@ -77,6 +92,7 @@ class DeltaBudget:
             specialist: the one that is tested; one that was trained again, or is compared otherwise, is another test.
             config: delta, and the seed that the calls are drawn with.
             engine: what answers; another one is another test.
+            plan: the calls that a test at a level may ask, in the time there is.
 
         Raises:
             StoreError, Tampered: the test could not be written down: then it may not be done.
@@ -88,8 +104,15 @@ class DeltaBudget:
         tested = digests(
             [f"{specialist.id} {sorted(specialist.checksums.items())} {config.seed} {contract} {engine}"]
         )[0]
-        earlier = earlier_tests(self.ledger.read(), keys, groups, run_id=self.run_id, specialist=tested)
+        before = self.ledger.read()
+        earlier = earlier_tests(before, keys, groups, run_id=self.run_id, specialist=tested)
         spending, used = level_of_test(earlier, groups, config.delta)
+        same = same_test(before, self.run_id, task.id, tested)
+        if same is not None and same.n_planned is not None:
+            return BegunTest(spending, used, same.n_planned)
+        n_planned = plan(spending.test_level)
+        if n_planned < 1:
+            return None
         self.ledger.add(
             RecordedTest(
                 run_id=self.run_id,
@@ -101,9 +124,10 @@ class DeltaBudget:
                 test_level=spending.test_level,
                 delta=config.delta,
                 at_s=self.clock(),
+                n_planned=n_planned,
             )
         )
-        return spending, used
+        return BegunTest(spending, used, n_planned)
 
     def note_reading(self, task: Task, groups: Mapping[str, Iterable[str]], config: Convert) -> None:
         """Writes down that the run is about to choose by calls which another run could calibrate on: those of a small

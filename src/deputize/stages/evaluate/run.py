@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -45,6 +46,7 @@ from deputize.stages.evaluate.delta_budget import DeltaBudget, groups_by_task
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext, Load
 from deputize.stages.evaluate.evaluation import Digest, no_digest
 from deputize.stages.evaluate.judge import Judge, evidence_of
+from deputize.stages.evaluate.plan_calibration import planned_calls
 from deputize.stages.evaluate.population import Population
 from deputize.stages.evaluate.select_method import MethodChoice, choose, in_order_of_cost, is_decided, sound
 from deputize.stages.evaluate.task_calls import TaskCalls, largest_groups
@@ -277,20 +279,21 @@ class TaskEvaluation:
         if deadline.is_limited and not any(m.right_N.any() for m in validation):
             self.refused = certify.no_agreement(self.methods, max(len(m) for m in validation))
             return
-        if self.methods[choice.index].timed.affordable(deadline.left_s()) < 1:
-            self.refused = NO_TIME  # nothing of delta is spent
-        else:
-            self.decision = self._test(choice, len(common_N), deadline)
+        self.decision = self._test(choice, len(common_N), deadline)
+        self.refused = NO_TIME if self.decision is None else ""
 
-    def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision:
-        """Calibration labels are seen here, once; that is paid for before."""
+    def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision | None:
+        """Calibration labels are seen here, once; that is paid for before. None: no call could be asked, nothing is spent."""
         config, chosen = self.config, self.methods[choice.index]
         chosen.measure_single_call_latency(deadline)
         groups, engine = self.calls.groups("calibration"), engine_of(chosen.whole)
-        level, within = self.budget.begin(self.calls.task, groups, chosen.specialist, config, engine)
+        plan = partial(planned_calls, chosen, deadline, config.epsilon)
+        begun = self.budget.begin(self.calls.task, groups, chosen.specialist, config, engine, plan)
+        if begun is None:
+            return None
+        level, within, n = begun
         units = certify.calibration_units(self.calls, config.seed, within)
         grid = cert.threshold_grid(chosen.on_validation().confidence_N)
-        needed = cert.units_needed(config.epsilon, level.test_level)
         epsilons = {*rows.EPSILONS, config.epsilon}
         bets = bets_by_epsilon(chosen.on_validation(), self.calls, epsilons, config, level.test_level, within)
         decision = MethodDecision(
@@ -298,7 +301,7 @@ class TaskEvaluation:
             choice,
             n_validation,
             grid,
-            certify.evaluate_calibration(chosen, deadline, units, needed=needed, within=within, bets=bets),
+            certify.evaluate_calibration(chosen, deadline, units, planned=n, within=within, bets=bets),
             level,
             {},
             self._costs(chosen),
@@ -307,8 +310,7 @@ class TaskEvaluation:
             Reference.of(config, self.calls.contract).checked(self.calls, chosen.on_validation()),
         )
         chosen.evaluate_test(deadline)
-        for epsilon in epsilons:
-            decision.attempts[epsilon] = self._attempt(decision, epsilon, level.test_level)
+        decision.attempts.update({e: self._attempt(decision, e, level.test_level) for e in epsilons})
         return decision
 
     def _attempt(self, decision: MethodDecision, epsilon: float, level: float) -> CertificateAttempt:

@@ -18,6 +18,7 @@ from deputize.scoring.ledger import digests
 from deputize.stages.evaluate import certify
 from deputize.stages.evaluate.evaluated_method import EvaluatedMethod, EvaluationContext
 from deputize.stages.evaluate.evaluation import Evaluation
+from deputize.stages.evaluate.plan_calibration import planned_calls
 from deputize.stages.evaluate.population import Population
 from deputize.stages.evaluate.task_calls import TaskCalls
 
@@ -96,7 +97,7 @@ def test_with_time_enough_one_call_of_each_group_comes_first_and_then_the_rest(
     w, clock = world(methods={"lora": 0.0}, n_calls=900, per_group=3), Clock()
     one = evaluated_method(w, clock, 0.0)
     units = certify.calibration_units(one.calls, 0)
-    made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, needed=149)
+    made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, planned=10**6)
     calibration = [e for e in w.curated.examples if e.split == "calibration"]
     groups = made.evaluation.groups
     assert len(groups) == len(calibration) and made.n_not_evaluated == 0 and made.shortfall == ""
@@ -119,7 +120,7 @@ def test_units_stand_for_calls_where_groups_are_of_unequal_size(world: Callable[
     one = evaluated_method(w, clock, 0.0)
     for seed in range(20):
         units = certify.calibration_units(one.calls, seed)
-        made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, needed=59)
+        made = certify.evaluate_calibration(one, Deadline.after(None, clock), units, planned=10**6)
         drawn += [g.startswith("long") for g in made.evaluation.groups[: made.n_units]]
     assert share > 0.7 and abs(np.mean(drawn) - share) < 0.05, "the share that they have among the calls"
 
@@ -130,11 +131,14 @@ def test_the_number_of_units_is_fixed_by_the_speed_before_one_is_read(world: Cal
     one.evaluate_validation(Deadline.after(None, clock))
     deadline = Deadline.after(1000.0, clock)
     units = certify.calibration_units(one.calls, 0)
-    made = certify.evaluate_calibration(one, deadline, units, needed=149)
+    n_planned = planned_calls(one, deadline, 0.02, 0.05)
+    made = certify.evaluate_calibration(one, deadline, units, planned=n_planned)
     assert made.n_units == 600 and made.n_not_evaluated == 0 and len(made.evaluation) == 600
     assert "time allowed for 600 of" in made.shortfall and "1 s a call" in made.shortfall
-    short = certify.evaluate_calibration(one, Deadline.after(300.0, clock), units, needed=149)
-    assert short.n_units == 255, "more of the time where calibration would not be enough"
+    short = Deadline.after(300.0, clock)
+    assert planned_calls(one, short, 0.02, 0.05) == 255, (
+        "more of the time where calibration would not be enough"
+    )
 
 
 def test_a_refusal_for_want_of_time_says_so_where_the_speed_was_not_known(
@@ -145,7 +149,7 @@ def test_a_refusal_for_want_of_time_says_so_where_the_speed_was_not_known(
     one.evaluate_validation(Deadline.after(None, clock))
     over = Deadline.after(1.0, clock)
     clock.now += 2.0
-    made = certify.evaluate_calibration(one, over, certify.calibration_units(one.calls, 0), needed=63)
+    made = certify.evaluate_calibration(one, over, certify.calibration_units(one.calls, 0), planned=99)
     assert made.n_not_evaluated == made.n_units > 0
     assert f"the time was over after 0 of {made.n_units} units" in made.shortfall
 

@@ -138,8 +138,9 @@ def test_the_same_weights_compared_otherwise_are_another_test(world: Make) -> No
     for measure in (None, None, TextMeasure(name="words", level=0.9), TextMeasure(name="words", level=0.8)):
         contract = Contract(kind="text", measure=measure)
         specialist = msgspec.structs.replace(w.finetuned.specialists[0], contract=contract)
-        spending, _ = budget(w, "r1", tests).begin(task, groups, specialist, CONFIG)
-        levels.append(spending.test_level)
+        begun = budget(w, "r1", tests).begin(task, groups, specialist, CONFIG, "", lambda level: 9)
+        assert begun is not None
+        levels.append(begun.spending.test_level)
     assert levels == pytest.approx([0.04, 0.04, 0.008, 0.0016])
 
 

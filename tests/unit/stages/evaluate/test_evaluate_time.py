@@ -211,11 +211,41 @@ def test_what_decides_is_read_for_all_tasks_before_a_more_expensive_method_is_sh
             assert lora.test_accuracy is None and lora.test_coverage["0.05"] is None
 
 
-def test_nothing_of_delta_is_spent_where_no_unit_can_be_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [0.0, 1.05])
+def test_nothing_of_delta_is_spent_where_no_unit_can_be_asked(tmp_path: Path, left: float) -> None:
+    """Also where one call would fit into the time, but not into the part of it that calibration gets."""
     world, kept, clock = make_world(tmp_path, n_calls=1_200, methods={"linear": 0.3}), DeltaBudget(), Clock()
     [simulated] = world.predictors.values()
-    slow = Slow(simulated, clock, lambda n, text: 30.0 / FIRST)
-    [result] = run(
+    each = 30.0 / FIRST
+    slow = Slow(simulated, clock, lambda n, text: each)
+    [result] = run_once(world, slow, Deadline.after(30.0 + left * each, clock), clock, kept)
+    assert result.certificate is None and "no time was left" in result.refusal_reason
+    assert len(simulated.asked) == FIRST and kept.ledger.read().tests == []
+
+
+def test_the_same_test_again_asks_as_many_calls_however_much_time_there_is(tmp_path: Path) -> None:
+    """A test that was stopped, or is done again by `evaluate --again`, is no second one: with more calls it would be."""
+    world, kept, clock = make_world(tmp_path, n_calls=1_200, methods={"linear": 0.3}), DeltaBudget(), Clock()
+    [simulated] = world.predictors.values()
+
+    def units(seconds: float) -> int:
+        slow = Slow(simulated, clock, lambda n, text: 1.0)
+        [result] = run_once(world, slow, Deadline.after(seconds, clock), clock, kept)
+        assert len(kept.ledger.read().tests) == 1 and result.delta_spending is not None
+        assert result.delta_spending.test_level == pytest.approx(0.04)
+        return result.evaluation.n_calibration_groups
+
+    first = units(150.0)
+    assert 0 < first < len([e for e in world.curated.examples if e.split == "calibration"])
+    assert units(1e5) == first
+    assert units(90.0) == first, "what cannot be asked in less time counts as wrong"
+
+
+def run_once(
+    world: World, slow: Slow, deadline: Deadline, clock: Clock, budget: DeltaBudget
+) -> list[TaskResult]:
+    """Evaluation of a world by one slow specialist."""
+    return run(
         world.curated,
         world.discovered,
         world.selected,
@@ -224,9 +254,7 @@ def test_nothing_of_delta_is_spent_where_no_unit_can_be_asked(tmp_path: Path) ->
         Convert(epsilon=0.02),
         home=world.home,
         load=lambda folder: slow,
-        deadline=Deadline.after(30.0, clock),  # the first validation calls take all of it
+        deadline=deadline,
         clock=clock,
-        budget=kept,
+        budget=budget,
     )
-    assert result.certificate is None and "no time was left" in result.refusal_reason
-    assert len(simulated.asked) == FIRST and kept.ledger.read().tests == []

@@ -76,7 +76,7 @@ def test_numbers_alone_decide_which_calls_are_asked(world: Callable[..., Any]) -
     some = frozenset(digests({c.group for c in calls.split("calibration")[:180]}))
     units = certify.calibration_units(calls, 0, some)
     made = certify.evaluate_calibration(
-        method, Deadline.after(None, clock), units, needed=59, within=some, bets=bets
+        method, Deadline.after(None, clock), units, planned=10**6, within=some, bets=bets
     )
     assert made.whole is not None and int((made.whole.numbers_N >= 0).sum()) == 180
     tried = certify.attempt(made, GRID, 0.05, 0.04, COSTS, served_limit=0.15)
