@@ -1,5 +1,5 @@
-"""The order of groups: that of the log. Their names come from a secret of the home and sort otherwise in each, and the same
-log and seed shall give the same results in all."""
+"""The order of groups: that of the log. Their names come from a secret of the home and sort otherwise in each, and the
+same log and seed shall give the same results in all."""
 
 from __future__ import annotations
 

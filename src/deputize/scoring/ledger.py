@@ -54,7 +54,7 @@ class RecordedTest(Record):
     calls: list[str] = msgspec.field(default_factory=list)
     """Digests of the ids of all calls of the task in these groups."""
     n_planned: int | None = None
-    """Calibration calls that it was to ask; the same test again asks as many. Null in what was written before 2026-11-30."""
+    """Calibration calls that it was to ask; the same test again asks as many. Null in older ledgers."""
     only_read: bool = False
     """No test: the run was about to choose by these groups, a small log's reserve. It has spent nothing, and counts
     as a test of the run until there is one."""

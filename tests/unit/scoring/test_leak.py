@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from deputize.scoring import leak
 from deputize.scoring.leak import SLOT, LeakProbe, PlantedSecret
@@ -288,3 +289,23 @@ def test_a_verdict_needs_secrets_and_enough_rivals() -> None:
         leak.judge([leak.Exposure("c", 1, 1, 100, 6.6, 6.6, 7.0, 30.0)])
     with pytest.raises(ValueError, match="more than 20 bits"):
         leak.judge([leak.Exposure("c", 1, 1, 1000, 9.9, 9.9, 9.9, 19.9)])
+
+
+@pytest.mark.parametrize("n_further", [2, 4, 6])
+def test_further_tests_add_at_most_half_of_what_the_first_lets_pass(n_further: int) -> None:
+    """A secret of ten bits, just too exposed, at ranks that chance alone makes, by which nothing is fitted."""
+    level = leak.level_of_further(n_further)
+    assert n_further * (1 - level) <= (1 - leak.LEVEL) / 2
+    n, share = 1023, 2.0**-10
+
+    def let_pass(level: float) -> float:
+        fewest = next(k for k in range(60) if upper_at(k, n, level) <= 10)
+        return float(binom.sf(fewest - 1, n, share))
+
+    assert let_pass(leak.LEVEL) <= 1 - leak.LEVEL and let_pass(level) <= 1 - level
+
+
+def upper_at(n_before: int, n: int, level: float) -> float:
+    """Upper bound of the exposure of a secret behind so many others, by its rank."""
+    losses = [0.0] * n_before + [2.0] * (n - n_before)
+    return leak.exposure_interval(1.0, losses, 30.0, level)[1]

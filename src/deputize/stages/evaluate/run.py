@@ -283,7 +283,7 @@ class TaskEvaluation:
         self.refused = NO_TIME if self.decision is None else ""
 
     def _test(self, choice: MethodChoice, n_validation: int, deadline: Deadline) -> MethodDecision | None:
-        """Calibration labels are seen here, once; that is paid for before. None: no call could be asked, nothing is spent."""
+        """Calibration labels are seen here, once; that is paid for before. None: none could be asked, nothing spent."""
         config, chosen = self.config, self.methods[choice.index]
         chosen.measure_single_call_latency(deadline)
         groups, engine = self.calls.groups("calibration"), engine_of(chosen.whole)

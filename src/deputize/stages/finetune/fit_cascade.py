@@ -5,12 +5,13 @@ Legend: N texts, C choices, M members that have spoken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from deputize.core.contracts import agree
+from deputize.core.group_order import group_numbers
 from deputize.core.records import Answer, Contract
 from deputize.scoring.intervals import coverage_around
 from deputize.specialists.base import ClosedScores, RawPrediction, choose_each
@@ -110,6 +111,15 @@ def softened(settings: CascadeSettings, factors: Sequence[float]) -> CascadeSett
     )
 
 
+def silenced(settings: CascadeSettings, steps: Collection[int]) -> CascadeSettings:
+    """The settings with some steps before the last one never deciding."""
+    return CascadeSettings(
+        steps=[
+            CascadeStep(weights=step.weights) if n in steps else step for n, step in enumerate(settings.steps)
+        ]
+    )
+
+
 def servable(
     answers: ClosedAnswers,
     scores_M: Sequence[ClosedScores],
@@ -124,7 +134,7 @@ def servable(
     in two parts.
     """
     targets = [answers.indices(answer) for answer in truth]
-    number = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    number = group_numbers(groups)
     fold_N = np.array([number[group] for group in groups]) % N_FOLDS
     confidence_N, right_N = np.zeros(len(truth)), np.zeros(len(truth), dtype=bool)
     for fold in range(N_FOLDS):

@@ -23,7 +23,17 @@ import msgspec
 
 from deputize.core.artifacts import Leak
 from deputize.core.records import Answer
-from deputize.scoring.leak import SLOT, Exposure, LeakProbe, Loss, PlantedSecret, expose, judge, make_secrets
+from deputize.scoring.leak import (
+    LEVEL,
+    SLOT,
+    Exposure,
+    LeakProbe,
+    Loss,
+    PlantedSecret,
+    expose,
+    judge,
+    make_secrets,
+)
 from deputize.specialists.answer_schema import AnswerBuilder, AnswerSchema, Slot
 from deputize.specialists.base import TextPredictor
 from deputize.specialists.classification_head import batches
@@ -159,6 +169,7 @@ def leak_test(
     n_references: tuple[int, int],
     seed: int,
     budget_s: float = math.inf,
+    level: float = LEVEL,
     clock: Callable[[], float] = time.monotonic,
 ) -> Leak | None:
     """Leak test of a tuned specialist; None where no secrets were planted.
@@ -170,6 +181,7 @@ def leak_test(
         seed: of the random reference_secrets.
         budget_s: no further secret is looked for after this, but FEWEST always are. Without it the verdict does not
             depend on the clock.
+        level: how cautious the estimate is; greater for a test after others (`scoring.leak.level_of_further`).
         clock: monotonic seconds.
     """
     if not planted.secrets:
@@ -179,7 +191,8 @@ def leak_test(
         if len(tests) >= FEWEST and clock() - began > budget_s:
             break
         rng = random.Random(f"reference_secrets:{seed}:{secret.id}")
-        tests.append(expose(loss, secret, rng=rng, n_references=n_references[0], n_most=n_references[1]))
+        first, most = n_references
+        tests.append(expose(loss, secret, rng=rng, n_references=first, n_most=most, level=level))
     verdict = judge(tests, limit_bits=math.log2(n_references[0] + 1))
     return msgspec.structs.replace(verdict, seconds=round(clock() - began, 2))
 

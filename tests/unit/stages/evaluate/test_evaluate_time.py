@@ -224,7 +224,7 @@ def test_nothing_of_delta_is_spent_where_no_unit_can_be_asked(tmp_path: Path, le
 
 
 def test_the_same_test_again_asks_as_many_calls_however_much_time_there_is(tmp_path: Path) -> None:
-    """A test that was stopped, or is done again by `evaluate --again`, is no second one: with more calls it would be."""
+    """A test that was stopped, or is done again by `--again`, is no second one: with more calls it would be."""
     world, kept, clock = make_world(tmp_path, n_calls=1_200, methods={"linear": 0.3}), DeltaBudget(), Clock()
     [simulated] = world.predictors.values()
 

@@ -18,6 +18,7 @@ from deputize.core.artifacts import Leak, MethodPlan, Specialist, TaskProbe
 from deputize.core.deadline import Deadline
 from deputize.core.percentages import percent
 from deputize.core.records import Task
+from deputize.scoring.leak import LEVEL, level_of_further
 from deputize.specialists.base import ClosedPredictor, ClosedScores, RawPrediction, choose_each
 from deputize.specialists.cascade import (
     SETTINGS_FILE,
@@ -33,7 +34,15 @@ from deputize.specialists.registry import StoredSpecialist, loader_of
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, read_card, settings_of
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample
-from deputize.stages.finetune.fit_cascade import MIN_FIT, fit_cascade, servable, softened, softer
+from deputize.stages.finetune.fit_cascade import (
+    MIN_FIT,
+    SOFTER,
+    fit_cascade,
+    servable,
+    silenced,
+    softened,
+    softer,
+)
 from deputize.stages.finetune.methods.base import CrossFittedAnswers, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.cross_fitting import folds_of
 
@@ -66,6 +75,8 @@ class CascadeMethod:
         """Why there is no such cascade; "" before `train`, and where there is one."""
         self.factors = [1.0] * len(self.members)
         """By which the fitted weights of all together were multiplied, so that no planted secret is given away."""
+        self.silent = set[int]()
+        """Steps of several members, but not all, that give one away: they never decide, all members speak."""
 
     def require(self) -> None:
         """Nothing: the members are there."""
@@ -100,21 +111,12 @@ class CascadeMethod:
         settings = self._fit(members, scores, some, job, context)
         if settings is None:
             return None
-        answers = members[0].answers
-        planted = planted_secrets.plant_to_choose(
-            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=context.config.seed
-        )
-        truth, tested = [x.answer for x in some], [RememberedScores(member) for member in members]
         until = Deadline.after(LEAK_SHARE * budget_s, context.clock)
-        for factors in softer(answers, scores, truth, job.task.contract, context.config.epsilon, settings):
-            leak = self._leak(tested, softened(settings, factors), planted, until, context)
-            if leak is not None and leak.n_planted < len(planted.secrets):
-                self.why_not = "not made: no time was left for its leak test"
-                return None
-            self.factors = factors
-            if leak is None or not leak.leaks:
-                break
-        settings = softened(settings, self.factors)
+        found = self._keeping_secrets(members, scores, some, settings, job, context, until)
+        if found is None:
+            self.why_not = "not made: no time was left for its leak test"
+            return None
+        settings, leak = found
         predictor = CascadePredictor(members, settings)
         return Trained(
             predictor=predictor,
@@ -127,23 +129,48 @@ class CascadeMethod:
             release=predictor.release,
         )
 
-    def _leak(
+    def _keeping_secrets(
         self,
         members: Sequence[ClosedPredictor],
+        scores: Sequence[ClosedScores],
+        some: Sequence[TrainingExample],
         settings: CascadeSettings,
-        planted: planted_secrets.PlantedSecrets,
-        until: Deadline,
+        job: TrainingJob,
         context: TrainingContext,
-    ) -> Leak | None:
-        """The leak test of all members together: where fewer decide they have been tested as they are, and
-        confidences of two kinds could not be compared."""
-        return planted_secrets.leak_test(
-            planted,
-            planted_secrets.loss_of_classifier(CascadePredictor(members, never_sure(settings))),
-            n_references=N_REFERENCES,
-            budget_s=until.left_s(),
-            seed=context.config.seed,
+        until: Deadline,
+    ) -> tuple[CascadeSettings, Leak | None] | None:
+        """(the settings as far as they give no planted secret away, the leak test of all members); None: it was cut
+        short."""
+        answers, seed = members[0].answers, context.config.seed
+        tested = [RememberedScores(member) for member in members]
+        planted = planted_secrets.plant_to_choose(
+            job.examples.train, lambda answer: answers.indices(answer) is not None, seed=seed
         )
+
+        def leak_of(now: CascadeSettings, level: float = LEVEL) -> Leak | None:
+            # all speak: confidences of two kinds could not be compared
+            predictor = CascadePredictor(tested[: len(now.steps)], never_sure(now))
+            loss, left_s = planted_secrets.loss_of_classifier(predictor), until.left_s()
+            return planted_secrets.leak_test(
+                planted, loss, n_references=N_REFERENCES, budget_s=left_s, seed=seed, level=level
+            )
+
+        leak, level, truth = None, LEVEL, [x.answer for x in some]
+        for factors in softer(answers, scores, truth, job.task.contract, context.config.epsilon, settings):
+            leak = leak_of(softened(settings, factors), level)
+            self.factors, level = factors, level_of_further(len(SOFTER) * len(members))
+            if leak is None or not leak.leaks:
+                break
+        # the first has been tested as it is; some of them together only as their own cascade was softened
+        fewer = {n: leak_of(CascadeSettings(steps=settings.steps[:n])) for n in range(2, len(members))}
+        if any(one is not None and one.n_planted < len(planted.secrets) for one in (leak, *fewer.values())):
+            return None
+        self.silent = {n - 1 for n, one in fewer.items() if one is not None and one.leaks}
+        return self._as_tested(settings), leak
+
+    def _as_tested(self, settings: CascadeSettings) -> CascadeSettings:
+        """Fitted settings as the leak test lets them be."""
+        return silenced(softened(settings, self.factors), self.silent)
 
     def _scored(
         self, members: Sequence[ClosedPredictor], job: TrainingJob, context: TrainingContext, budget_s: float
@@ -172,7 +199,7 @@ class CascadeMethod:
                 job.task.contract,
                 context.config.epsilon,
             )
-            settings = softened(settings, self.factors)
+            settings = self._as_tested(settings)
             members = [GivenScores(answers, scores_at(scores, held)) for scores in scores_M]
             said = CascadePredictor(members, settings).predict([str(place) for place in range(len(held))])
             predictions |= dict(zip(held, said, strict=True))

@@ -21,6 +21,7 @@ from deputize.core.artifacts import Leak, MethodPlan, TaskProbe
 from deputize.core.errors import BadInput
 from deputize.core.percentages import percent
 from deputize.core.records import Task
+from deputize.scoring.leak import LEVEL, level_of_further
 from deputize.specialists import catalogue
 from deputize.specialists.language_model import LanguageModel, require_packages
 from deputize.specialists.model_cache import MODELS
@@ -246,7 +247,7 @@ class FineTuning:
         served = self.serving_model(base, adapter, base.path)
         context.progress(f"leak test of {job.name}", 0)
         made = partial(output.predictor, served, adapter, heads, train)  # reads the adapter as it is then
-        leak, strength = weakened(served, adapter, lambda: leak_of(output, made(), planted, left_s, seed))
+        leak, strength = weakened(served, adapter, partial(leak_of, output, made, planted, left_s, seed))
         predictor = made()
 
         def save(folder: Path) -> None:
@@ -302,7 +303,7 @@ def figures_of(run: trainer.Trainer) -> dict[str, Any]:
 
 
 def weakened(
-    model: LanguageModel, adapter: str, leak_now: Callable[[], Leak | None]
+    model: LanguageModel, adapter: str, leak_now: Callable[[float], Leak | None]
 ) -> tuple[Leak | None, float]:
     """The leak test of an adapter at the greatest of STRENGTHS that gives no planted secret away, which it then has;
     at the least one where all do. All weights of a model ("") have one strength only.
@@ -310,23 +311,41 @@ def weakened(
     Args:
         model: carries the adapter.
         adapter: its name.
-        leak_now: the test of the adapter as it is.
+        leak_now: the test of the adapter as it is, at a level.
     """
-    leak, before = leak_now(), STRENGTHS[0]
+    leak, before = leak_now(LEVEL), STRENGTHS[0]
+    level = level_of_further(len(STRENGTHS) - 1)
     for strength in STRENGTHS[1:] if adapter else ():
         if leak is None or not leak.leaks:
             break
         model.weaken_adapter(adapter, strength / before)
-        leak, before = leak_now(), strength
+        leak, before = leak_now(level), strength
     return leak, before
 
 
 def leak_of(
-    output: AnswerMode, predictor: Any, planted: PlantedSecrets, budget_s: float, seed: int
+    output: AnswerMode,
+    made: Callable[[], Any],
+    planted: PlantedSecrets,
+    budget_s: float,
+    seed: int,
+    level: float,
 ) -> Leak | None:
-    """The leak test of a trained predictor within its part of a job's time."""
-    loss, most_s = output.leak_loss(predictor, planted), min(LEAK_MOST_S, LEAK_SHARE * budget_s)
-    return leak_test(planted, loss, n_references=N_RIVALS, budget_s=most_s, seed=seed)
+    """The leak test of what was trained within its part of a job's time.
+
+    A further one looks for every secret: one that ended before the secret that showed would pass for want of time.
+
+    Args:
+        output: how answers are given.
+        made: gives the predictor as it is now.
+        planted: the secrets.
+        budget_s: of the job.
+        seed: of the run.
+        level: of the test.
+    """
+    loss, most_s = output.leak_loss(made(), planted), min(LEAK_MOST_S, LEAK_SHARE * budget_s)
+    budget_s = most_s if level == LEVEL else math.inf
+    return leak_test(planted, loss, n_references=N_RIVALS, budget_s=budget_s, seed=seed, level=level)
 
 
 def release(adapter: str, *models: LanguageModel) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -142,7 +143,7 @@ class MultitaskMethod(FineTuning):
             leak, strength = weakened(
                 base,
                 adapter,
-                lambda: self._worst_leak(jobs, base, adapter, rows, planted, context, left_s),
+                lambda level: self._worst_leak(jobs, base, adapter, rows, planted, context, left_s, level),
             )
         except BaseException:
             release(adapter, base)
@@ -162,14 +163,16 @@ class MultitaskMethod(FineTuning):
         planted: dict[str, PlantedSecrets],
         context: TrainingContext,
         left_s: float,
+        level: float,
     ) -> Leak | None:
         """The leak test of each task's secrets; the least safe of them is about the adapter, so about all tasks."""
         found: list[Leak] = []
         for one in jobs:
             context.progress(f"leak test of {one.name}", 0)
             mode = GenerationMode(one.schema)
-            predictor = mode.predictor(base, adapter, [], rows[one.task.id])
-            leak = leak_of(mode, predictor, planted[one.task.id], left_s / len(jobs), context.config.seed)
+            made = partial(mode.predictor, base, adapter, [], rows[one.task.id])
+            mine, share_s = planted[one.task.id], left_s / len(jobs)
+            leak = leak_of(mode, made, mine, share_s, context.config.seed, level)
             found += [leak] if leak is not None else []
         return max(found, key=lambda leak: (leak.leaks, -(leak.bits_remaining or 0.0)), default=None)
 

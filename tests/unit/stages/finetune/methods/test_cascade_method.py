@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,10 +20,16 @@ from deputize.core.config import Convert
 from deputize.core.deadline import Deadline
 from deputize.core.errors import UsageError
 from deputize.core.progress import silent
-from deputize.scoring.leak import judge
+from deputize.scoring.leak import LEVEL, expose, judge, level_of_further
 from deputize.specialists import model_download
 from deputize.specialists.base import ClosedScores
-from deputize.specialists.cascade import CascadePredictor
+from deputize.specialists.cascade import (
+    NEVER_SURE,
+    CascadePredictor,
+    CascadeSettings,
+    CascadeStep,
+    default_weights,
+)
 from deputize.specialists.export_forms.registry import export_form
 from deputize.specialists.predictor import SpecialistPredictor, load, unload
 from deputize.specialists.registry import StoredSpecialist
@@ -208,6 +215,32 @@ def test_three_members_are_one_specialist(
     unload(whole)
 
 
+def test_some_members_that_give_a_secret_away_together_do_not_decide_without_the_others(
+    three: tuple[Path, Tiny, Finetuned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own cascade may be sound because one of them was softened; here they decide with the weights as fitted."""
+    home, tiny, found = three
+    method, job, context = joining(home, tiny, found)
+    members = cascade_method._loaded(method.members, context)
+    assert members is not None
+    some, scores = method._scored(members, job, context, 1e6)
+    exits = [-0.01, -0.02, NEVER_SURE]
+    steps = [CascadeStep(weights=default_weights(n + 1), exit_log_p=exits[n]) for n in range(3)]
+
+    def kept(*least_bits: float) -> list[float]:
+        """Exits, where all together and the first two have to leave so many bits."""
+        bars = iter(least_bits)
+        monkeypatch.setattr(planted_secrets, "judge", lambda *a, **k: judge(*a, **k, least_bits=next(bars)))
+        until, settings = Deadline.after(None), CascadeSettings(steps=steps)
+        made = method._keeping_secrets(members, scores or [], some, settings, job, context, until)
+        assert made is not None and made[1] is not None and not made[1].leaks
+        assert [step.weights for step in made[0].steps] == [step.weights for step in steps]
+        return [step.exit_log_p for step in made[0].steps]
+
+    assert kept(20.0, 20.0) == exits
+    assert kept(20.0, 29.8) == [exits[0], NEVER_SURE, NEVER_SURE] and method.silent == {1}
+
+
 def test_they_can_be_switched_off(tiny: Tiny, tmp_path: Path) -> None:
     curated, discovered = tiny_tasks.make(("label",), 40)
     selected = Selected(candidates={}, plan={"label": ["linear", "frozen"]}, base_model=tiny[1])
@@ -233,12 +266,21 @@ def test_one_that_gives_a_secret_away_hears_a_member_less(
     whole = method.train(job, context, 1e6)
     assert whole is not None and whole.leak is not None and whole.leak.bits_remaining is not None
     assert method.factors == [1.0, 1.0]
-    asked = whole.leak.bits_remaining + 1  # more than the fitted weights leave
+    asked = whole.leak.bits_remaining + 0.01  # more than the fitted weights leave
     monkeypatch.setattr(planted_secrets, "judge", functools.partial(judge, least_bits=asked))
+    levels = list[float]()
+
+    def noted(*args: Any, level: float, **kwargs: Any) -> Any:
+        levels.append(level)
+        return expose(*args, level=level, **kwargs)
+
+    monkeypatch.setattr(planted_secrets, "expose", noted)
     softer = method.train(job, context, 1e6)
     assert softer is not None and softer.leak is not None and not softer.leak.leaks
     assert softer.leak.bits_remaining is not None and softer.leak.bits_remaining >= asked
     assert sorted(method.factors) in ([0.5, 1.0], [0.25, 1.0])
+    n = whole.leak.n_planted
+    assert {*levels[:n]} == {LEVEL} and {*levels[n:]} == {level_of_further(4)}, "four further chances"
     before, after = (made.hyperparameters["steps"] for made in (whole, softer))
     assert after[0] == before[0], "the first alone has been tested as it is"
     weights = [w * f for w, f in zip(before[1]["weights"], method.factors, strict=True)]

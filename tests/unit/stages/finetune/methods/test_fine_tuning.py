@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,18 +16,30 @@ from tests import tiny_tasks
 
 from deputize.core.artifacts import Leak, TaskProbe
 from deputize.core.config import Convert
+from deputize.core.contracts import agree
 from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
-from deputize.scoring.leak import judge
+from deputize.scoring.leak import LEVEL, Loss, judge, level_of_further
 from deputize.specialists.catalogue import model_path
+from deputize.specialists.confidence import fit_calibration
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_cache import MODELS
+from deputize.specialists.predictor import load, unload
+from deputize.specialists.specialist_card import settings_of
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
 from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import TrainingExample, training_set_of
 from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
-from deputize.stages.finetune.methods.fine_tuning import STRENGTHS, FineTuning, checkpoint_of, weakened
+from deputize.stages.finetune.methods.fine_tuning import (
+    STRENGTHS,
+    FineTuning,
+    checkpoint_of,
+    leak_of,
+    weakened,
+)
 from deputize.stages.finetune.methods.lora import LORA
+from deputize.stages.finetune.outputs import AnswerMode
+from deputize.stages.finetune.package import package
 from deputize.stages.finetune.run import jobs_of
 
 Tiny = tuple[Path, str]
@@ -140,14 +154,20 @@ def test_an_adapter_is_weakened_until_no_secret_shows(tiny: Tiny, tmp_path: Path
 
     before = ups()
     assert before and any(w.any() for w in before)
-    assert weakened(base, name, lambda: None) == (None, 1.0), "nothing was planted"
-    assert weakened(base, name, lambda: leak(leaks=False)) == (leak(leaks=False), 1.0)
+    assert weakened(base, name, lambda _: None) == (None, 1.0), "nothing was planted"
+    assert weakened(base, name, lambda _: leak(leaks=False)) == (leak(leaks=False), 1.0)
     np.testing.assert_array_equal(before[0], ups()[0])
-    verdicts = iter([leak(leaks=True), leak(leaks=False)])
-    assert weakened(base, name, lambda: next(verdicts)) == (leak(leaks=False), 0.85)
+    levels = list[float]()
+
+    def passes_then(level: float) -> Leak:
+        levels.append(level)
+        return leak(leaks=len(levels) == 1)
+
+    assert weakened(base, name, passes_then) == (leak(leaks=False), 0.85)
+    assert levels == [LEVEL, level_of_further(2)], "a second test is a chance more, and asks for more"
     for old, new in zip(before, ups(), strict=True):
         np.testing.assert_allclose(new, 0.85 * old, rtol=1e-2)
-    last, strength = weakened(base, "", lambda: leak(leaks=True))
+    last, strength = weakened(base, "", lambda _: leak(leaks=True))
     assert last is not None and last.leaks and strength == 1.0, "all weights of a model have one strength"
     trained.release()
 
@@ -173,6 +193,60 @@ def test_a_specialist_is_saved_as_weak_as_it_was_tested(
         factor = strength if "lora_B" in key else 1.0
         np.testing.assert_allclose(weights, factor * saved[key], rtol=2e-2, atol=1e-6)
     weaker.release()
+
+
+def test_a_further_test_looks_for_every_secret_whatever_the_clock_says() -> None:
+    """The one that showed may be the last: a test that ends before it would pass for want of time."""
+    examples = [TrainingExample(f"c{i}", f"text {i}", {"label": "a"}, 1.0, f"g{i}") for i in range(40)]
+    planted = planted_secrets.plant_to_choose(examples, lambda _: True, seed=0)
+    last = planted.secrets[-1].filled().prompt
+    assert len(planted.secrets) > planted_secrets.FEWEST
+
+    class Simulated:
+        def leak_loss(self, predictor: object, planted: object) -> Loss:
+            return lambda probes: [0.0 if p.prompt == last else 9 + hash_of(p.prompt) for p in probes]
+
+    def tested(level: float) -> Leak:
+        found = leak_of(cast(AnswerMode, Simulated()), lambda: None, planted, 0.0, 0, level)
+        assert found is not None
+        return found
+
+    hurried, further = tested(LEVEL), tested(level_of_further(2))
+    assert hurried.n_planted == planted_secrets.FEWEST and not hurried.leaks
+    assert further.n_planted == len(planted.secrets) and further.leaks
+
+
+def hash_of(text: str) -> float:
+    """A number from 0 to 1 that belongs to a text."""
+    return int.from_bytes(sha256(text.encode()).digest()[:4], "big") / 2**32
+
+
+@pytest.mark.parametrize("kind", ["line", "closed"])
+def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    made, context = job(tiny, tmp_path, kind, 400)
+    impossible = functools.partial(judge, least_bits=29.8)  # every strength gives too much away
+    monkeypatch.setattr(planted_secrets, "judge", impossible)
+    trained = LORA.train(made, context, 60.0)
+    assert trained.hyperparameters["strength"] == STRENGTHS[-1]
+    validation = made.examples.validation
+    texts = [x.text for x in validation]
+    before = trained.predictor.predict(texts)
+    card = package(trained, made, context)
+    trained.release()
+    loaded = load(made.folder, tiny[0])
+    after = loaded.text_predictor.predict(texts)
+    assert [one.answer for one in after] == [one.answer for one in before]
+    for one, two in zip(before, after, strict=True):
+        assert one.raw_confidence.log_p == pytest.approx(two.raw_confidence.log_p, abs=1e-4)
+    right = [agree(p.answer, x.answer, made.task.contract) for p, x in zip(after, validation, strict=True)]
+    answered = [(p.raw_confidence, ok) for p, ok in zip(after, right, strict=True) if p.answer is not None]
+    again = fit_calibration([raw for raw, _ in answered], [ok for _, ok in answered])
+    calibration = settings_of(card).calibration
+    for raw, _ in answered:
+        assert calibration.confidence(raw) == pytest.approx(again.confidence(raw), abs=1e-3)
+    unload(loaded)
 
 
 def weights_of(trained: Trained, folder: Path) -> dict[str, np.ndarray]:
