@@ -409,12 +409,9 @@ class PublishedHome:
             runs=dict(sorted({**self._state.runs, **runs}.items())[-KEPT_RUNS:]),
         )
         folders = self._folders(state)
-        exported = {**self._state.exports, **exports}
-        state = msgspec.structs.replace(
-            state,
-            folders=folders,
-            exports={name: one for name, one in exported.items() if one.specialist in folders},
-        )
+        exported, closed = {**self._state.exports, **exports}, closed_in(state)
+        kept = {n: one for n, one in exported.items() if one.specialist in folders.keys() - closed}
+        state = msgspec.structs.replace(state, folders=folders, exports=kept)
         pointer = VersionPointer(
             version=self._base.version + 1,
             previous=self._noted()[1] if self._base.version else "",
@@ -471,6 +468,14 @@ def specialists_of(file: RouteFile) -> list[str]:
     """Folders of the specialists of a route file, relative to the home; those elsewhere are for their machine alone."""
     names = {route.specialist for route in (*file.routes, *file.challengers, *file.previous)}
     return sorted(name for name in names if name and not PurePosixPath(name).is_absolute())
+
+
+def closed_in(state: PublishedState) -> set[str]:
+    """Specialists whose routes are all closed, by a person or by an erasure; their exports are not shared."""
+    file = parse_routes(Path(), state.routes)[0] if state.routes else RouteFile(run_id="")
+    routes = (*file.routes, *file.challengers)
+    open_ = {route.specialist for route in routes if route.state != "closed"}
+    return {route.specialist for route in routes} - open_
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -10,13 +10,14 @@ from deputize.core.errors import BadInput, StoreError
 from deputize.files import make_folder
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.published.published_home import PublishedHome, inside
+from deputize.store.published.published_home import PublishedHome, closed_in, inside
 from deputize.store.published.sealed_objects import get_file, put_file
 from deputize.store.published.version_pointer import PublishedExport, PublishedObject
 
 
 class SharedExports:
-    """The exports of a home that shares them with others. One goes with the last route of its specialist."""
+    """The exports of a home that shares them with others. One goes when the last route of its specialist
+    goes or is closed."""
 
     def __init__(self, keyring: KeyRing, audit: AuditLog, published: PublishedHome) -> None:
         self._keyring, self._audit, self._published = keyring, audit, published
@@ -31,12 +32,15 @@ class SharedExports:
 
         Raises:
             StoreError, Tampered: it could not be shared; the other homes have what they had.
-            BadInput: the specialist is that of no published route.
+            BadInput: the specialist is that of no published route, or its routes are closed.
         """
-        if specialist not in self._published.state().folders:
+        state = self._published.state()
+        if specialist not in state.folders:
             raise BadInput(
                 f"{specialist} is the specialist of no route that is published, so its export is not shared."
             )
+        if specialist in closed_in(state):
+            raise BadInput(f"The route of {specialist} is closed, so its export is not shared.")
         files: dict[str, PublishedObject] = {}
         try:
             for path in sorted(path for path in folder.rglob("*") if path.is_file()):

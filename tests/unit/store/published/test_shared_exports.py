@@ -49,6 +49,32 @@ def test_an_export_is_shared_fetched_and_goes_with_its_specialist(tmp_path: Path
         shared_exports(other).fetch("r/peft", tmp_path / "new")
 
 
+def test_an_export_goes_when_its_route_is_closed_as_after_an_erasure(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    file = routes()
+    specialist = file.routes[0].specialist
+    (one.path / specialist).mkdir(parents=True, exist_ok=True)
+    (one.path / specialist / "specialist.json").write_text("{}")
+    write_routes(one.routes_path, file, one.routes_seal)
+
+    def n_objects() -> int:
+        return len(list((tmp_path / "shared" / "objects").iterdir()))
+
+    before = n_objects()
+    shared_exports(one).share("r/peft", specialist, an_export(tmp_path / "made"))
+    assert n_objects() == before + 2
+    write_routes(one.routes_path, routes("closed"), one.routes_seal)
+    assert n_objects() == before, "the specialist stays, its export has gone"
+    with pytest.raises(BadInput, match="there are: none"):
+        shared_exports(other).fetch("r/peft", tmp_path / "came")
+    with pytest.raises(BadInput, match="is closed, so its export is not shared"):
+        shared_exports(one).share("r/peft", specialist, tmp_path / "made")
+    assert n_objects() == before
+    write_routes(one.routes_path, routes("rolled_back"), one.routes_seal)
+    shared_exports(one).share("r/peft", specialist, tmp_path / "made")
+    assert n_objects() == before + 2, "one that is rolled back may come again"
+
+
 def test_a_changed_export_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     one, other = homes(tmp_path)
     file = routes()
