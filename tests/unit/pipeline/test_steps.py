@@ -8,9 +8,11 @@ import pytest
 
 from deputize.core.artifacts import Curated, Discovered, Finetuned, Selected
 from deputize.core.config import Convert
+from deputize.core.deadline import Deadline
 from deputize.core.errors import UsageError
 from deputize.core.records import Record
 from deputize.home import Home
+from deputize.pipeline import certify_on_engine
 from deputize.pipeline.run import Run, RunState
 from deputize.pipeline.stage_table import stage_of
 from deputize.pipeline.steps import missing_encoder
@@ -40,6 +42,30 @@ def test_a_step_needs_the_ones_before_it(step: str, missing: str, tmp_path: Path
     with pytest.raises(UsageError, match=f"run `deputize {missing}` first"):
         stage.run(run, run.artifact(step, stage.artifact))
     assert not run.has(step)
+
+
+def test_evaluation_is_given_its_part_of_the_time_where_training_took_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun(Exception):
+        """Evaluation has begun, with so many seconds."""
+
+    def begun(run: Run, discovered: Discovered, finetuned: Finetuned, deadline: Deadline) -> None:
+        raise Begun(deadline.left_s())
+
+    monkeypatch.setattr(certify_on_engine, "certified", begun)
+    config = Convert(minutes=10).model_dump(mode="json")
+    state = RunState(
+        run_id="0001-a", settings=config, n_calls=0, calls_digest="", timings_s={"finetune": 3600.0}
+    )
+    run = Run(Home(tmp_path), state)
+    run.save()
+    for earlier, record in DONE.items():
+        run.artifact(earlier, type(record)).write(record)
+    stage = stage_of("evaluate")
+    with pytest.raises(Begun) as seen:
+        stage.run(run, run.artifact("evaluate", stage.artifact))
+    assert seen.value.args[0] == pytest.approx(90.0, abs=5.0)
 
 
 def test_a_text_encoder_that_is_not_here_is_named_with_what_goes_without_it(tmp_path: Path) -> None:

@@ -3,20 +3,26 @@ the first line."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from tests import tiny_tasks
 from tests.unit.stages.finetune.methods.test_fine_tuning import adapters, job
 
 from deputize.core.artifacts import Finetuned, Specialist
 from deputize.core.errors import BadInput
 from deputize.core.prompt import prune
+from deputize.scoring.leak import judge
 from deputize.specialists.catalogue import model_path
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.predictor import load, unload
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
+from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune.examples import training_set_of
+from deputize.stages.finetune.methods.fine_tuning import STRENGTHS
 from deputize.stages.finetune.methods.multitask import MULTITASK
 from deputize.stages.finetune.run import jobs_of, with_company
 from deputize.testing import check_predictor
@@ -50,6 +56,28 @@ def test_several_tasks_share_one_adapter_and_have_a_specialist_each(
     left = adapters(MODELS.get(model_path(tiny[1], tiny[0])))
     assert not {name for name in left if name.startswith(adapter_name(home))}, "other tests may leave theirs"
     assert not list((home / "specialists").glob("*.training"))
+
+
+def test_the_shared_adapter_is_saved_as_weak_as_it_was_tested(
+    trained: tuple[Path, Finetuned], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = functools.partial(judge, least_bits=29.8)  # every strength gives too much away
+    monkeypatch.setattr(planted_secrets, "judge", impossible)
+    weaker = tiny_tasks.train(tmp_path, *tiny, KINDS, ("multitask",), n=40)
+    whole = numbers(trained[0], trained[1].specialists[0])
+    for specialist in weaker.specialists:
+        assert specialist.leak is not None and specialist.leak.leaks
+        assert specialist.settings["training"]["strength"] == STRENGTHS[-1]
+        for key, saved in numbers(tmp_path, specialist).items():
+            factor = STRENGTHS[-1] if "lora_B" in key else 1.0
+            np.testing.assert_allclose(saved, factor * whole[key], rtol=2e-2, atol=1e-6)
+
+
+def numbers(home: Path, specialist: Specialist) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = load_file(
+        home / specialist.path / ADAPTER_FOLDER / "adapter_model.safetensors"
+    )
+    return found
 
 
 def test_each_answers_its_own_requests_in_its_own_schema(trained: tuple[Path, Finetuned], tiny: Tiny) -> None:
