@@ -67,6 +67,8 @@ def test_the_page_says_what_the_report_holds(report: dict[str, Any]) -> None:
         "not JSON",
         "specialists, for what goes on",
         "earned back after",
+        "at 610 tokens a second",
+        "Energy of training, once",
         "2026-11-29",
         "The bill is an estimate: 3 calls name no model with a listed price",
         "/homes/desk",
