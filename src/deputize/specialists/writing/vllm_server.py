@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, MissingExtra, UpstreamError
@@ -93,6 +95,8 @@ class VllmServer:
         port = _free_port()
         os.environ[KEY_VARIABLE] = secrets.token_hex(16)
         environ = {
+            # a build for CPUs wants 92 % of all memory where nothing is said, and ends where less is free; GiB
+            "VLLM_CPU_KVCACHE_SPACE": "2",
             **os.environ,
             "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True",
             "VLLM_API_KEY": os.environ[KEY_VARIABLE],
@@ -111,17 +115,22 @@ class VllmServer:
         log.info("starting vLLM on port %d", port)
         process = start_guarded(command, environ, Path(os.devnull))
         self.base_url = f"http://127.0.0.1:{port}/v1"
-        api, end = (
-            JsonApi(self.base_url, KEY_VARIABLE, timeout_s=5.0),
-            time.monotonic() + self._settings.start_s,
-        )
+        api = JsonApi(self.base_url, KEY_VARIABLE, timeout_s=5.0)
+        end = time.monotonic() + self._settings.start_s
         while not api.is_up():
-            if process.poll() is not None or time.monotonic() > end:
-                end_guarded(process)
-                raise UpstreamError("vLLM did not start; run its command by hand to see why.")
+            if process.poll() is not None:
+                self._give_up(process, "ended before it answered", command)
+            if time.monotonic() > end:
+                self._give_up(
+                    process, f"did not answer within {self._settings.start_s:g} s (start_s)", command
+                )
             time.sleep(0.5)
         api.close()
         self._process = process
+
+    def _give_up(self, process: subprocess.Popen[bytes], how: str, command: Sequence[str]) -> NoReturn:
+        end_guarded(process)
+        raise UpstreamError(f"vLLM {how}. To see why, run: {shlex.join(command)}")
 
 
 class VllmWriter:

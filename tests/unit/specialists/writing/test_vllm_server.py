@@ -81,8 +81,16 @@ def test_what_vllm_cannot_do_is_refused_and_a_missing_program_named(tiny: Tiny, 
     with pytest.raises(MissingExtra, match="no-such-vllm is not installed"):
         load(stored.folder, tiny[0], engine=EngineSettings(kind="vllm", command=("no-such-vllm",)))
     vllm_server.stop_servers()
-    with pytest.raises(UpstreamError, match="did not start"):
+    with pytest.raises(
+        UpstreamError, match=r"vLLM ended before it answered. To see why, run: false serve \S+ --host"
+    ):
         load(stored.folder, tiny[0], engine=EngineSettings(kind="vllm", command=("false",)))
+    vllm_server.stop_servers()
+    silent = EngineSettings(kind="vllm", command=("sh", "-c", "sleep 60"), start_s=0.1)
+    with pytest.raises(
+        UpstreamError, match=r"vLLM did not answer within 0.1 s \(start_s\). To see why, run: sh -c 'sleep"
+    ):
+        load(stored.folder, tiny[0], engine=silent)
     vllm_server.stop_servers()
     config = stored.folder / ADAPTER_FOLDER / "adapter_config.json"
     for change, why in (({"use_dora": True}, "DoRA"), ({"r": 512}, "rank")):
