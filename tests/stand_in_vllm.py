@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send({"error": "the model does not exist"}, 404)
         else:
             pattern = body["structured_outputs"]["regex"]
-            note(f"completions {body['model']} {pattern!r}")
+            note(f"{'pattern' if body['max_tokens'] == 1 else 'completions'} {body['model']} {pattern!r}")
             ids = [int(one) for one in os.environ["STAND_IN_ANSWER"].split()]
             tokens = [f"token_id:{id}" for id in ids]
             logs = {"tokens": tokens, "token_logprobs": [-0.5] * len(ids), "top_logprobs": [{}] * len(ids)}

@@ -19,9 +19,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from deputize.core.config import EngineSettings
 from deputize.core.errors import BadInput, MissingExtra, UpstreamError
@@ -29,6 +29,7 @@ from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, WEIGHTS_FOLDER, base_folder
 from deputize.specialists.writing.base import WrittenToken
 from deputize.specialists.writing.completions_server import (
+    ANSWER_WITHIN_S,
     AskedAnswer,
     CompletionsServer,
     JsonApi,
@@ -203,6 +204,10 @@ class VllmWriter:
             given = {"lora_name": self._name, "lora_path": str(self._adapter)}
             self._tell("/load_lora_adapter", url, given)
             self._loaded_at = url
+        # the first answer to a pattern waits until vLLM has built a machine of it: no call shall
+        first = {"model": self._name, "prompt": [self._asked.words.newline], "max_tokens": 1}
+        pattern = {"structured_outputs": {"regex": self._asked.pattern}}
+        self._tell("/completions", url, first | pattern, within_s=self._settings.start_s)
         settings = self._settings.model_copy(update={"api_key_env": self._key_variable})
         return CompletionsServer(settings, self._asked, base_url=url, model=self._name, label=self.label)
 
@@ -210,8 +215,10 @@ class VllmWriter:
     def _key_variable(self) -> str:
         return KEY_VARIABLE if self._server is not None else self._settings.api_key_env
 
-    def _tell(self, path: str, url: str, body: dict[str, str]) -> None:
-        api = JsonApi(url, self._key_variable)
+    def _tell(
+        self, path: str, url: str, body: Mapping[str, Any], *, within_s: float = ANSWER_WITHIN_S
+    ) -> None:
+        api = JsonApi(url, self._key_variable, timeout_s=within_s)
         try:
             api.post(path, body)
         finally:

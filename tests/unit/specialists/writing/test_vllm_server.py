@@ -55,10 +55,12 @@ def test_a_server_is_started_given_the_adapter_and_started_again_when_it_dies(
     predictor = load(stored.folder, tiny[0], engine=ENGINE)
     found = predictor.predict(requests)
     assert [(p.answer, p.engine) for p in found] == [("yes", "vllm half")] * 2
-    first, loaded, *asked = lines(log)
+    first, loaded, pattern, *asked = lines(log)
     pid, name = int(first.split()[1]), loaded.split()[1]
     assert first.split()[2:] == ["serve", str(model_path(tiny[1], tiny[0]))]
     assert loaded.startswith("load_lora_adapter label-decoder-")
+    # before the first call, which would wait for what vLLM makes of it
+    assert pattern.startswith(f"pattern {name} ' (")
     # the choices, in the order of the schema
     assert len(asked) == 2 and all(one.startswith(f"completions {name} ' (") for one in asked)
     os.kill(pid, signal.SIGKILL)
@@ -67,8 +69,13 @@ def test_a_server_is_started_given_the_adapter_and_started_again_when_it_dies(
         predictor.predict(requests)
     monkeypatch.setattr(vllm_server.server_of(model_path(tiny[1], tiny[0]), ENGINE), "_next_try_s", 0.0)
     assert predictor.predict(requests[:1])[0].answer == "yes"
-    assert [one.split()[0] for one in lines(log)[4:]] == ["pid", "load_lora_adapter", "completions"]
-    again = int(lines(log)[4].split()[1])
+    assert [one.split()[0] for one in lines(log)[5:]] == [
+        "pid",
+        "load_lora_adapter",
+        "pattern",
+        "completions",
+    ]
+    again = int(lines(log)[5].split()[1])
     unload(predictor)
     assert lines(log)[-1] == f"unload_lora_adapter {name}"
     vllm_server.stop_servers()
@@ -115,6 +122,7 @@ def test_a_running_server_is_asked_at_its_address(tiny: Tiny, tmp_path: Path, lo
     assert [one.split()[0] for one in lines(log)] == [
         "pid",
         "load_lora_adapter",
+        "pattern",
         "completions",
         "unload_lora_adapter",
     ]
