@@ -123,7 +123,8 @@ METRICS: dict[str, MetricInfo] = {
     "deputize_recorder_spilled_total": MetricInfo("counter", "Calls written to the spill file."),
     "deputize_recorder_refused_total": MetricInfo("counter", "Calls the recorder could not take."),
     "deputize_recorder_failing": MetricInfo(
-        "gauge", "1 while the store cannot take calls and they wait in the journal."
+        "gauge",
+        "1 while the store cannot take calls and they wait in the journal, or the journal cannot be written.",
     ),
     "deputize_recorder_damaged_total": MetricInfo(
         "counter", "Journal files set aside because they were changed on the disk."

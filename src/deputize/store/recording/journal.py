@@ -49,6 +49,9 @@ _DRAFT_S = 600.0
 SEGMENT_S = 60.0
 """A segment takes no more calls after so long: what the store has, and may have to erase, soon goes from here."""
 
+ROOM_BYTES = 1 << 18
+"""A disk that was full is one still with less room than that: the next calls would fill it again."""
+
 ENTRIES, INTENTS = 1, 2
 """Kinds of frames: finished calls; calls that have begun."""
 
@@ -279,6 +282,8 @@ class Journal:
         self._read_at = self._next = _HEADER_BYTES
         self._n_read_bytes = 0
         self._n_bytes = 0
+        self.trouble = ""
+        """Why the last call could not be written, until one can be again."""
 
     @property
     def backlog_bytes(self) -> int:
@@ -302,9 +307,25 @@ class Journal:
                     self._open_segment(carried())
                 self._n_bytes += self._segments[-1].append(kind, data)
             except OSError as error:
-                raise StoreError(
-                    f"The journal in {self.folder} cannot be written: {reason(error)}."
-                ) from error
+                self.trouble = f"The journal in {self.folder} cannot be written: {reason(error)}."
+                raise StoreError(self.trouble) from error
+            if kind == ENTRIES:  # what is shorter may find room where a call finds none
+                self.trouble = ""
+
+    def has_room(self) -> bool:
+        """False from a call that could not be written until one can be: nobody is to pay for an answer that will be
+        refused."""
+        if not self.trouble:
+            return True
+        try:
+            disk = os.statvfs(self.folder if self.folder.is_dir() else self.folder.parent)
+            if disk.f_bavail * disk.f_frsize < ROOM_BYTES:
+                return False
+            self.append(INTENTS, _PACK.encode([]))
+        except (OSError, StoreError):
+            return False
+        self.trouble = ""
+        return True
 
     def _is_full(self, segment: Segment) -> bool:
         return segment.size >= self._segment_bytes or time.monotonic() - segment.made_at > self._segment_s

@@ -69,7 +69,7 @@ class RecorderStats(msgspec.Struct, frozen=True):
     under_way: int = 0
     """Calls that have begun and not ended."""
     failing: str = ""
-    """Why the store cannot take calls now; "" while it can."""
+    """Why the store or the journal cannot take calls now; "" while they can."""
 
 
 class Recorder:
@@ -160,9 +160,8 @@ class Recorder:
             StoreError: there is no room now; the answer to the client should be 503.
         """
         if not self._has_room():
-            raise StoreError(
-                f"Calls cannot be recorded now ({self._failing or 'the journal is full'}), so none are taken."
-            )
+            why = self.stats().failing or "the journal is full"
+            raise StoreError(f"Calls cannot be recorded now ({why}), so none are taken.")
 
     def begin(self, *intents: Intent) -> None:
         """Calls begin: if this process dies before they end, their records say so. Costs no wait; best effort."""
@@ -275,9 +274,10 @@ class Recorder:
         return [*self._buffer, *self._under_way.values()]
 
     def _has_room(self) -> bool:
-        if self._journal.backlog_bytes <= self._max_backlog:
+        if self._journal.backlog_bytes <= self._max_backlog and self._journal.has_room():
             return True
-        return self._on_full == "spill" and self._spill.backlog_bytes <= self._max_spill
+        spills = self._on_full == "spill" and self._spill.backlog_bytes <= self._max_spill
+        return spills and self._spill.has_room()
 
     async def _synced(self) -> None:
         """Waits for a sync that began after now; all who wait share it."""
@@ -392,7 +392,7 @@ class Recorder:
             refused=self._refused,
             damaged=self._damaged,
             backlog_calls=max(0, queued - written),
-            failing=self._failing,
+            failing=self._failing or self._journal.trouble,
             under_way=len(self._under_way),
             backlog_bytes=self._journal.backlog_bytes + self._spill.backlog_bytes,
         )

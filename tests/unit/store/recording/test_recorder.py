@@ -18,6 +18,7 @@ from deputize.home import Home
 from deputize.store.base import Entry
 from deputize.store.keys.keyring import KeyRing
 from deputize.store.memory import MemoryStore
+from deputize.store.recording import journal
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import Recorder
 from deputize.store.sqlite import SqliteStore
@@ -238,6 +239,31 @@ async def test_a_full_journal_disk_spills_and_a_full_spill_disk_refuses(
     recorder.close_now()
 
 
+async def test_no_call_is_begun_while_the_journal_cannot_be_written(
+    tmp_path: Path, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The LLM would be paid for answers that are refused."""
+    store = MemoryStore()
+    recorder = Recorder(store, ring, tmp_path, block_timeout_s=0.05).start()
+    recorder.admit()
+    (tmp_path / "journal").write_bytes(b"a file where the folder should be")
+    with pytest.raises(StoreError, match="cannot be written"):
+        await recorder.record(a_call("a"))
+    with pytest.raises(StoreError, match=r"cannot be recorded now \(.*cannot be written.*none are taken"):
+        recorder.admit()
+    assert "cannot be written" in recorder.stats().failing
+    (tmp_path / "journal").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "ROOM_BYTES", 1 << 62)
+        with pytest.raises(StoreError, match="none are taken"):
+            recorder.admit()
+    recorder.admit()
+    assert recorder.stats().failing == ""
+    await recorder.record(a_call("b"))
+    await recorder.close()
+    assert store.count() == 1
+
+
 async def test_a_locked_store_costs_nothing(tmp_path: Path, ring: KeyRing) -> None:
     store = SqliteStore(tmp_path / "store.db", ring, busy_timeout_s=0.05)
     other = sqlite3.connect(store.path, isolation_level=None)
@@ -306,6 +332,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from deputize.core.records import Call
+from deputize.store.recording import journal
 from deputize.store.recording.journal import Intent
 from deputize.store.recording.recorder import Recorder
 from deputize.home import Home
