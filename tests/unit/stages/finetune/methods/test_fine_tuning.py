@@ -249,6 +249,23 @@ def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
     unload(loaded)
 
 
+def test_a_run_killed_between_the_leak_test_and_the_save_is_as_weak_when_it_goes_on(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint holds what was trained, not what was weakened: it is weakened once, not twice."""
+    monkeypatch.setattr(planted_secrets, "judge", functools.partial(judge, least_bits=29.8))
+    made, context = job(tiny, tmp_path, "line", 400)
+    first = LORA.train(made, context, 60.0)
+    saved = weights_of(first, tmp_path / "first")
+    first.release()  # and nothing is packaged
+    again = LORA.train(made, context, 60.0)
+    assert again.hyperparameters["steps"] == first.hyperparameters["steps"], "no step was done again"
+    assert again.hyperparameters["strength"] == first.hyperparameters["strength"] == STRENGTHS[-1]
+    for key, weights in weights_of(again, tmp_path / "again").items():
+        np.testing.assert_array_equal(weights, saved[key])
+    again.release()
+
+
 def weights_of(trained: Trained, folder: Path) -> dict[str, np.ndarray]:
     folder.mkdir()
     trained.save(folder)
