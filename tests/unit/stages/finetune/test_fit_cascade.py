@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from tests import tiny_tasks
 
+from deputize.scoring.intervals import coverage_around
 from deputize.specialists.base import ClosedScores, choose_each
 from deputize.specialists.cascade import NEVER_SURE, default_settings, pooled
 from deputize.specialists.closed_answers import ClosedAnswers, closed
 from deputize.specialists.learn_schema import learn_schema
-from deputize.stages.finetune.fit_cascade import fit_cascade, servable
+from deputize.stages.finetune.fit_cascade import SOFTER, fit_cascade, servable, softened, softer
 
 CONTRACT = tiny_tasks.CONTRACTS["label"]
 FOUND = closed(learn_schema(CONTRACT, ["yes", "no"]))
@@ -135,3 +136,22 @@ def test_nothing_is_fitted_on_a_few_and_nobody_decides_alone_who_errs_where_it_i
     logit_N[0] *= -1
     first = scores(logit_N)
     assert fit_cascade(ANSWERS, [first, first], truth, CONTRACT, 0.01).steps[0].exit_log_p == NEVER_SURE
+
+
+def test_of_softer_cascades_those_come_first_that_can_serve_most() -> None:
+    sign_N, truth = log(400)
+    noise = np.random.default_rng(2).normal(size=(2, 400))
+    members = [scores(sign_N + 2 * noise[0]), scores(2 * sign_N + 2 * noise[1])]
+    settings = fit_cascade(ANSWERS, members, truth, CONTRACT, 0.05)
+    whole, *others = softer(ANSWERS, members, truth, CONTRACT, 0.05, settings)
+    assert whole == [1.0, 1.0], "as fitted"
+    assert sorted(others) == sorted([one, 1.0][::side] for one in SOFTER for side in (1, -1))
+
+    def served(factors: list[float]) -> float:
+        last = softened(settings, factors).steps[-1]
+        said = choose_each(ANSWERS, pooled(members, last.weights))
+        wrong_N = np.array([one.answer != answer for one, answer in zip(said, truth, strict=True)])
+        return coverage_around(np.array([one.raw_confidence.log_p for one in said]), wrong_N, 0.05)
+
+    shares = [served(factors) for factors in others]
+    assert shares == sorted(shares, reverse=True) and shares[0] > shares[-1]
