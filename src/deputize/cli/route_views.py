@@ -39,7 +39,13 @@ def read_route_file(terminal: Terminal) -> RouteFile:
     """
     file = routes_of(terminal.home, tenant_of(terminal))
     if not file.generation:
-        raise BadInput(f"There are no routes in {terminal.home.path} yet. `deputize convert` publishes them.")
+        url = terminal.home.objects_settings().url
+        how = (
+            f"Those published in {url} come with the first `deputize serve` or `deputize specialists serve` here."
+            if url
+            else "`deputize convert` publishes them."
+        )
+        raise BadInput(f"There are no routes in {terminal.home.path} yet. {how}")
     return file
 
 

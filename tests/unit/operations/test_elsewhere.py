@@ -102,3 +102,15 @@ def test_status_says_that_what_is_published_cannot_be_read(
     assert run(["--home", str(home.path), "status"]) == 0
     assert "says nothing for 0.2 s" in capsys.readouterr().out
     never.set()
+
+
+def test_a_home_that_has_not_joined_yet_is_told_how_and_not_to_convert(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, RouteFile(run_id="1", routes=[live_route()]), one.routes_seal)
+    assert run(["--home", str(other.path), "route", "list"]) != 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "come with the first `deputize serve`" in told and "convert" not in told
+    assert other.published is not None and other.published.look()
+    assert run(["--home", str(other.path), "route", "list"]) == 0
