@@ -246,6 +246,13 @@ def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
     calibration = settings_of(card).calibration
     for raw, _ in answered:
         assert calibration.confidence(raw) == pytest.approx(again.confidence(raw), abs=1e-3)
+    output, seed = LORA.answer_mode(made, context), context.config.seed
+    planted = output.plant(made.examples.train, seed)
+    leak = leak_of(output, lambda: loaded.text_predictor, planted, 60.0, seed, level_of_further(2))
+    assert leak is not None and trained.leak is not None and leak.bits_remaining is not None
+    assert leak.bits_remaining == pytest.approx(trained.leak.bits_remaining, abs=0.02), (
+        "what is loaded was tested"
+    )
     unload(loaded)
 
 
