@@ -183,6 +183,7 @@ CHECKS: dict[str, Callable[[Path], list[str]]] = {
     "tests use public names": check.private_imports,
     "modules have a test file": lambda root: check.untested_modules(root, UNTESTED_MODULES),
     "the formatter formats": lambda root: check.unformatted(root, TABLES),
+    "pages can be read in an editor": lambda root: check.wide_prose(root, 120),
     "the package is whole": check.unpacked_data,
     "pages are in the navigation": lambda root: check.pages_outside_navigation(root, PAGES_ELSEWHERE),
     "dependencies are declared": lambda root: check.wrong_dependencies(
@@ -266,6 +267,7 @@ SMALL: dict[str, Callable[[Path], list[str]]] = {
     "private": check.private_imports,
     "untested": lambda root: check.untested_modules(root, {}),
     "unformatted": lambda root: check.unformatted(root, {}),
+    "wide": lambda root: check.wide_prose(root, 120),
     "package": check.unpacked_data,
     "navigation": lambda root: check.pages_outside_navigation(root, {}),
     "dependencies": lambda root: check.wrong_dependencies(root, IMPORT_NAMES, {"train": ["learn"]}, {}),
@@ -343,6 +345,12 @@ def test_a_clean_tree_has_no_offender(rule: str, tmp_path: Path) -> None:
         ),
         ("unformatted", "src/deputize/core/a.py", "x = [1,  2]  # fmt: skip\n", "core/a.py"),
         ("unformatted", "tests/unit/test_learn.py", "# fmt: off\nx = 1\n", "test_learn.py"),
+        (
+            "wide",
+            "docs/page.md",
+            f"# A page\n\n| {'a ' * 70} |\n\n```\n{'b ' * 70}\n```\n{'c ' * 61}\n",
+            "docs/page.md:8",
+        ),
         ("package", "src/deputize/core/page.j2", "", "core/page.j2: no pattern"),
         ("package", "docs/pypi.md", "[here](page.md)", "the relative link page.md"),
         ("navigation", "docs/guides/new.md", "# New\n", "docs/guides/new.md: not in the navigation"),

@@ -417,6 +417,21 @@ def unformatted(root: Path, exceptions: Mapping[str, str]) -> list[str]:
 # --- packaging
 
 
+def wide_prose(root: Path, most: int) -> list[str]:
+    """Lines of Markdown that are too long to read in an editor; tables, code, generated pages and what has no blank
+    stay as they are."""
+    found = []
+    pages = [*root.glob("*.md"), *(root / "docs").rglob("*.md")]
+    for path in sorted(page for page in pages if page.parent.name != "reference"):
+        is_code = False
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+            is_code ^= line.lstrip().startswith("```")
+            is_prose = not is_code and not line.lstrip().startswith(("|", "#", "    ", "```", "!["))
+            if is_prose and len(line) > most and " " in line.strip()[: most - 20]:
+                found.append(f"{path.relative_to(root)}:{number}: {len(line)} characters, at most {most}")
+    return found
+
+
 def unpacked_data(root: Path) -> list[str]:
     """Files of the package that a wheel would leave out, and relative links in the page for package indexes."""
     settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
