@@ -140,7 +140,8 @@ def check_models(config: Convert) -> None:
     from deputize.specialists import catalogue
 
     for name in config.models:
-        catalogue.model_path(name, models_path())
+        if name != "auto":  # which are fetched is looked up when the tasks are known
+            catalogue.model_path(name, models_path())
 
 
 def check_methods(config: Convert) -> None:

@@ -16,14 +16,25 @@ from tests.contracts.conftest import Install
 from deputize.core.artifacts import Curated, MethodPlan, TaskProbe
 from deputize.core.config import Convert, TeacherSettings
 from deputize.core.errors import BadInput, MissingExtra, UsageError
+from deputize.core.progress import silent
 from deputize.core.records import Outcome, Task
-from deputize.specialists import model_download
+from deputize.locations import models_path
+from deputize.specialists import catalogue, model_download
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.language_model import LanguageModel
+from deputize.specialists.predictor import load, unload
+from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import OURS, find_method, find_methods
+from deputize.stages.finetune.package import package
+from deputize.stages.finetune.run import jobs_of, with_company
 from deputize.testing import check_method
 
+SLM = "SmolLM2-135M-Instruct"
+TUNING = (
+    *("lora", "lora_from_head", "token_distillation", "multitask", "rslora", "minifinetuning"),
+    *("dora", "dpo", "qlora", "full"),
+)
 Tiny = tuple[Path, str]
 HAS_BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
 POINTS = {
@@ -88,6 +99,43 @@ def test_ours_keep_the_contract(name: str, tiny: Tiny, with_encoder: Tiny, tmp_p
 @pytest.mark.parametrize("name", ["lora", "full"])
 def test_ours_keep_it_where_answers_are_written(name: str, tiny: Tiny, tmp_path: Path) -> None:
     check(find_method(name), tiny, tmp_path, "line")
+
+
+def tuned_by(name: str, folder: Path) -> tuple[float, list[str]]:
+    """The real small model tuned by a method for a task of two answers: share of validation that the loaded specialist
+    gives right, and its answers."""
+    # with others beside it, for what trains several tasks together
+    curated, discovered = tiny_tasks.make(("label", "closed") if name == "multitask" else ("label",), 60)
+    if name in ("dpo", "token_distillation"):
+        curated = with_what_methods_ask_for(curated)
+        discovered = replace(discovered, assignment={e.call_id: e.site for e in curated.examples})
+    sets = [training_set_of(curated, discovered.assignment, task) for task in discovered.tasks]
+    context = TrainingContext(Convert(), folder, models_path(), SLM, silent, time.monotonic)
+    job, *_ = with_company([job for one in sets for job in jobs_of(one, [name], context, folder)])
+    trained = job.method.train(job, context, 900.0)
+    assert trained is not None, "the method fits the task"
+    try:
+        card = package(trained, job, context)
+    finally:
+        trained.release()
+    loaded = load(folder / card.path, models_path())
+    try:
+        held = sets[0].validation_examples
+        said = [str(one.answer) for one in loaded.predict([e.request for e in held])]
+    finally:
+        unload(loaded)
+    right = [one == e.response["content"] for one, e in zip(said, held, strict=True)]
+    return sum(right) / len(right), said
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", [m for m in TUNING if m in OF_ANY_TASK or m == "multitask"])
+def test_the_real_model_learns_by_each_method(name: str, tmp_path: Path) -> None:
+    if not catalogue.is_fetched(SLM, models_path()):
+        pytest.skip(f"{SLM} is not fetched: deputize models fetch {SLM}")
+    share, said = tuned_by(name, tmp_path)
+    assert share >= 0.9 and set(said) == {"yes", "no"}
 
 
 def test_on_policy_distillation_keeps_it_with_a_real_server(

@@ -41,7 +41,7 @@ def run_options(command: F) -> F:
                 "models",
                 multiple=True,
                 metavar="NAME",
-                help="Base model to tune (may be repeated).",
+                help="Base model to tune (may be repeated; auto: the most promising of the fetched ones).",
             ),
             click.option(
                 "--method",

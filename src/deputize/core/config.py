@@ -18,7 +18,9 @@ class Convert(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     models: tuple[str, ...] = ("SmolLM2-135M-Instruct",)
-    """Base models that may be tuned, by their names in the catalogue (`deputize models list`)."""
+    """Base models that may be tuned, by their names in the catalogue (`deputize models list`); auto: of those that are
+    fetched and may and can run here the three most promising for the log's answers. Of several a race on the task's
+    own calls decides."""
     licence_conditions: tuple[str, ...] = ("notice", "use-policy", "naming", "user-limit", "unknown")
     """Conditions of models' licences that you accept (`deputize models show NAME` says what a licence asks). Others
     there are: revenue-limit (companies above a yearly revenue need a licence), non-commercial."""

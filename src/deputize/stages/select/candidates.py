@@ -6,6 +6,7 @@ decide.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -14,7 +15,7 @@ import numpy as np
 
 from deputize.core.artifacts import Candidate
 from deputize.core.config import Convert
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, MissingExtra
 from deputize.core.prompt import prune
 from deputize.core.records import Example, Task
 from deputize.specialists import catalogue, model_memory
@@ -34,6 +35,10 @@ UNPUBLISHED = 10.0
 CHARS_PER_TOKEN = 3.5
 """Of prompts, for a model whose tokenizer is not here; English has about 4, JSON about 3."""
 _MOST_OTHERS = 5
+AUTO = "auto"
+"""In the place of a model: those of the fetched ones that are the most promising."""
+MOST_BY_RANK = 3
+"""Models that `AUTO` stands for; each further one halves what a race gives to each."""
 
 
 def filtered(model: Model, memory_gb: float, config: Convert) -> Candidate:
@@ -111,6 +116,43 @@ def _by_size(models: Sequence[Model], kind: str) -> Callable[[float], float]:
     if len(set(sizes.tolist())) > 1:
         slope, level = np.polyfit(sizes, values, 1)
     return lambda size: float(np.clip(slope * np.log(size) + level, 0, 100))
+
+
+def with_fetched(
+    config: Convert, kinds: Sequence[str], memory_gb: float, models_dir: Path, also: Sequence[Path] = ()
+) -> Convert:
+    """The settings with models in the place of `AUTO`: the fetched ones that may and can run here, the most promising
+    for the kinds of contracts of the log.
+
+    Args:
+        config: of the run.
+        kinds: of contracts, one for each call, so that each kind counts as often as it is asked for.
+        memory_gb: of the machine.
+        models_dir: where fetched models lie.
+        also: files with the user's own rows of the catalogue.
+
+    Raises:
+        MissingExtra: no fetched model may and can run here.
+    """
+    if AUTO not in config.models:
+        return config
+    here = [
+        model
+        for model in catalogue.catalogue(models_dir, also).values()
+        if catalogue.is_fetched(model.name, models_dir) and not filtered(model, memory_gb, config).note
+    ]
+    if not here:
+        raise MissingExtra(
+            "No model that may and can be tuned here is fetched. `deputize models list` names them; get one with: "
+            "deputize models fetch NAME"
+        )
+    scores: Counter[str] = Counter()
+    for kind, n_calls in Counter(kinds).items():
+        scores.update({model.name: n_calls * score for model, score, _ in ranked(here, kind)})
+    size = {model.name: model.params_m for model in here}
+    best = sorted(size, key=lambda name: (-scores[name], size[name], name))[:MOST_BY_RANK]
+    named = [name for name in config.models if name != AUTO]
+    return config.model_copy(update={"models": tuple(dict.fromkeys([*named, *best]))})
 
 
 def usable(

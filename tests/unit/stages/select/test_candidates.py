@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 from tests import tiny_tasks
 
 from deputize.core.config import Convert
+from deputize.core.errors import MissingExtra
 from deputize.specialists import catalogue
 from deputize.specialists.catalogue import Figures, Model
 from deputize.stages.select import candidates
@@ -79,3 +81,37 @@ def test_others_that_could_run_are_named_with_rank_and_reason(tmp_path: Path) ->
     names = {r.model for r in rows}
     assert not names & {"SmolLM2-135M-Instruct", "xLAM-2-3b-fc-r"}, "asked for; not to be used commercially"
     assert not candidates.others(task, CONFIG, 8.0, tmp_path, 10_000_000), "no model reads that much"
+
+
+def fetched(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / catalogue.MANIFEST).write_text("{}")
+    return folder
+
+
+def test_auto_is_the_most_promising_of_what_is_fetched_and_can_run(tmp_path: Path) -> None:
+    here = fetched(
+        tmp_path,
+        "SmolLM2-135M-Instruct",
+        "SmolLM2-360M-Instruct",
+        "Qwen3-0.6B",
+        "Qwen3-1.7B",
+        "xLAM-2-3b-fc-r",
+    )
+    auto = Convert(models=("auto",))
+    of_tools = candidates.with_fetched(auto, ["tool_call"] * 9 + ["label"], 64.0, here).models
+    # not the one that may not be used commercially, nor the least promising one
+    assert set(of_tools) == {"SmolLM2-360M-Instruct", "Qwen3-0.6B", "Qwen3-1.7B"}
+    assert of_tools[0] == "Qwen3-1.7B"
+    both = Convert(models=("SmolLM2-135M-Instruct", "auto"))
+    assert candidates.with_fetched(both, ["text"], 64.0, here).models[0] == "SmolLM2-135M-Instruct"
+    assert candidates.with_fetched(auto, ["text"], 4.0, here).models == ("SmolLM2-135M-Instruct",)
+    named = Convert(models=("Qwen3-0.6B",))
+    assert candidates.with_fetched(named, ["text"], 64.0, here) is named
+
+
+def test_auto_without_a_model_that_can_run_says_how_to_get_one(tmp_path: Path) -> None:
+    for here in (tmp_path / "none", fetched(tmp_path, "xLAM-2-3b-fc-r")):
+        with pytest.raises(MissingExtra, match="deputize models fetch NAME"):
+            candidates.with_fetched(Convert(models=("auto",)), ["label"], 64.0, here)
