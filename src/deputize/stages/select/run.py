@@ -123,10 +123,9 @@ def run(
         MissingExtra: the chosen model is not fetched.
     """
     budget = Deadline.after(PROBE_SHARE * config.minutes * 60, clock)
-    by_task, memory = _by_task(curated, discovered), _usable_gb() if memory_gb is None else memory_gb
+    by_task = _by_task(curated, discovered)
     kinds = [task.contract.kind for task in discovered.tasks for _ in by_task.get(task.id, ())]
-    config = candidates.with_fetched(config, kinds, memory, models_dir, own_rows)
-    models = _models(config, memory, models_dir, own_rows)
+    config, models = _models(config, kinds, memory_gb, models_dir, own_rows)
     tried, feasible = _tried(curated, discovered, by_task, methods, config, tests)
     done = Selected(candidates={}, plan={}, base_model="")
     with closing(all_baselines(tried, config, budget, runner, len(curated.examples))) as probes:
@@ -160,12 +159,15 @@ def _nothing_planned(
     return {task: f"{why}; {not_tuned[task]}" if task in not_tuned else why for task in empty}
 
 
-def _models(config: Convert, memory_gb: float, models_dir: Path, own_rows: Sequence[Path]) -> _Models:
-    models = _Models(
-        *candidates.usable(config, memory_gb, models_dir, own_rows), memory_gb, models_dir, own_rows
-    )
+def _models(
+    config: Convert, kinds: Sequence[str], memory_gb: float | None, models_dir: Path, own_rows: Sequence[Path]
+) -> tuple[Convert, _Models]:
+    """The settings with the models that may be tuned, and these; `kinds` of contracts, one for each call."""
+    memory = _usable_gb() if memory_gb is None else memory_gb
+    config = candidates.with_fetched(config, kinds, memory, models_dir, own_rows)
+    models = _Models(*candidates.usable(config, memory, models_dir, own_rows), memory, models_dir, own_rows)
     models.left_s = _probe_s(len(models.usable), config.minutes)
-    return models
+    return config, models
 
 
 def _tried(
