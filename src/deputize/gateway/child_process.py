@@ -61,7 +61,7 @@ def start_gateway_process(
     host: str = "127.0.0.1",
     workers: int = 1,
     api_key_env: str | None = None,
-    timeout_s: float = 60.0,
+    timeout_s: float = 180.0,
     environ: dict[str, str] | None = None,
 ) -> GatewayProcess:
     """Starts `serve` in a child process and waits until it answers. It never outlives this process.
