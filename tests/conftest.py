@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,16 @@ def pytest_configure() -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes are named by their argument: two processes that compress the same text give it two times of day."""
     return argname if isinstance(val, bytes) else None
+
+
+@pytest.fixture
+def without_bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where it is not installed."""
+    from deputize.specialists import language_model
+
+    monkeypatch.setattr(
+        language_model, "find_spec", lambda name: None if name == "bitsandbytes" else find_spec(name)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ def test_on_policy_distillation_keeps_it_with_a_real_server(
     )
 
 
-@pytest.mark.skipif(HAS_BITSANDBYTES, reason="bitsandbytes is installed here")
+@pytest.mark.usefixtures("without_bitsandbytes")
 def test_qlora_says_what_it_needs_where_it_cannot_run() -> None:
     with pytest.raises(MissingExtra, match=r"pip install 'deputize\[qlora\]'"):
         find_method("qlora").require()

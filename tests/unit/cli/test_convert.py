@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -55,7 +54,7 @@ def test_methods_are_chosen_by_option_or_file_and_must_be_known(tmp_path: Path) 
         settings(Home(tmp_path), {**NOTHING, "methods": ("linear", "lorra")})
 
 
-@pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+@pytest.mark.usefixtures("without_bitsandbytes")
 def test_a_method_that_cannot_run_here_says_what_to_install(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

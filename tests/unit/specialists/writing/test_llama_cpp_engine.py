@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from deputize.specialists.writing.llama_gguf import write_gguf
 HERE = importlib.util.find_spec("xllamacpp") is not None
 
 
-@pytest.mark.skipif(HERE, reason="xllamacpp is installed")
-def test_without_its_wheel_it_says_what_to_install(tmp_path: Path) -> None:
+def test_without_its_wheel_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(MissingExtra, match=r"deputize\[llamacpp\]"):
         LlamaCppEngine(tmp_path / "m.gguf", context=64)
 

@@ -250,6 +250,7 @@ def test_other_methods_work_on_a_cpu(tiny: Tiny, tmp_path: Path, method: str) ->
         )
 
 
+@pytest.mark.usefixtures("without_bitsandbytes")
 def test_qlora_without_its_package_says_so(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(MissingExtra, match="bitsandbytes is not installed"):
         tiny_tasks.train(tmp_path, *tiny, ("values",), ("qlora",), n=30)

@@ -16,7 +16,7 @@ from deputize.stages.finetune.methods.qlora import QLORA
 from deputize.stages.finetune.trainer import TrainingSettings
 
 
-@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
+@pytest.mark.usefixtures("without_bitsandbytes")
 def test_without_its_package_it_says_what_to_install(tmp_path: Path) -> None:
     for ask in (QLORA.require, lambda: QLORA.load_base(tmp_path)):
         with pytest.raises(MissingExtra, match=r"deputize\[qlora\]"):
