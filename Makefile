@@ -12,7 +12,7 @@ ENCODER := all-MiniLM-L6-v2
 # Two test processes: the suite is written for two cores, and each loads its own copy of what it needs.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help setup demo test test-all coverage clients detectors cloud designer trl vllm check docs format clean distclean
+.PHONY: help setup demo test test-all coverage clients detectors cloud designer engines trl vllm check docs format clean distclean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make detectors an environment for the optional detectors (GLiNER, CredSweeper), which test-all runs them in"
 	@echo "make cloud     an environment with the drivers of S3 and GCS and servers for their tests, which test-all runs in it"
 	@echo "make designer  an environment with NVIDIA's Data Designer, which test-all writes synthetic examples with"
+	@echo "make engines   .venv's packages, llama.cpp, bitsandbytes and ONNX, in whose environment test-all runs the tests that need them"
 	@echo "make trl       an environment with TRL, which benchmarks.training_peers compares training with"
 	@echo "make vllm      an environment with vLLM for CPUs (3.5 GB), which the tests marked service use"
 	@echo "make check     ruff, its formatter, mypy, the import rules, the rules of the tree (tests/test_tidy.py)"
@@ -66,7 +67,7 @@ demo: setup
 test: setup
 	$(PYTEST) -m "not slow"
 
-test-all: setup clients detectors cloud designer
+test-all: setup clients detectors cloud designer engines
 	$(PYTEST)
 
 # Lines and branches of src/deputize, the processes that the tests start included. Takes about twice the time of `make test`.
@@ -129,6 +130,18 @@ $(DESIGNER)/ready: $(STAMPS)/venv
 	$(DESIGNER)/bin/python -m pip --disable-pip-version-check --no-input install --quiet data-designer==0.9.7
 	@touch $@
 
+# The extras llamacpp, qlora and onnx ask for nothing that .venv has otherwise, so this environment reads its packages there and holds theirs alone (some
+# 350 MB, no second torch). They are not in .venv itself, where `make test` would run their tests too and take longer.
+ENGINES := .env-engines
+engines: $(ENGINES)/ready
+
+$(ENGINES)/ready: $(STAMPS)/packages pyproject.toml constraints.txt
+	$(BIN)/python -m venv $(ENGINES)
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> "$$($(ENGINES)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/packages_of_venv.pth"
+	$(ENGINES)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -c constraints.txt -e '.[llamacpp,qlora,onnx]'
+	@touch $@
+
 # TRL (Apache-2.0), for `python -m benchmarks.training_peers` alone; torch, transformers and peft are those that we train with.
 TRL := .env-trl
 trl: $(TRL)/ready
@@ -172,4 +185,4 @@ clean:
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) $(DESIGNER) $(TRL) $(VLLM) src/deputize.egg-info
+	rm -rf $(VENV) $(CLIENTS_PYTHON) $(CLIENTS_NODE) $(DETECTORS) $(CLOUD) $(DESIGNER) $(ENGINES) $(TRL) $(VLLM) src/deputize.egg-info
