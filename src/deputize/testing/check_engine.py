@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from deputize.core.errors import DeputizeError
 from deputize.core.records import Prediction, Request
-from deputize.specialists.serving.base import Engine
+from deputize.specialists.serving.base import Engine, StillLoading
 from deputize.testing.check_predictor import check_prediction, check_same
 
 
@@ -24,7 +24,7 @@ async def check_engine(
         make: gives the engine, not started.
         specialist_path: of a specialist that it can answer for.
         requests: at least two different ones.
-        timeout_s: for each answer.
+        timeout_s: for each answer, and for the loading before the first one.
 
     Raises:
         AssertionError: names the promise that is broken.
@@ -36,6 +36,7 @@ async def check_engine(
     await engine.start()
     try:
         await engine.start()  # harmless
+        await _loaded(engine, specialist_path, requests[0], timeout_s)
         one_by_one = [await engine.predict(specialist_path, r, timeout_s) for r in requests]
         for prediction in one_by_one:
             assert isinstance(prediction, Prediction), "an answer is a Prediction"
@@ -64,6 +65,18 @@ async def check_engine(
         await engine.stop()
     await engine.stop()  # harmless
     await _fails(engine.predict(specialist_path, requests[0], timeout_s), "a stopped engine answers nothing")
+
+
+async def _loaded(engine: Engine, specialist_path: str, request: Request, timeout_s: float) -> None:
+    """Asks until the specialist is loaded: an engine may refuse what would wait for it."""
+    until = asyncio.get_running_loop().time() + timeout_s
+    while asyncio.get_running_loop().time() < until:
+        try:
+            await engine.predict(specialist_path, request, timeout_s)
+            return
+        except StillLoading:
+            await asyncio.sleep(0.02)
+    raise AssertionError(f"a specialist is loaded within {timeout_s:g} s")
 
 
 async def _fails(answer: object, promise: str) -> None:
