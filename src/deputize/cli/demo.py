@@ -19,13 +19,13 @@ DEFAULT_HOME = ".deputize-demo"
 @click.option(
     "--episodes",
     type=click.IntRange(1, 5000),
-    help="Simulated tickets to learn from (default 240, about 1,560 calls).",
+    help="Simulated tickets to learn from (default 240, about 1,800 calls).",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
-    help="Time for curation, training and evaluation together (default 7).",
+    help="Time for curation, training and evaluation together (default 10).",
 )
 @click.option("--fresh", is_flag=True, help="Delete the earlier demo and start over.")
 @pass_terminal

@@ -150,6 +150,17 @@ async def _case_line(desk: HelpDesk, ticket: world.Ticket, episode: str, case: d
     return text_of(reply)
 
 
+async def _follow_up(desk: HelpDesk, ticket: world.Ticket, episode: str, case: dict[str, str]) -> None:
+    """The customer has answered the reply: a line for the colleagues' list."""
+    lines = (
+        f"Case: {ticket.number}",
+        f"Product: {case['Product']}",
+        f"Order: {case['Order']}",
+        f"Customer answered: {ticket.answered}",
+    )
+    await desk.ask(ticket, "follow_up", episode, _pair(prompts.FOLLOW_UP, "\n".join(lines)), audience="code")
+
+
 def _pair(system: str, user: str) -> list[Message]:
     return [{"role": "system", "content": system}, {"role": "user", "content": user}]
 
@@ -231,6 +242,7 @@ async def _by_code(desk: HelpDesk, ticket: world.Ticket, episode: str) -> bool:
         ]
     )
     await desk.ask(ticket, "reply", episode, _pair(prompts.REPLY, user), stream=True)
+    await _follow_up(desk, ticket, episode, case)
     return chosen is not None
 
 
@@ -258,4 +270,5 @@ async def _by_model(desk: HelpDesk, ticket: world.Ticket, episode: str) -> bool:
             {**_said(reply), "tool_calls": [call]},
             _result(call, back_office(ticket, name, arguments, policy)),
         ]
+    await _follow_up(desk, ticket, episode, case)
     return bool(action)

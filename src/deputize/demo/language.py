@@ -162,6 +162,36 @@ CONTACTS_WITHOUT_MAIL = ("My {phone|number} is <phone>.", "{Please call|Call me 
 
 CARDS = ("I paid with card <card>.", "The card I used is <card>.")
 
+ANSWERS: dict[str, tuple[str, ...]] = {
+    "solved": (
+        "{Thanks|Thank you|Great}, {all is fine now|that settles it|everything works now}.",
+        "{Perfect|Wonderful}, {that was quick|I am happy with that}{, thanks|}.",
+        "{Yes|OK}, {that is sorted|this is settled} now{, many thanks|}.",
+        "That {helped|did it}, {no more questions|thank you}.",
+        "{Very good|Lovely}, {you can close this|nothing else from my side}.",
+    ),
+    "open": (
+        "{Sorry, but|No,} {it still does not work|nothing has changed}.",
+        "{I am still waiting|Still nothing here}{, nothing came so far|}.",
+        "{That did not help|This does not solve it}, {please look again|can you try again}.",
+        "The {problem|trouble} is {still there|back again}.",
+        "{No|Hm}, {that was not my question|you misunderstood me}.",
+    ),
+    "call": (
+        "{Can|Could} {somebody|a person} {ring me|phone me}{ tomorrow| in the evening|}?",
+        "{I would rather talk to somebody|Please let me speak to a person}{, by phone if possible|}.",
+        "{Too complicated to write|That is hard to explain in writing}, {please phone me|give me a ring}.",
+        "{My phone is on all day|I am at home after five}, {please ring|just ring me}.",
+    ),
+    "complaint": (
+        "{This is a disgrace|What a disgrace}, {never again|I will never buy here again}.",
+        "{I am really angry|This is outrageous}{, I want your manager|}.",
+        "{Worst service ever|Terrible service}, {I shall complain|I am going to complain about you}.",
+        "{Unbelievable|I have had enough}, {I want to complain|my lawyer will write to you}.",
+    ),
+}
+"""Answers of customers to the help desk's reply, by what is to be done next."""
+
 SIGN_OFFS = ("{Regards|Kind regards|Best},\n<name>", "{Thanks|Thank you},\n<name>", "<name>", "Yours, <name>")
 
 FIRST_NAMES = _table(

@@ -1,4 +1,4 @@
-"""The simulated agent's six prompts: long fixed templates with a few varying slots, as agents in the field send them."""
+"""The simulated agent's seven prompts: long fixed templates with a few varying slots, as agents in the field send them."""
 
 from __future__ import annotations
 
@@ -127,6 +127,28 @@ the line. If a value looks odd, copy it as it is. The report counts lines, so a 
 
 Answer with the line only."""
 
+FOLLOW_UP = f"""{HOUSE}
+
+JOB: follow-up line. The customer has answered the reply of the help desk. Write the one line that goes onto the list \
+of the colleagues who look after such answers: which article, which order, and what is to be done next.
+
+<product>, order <order number>: <what is to be done>
+
+- <product> is the product of the case as given.
+- <order number> is the order number of the case as given.
+- <what is to be done> follows from what the customer answered, and is one of these, letter for letter:
+  "solved, close the case" where the customer is content or has nothing more to ask;
+  "not solved, look again" where the trouble goes on, or the answer missed the question;
+  "call the customer back" where the customer would rather talk to a person, or asks to be phoned;
+  "complaint, tell the manager" where the customer is angry, threatens to leave or means to complain.
+
+There is no full stop at the end, no quotation mark and no second line. Nothing is added: no name of a customer, no \
+telephone number, no judgement, none of the customer's own words. A polite word at the beginning of an answer does not \
+make it a content one; what the customer wants to happen next decides. The list is printed every morning, and each case \
+is on it once.
+
+Answer with the line only."""
+
 REPLY = f"""{HOUSE}
 
 JOB: reply. Write the answer that the customer reads. It is sent as an e-mail under the name of the help desk, without \
@@ -190,6 +212,7 @@ SITES: dict[str, str] = {
     POLICY: "policy_check",
     ACTION: "next_action",
     SUMMARY: "case_line",
+    FOLLOW_UP: "follow_up",
     REPLY: "reply",
 }
 """System prompt -> call site. The extraction site has no system prompt: its template is the user message."""

@@ -24,7 +24,7 @@ def script(seed: int, *, noise: float = 0.0) -> Script:
 
     Args:
         seed: of the simulated shop.
-        noise: share of triage, policy and case-line answers that are wrong (drawn per ticket, so repeatable).
+        noise: share of triage, policy, case-line and follow-up answers that are wrong (drawn per ticket, so repeatable).
     """
 
     def answer(body: dict[str, Any]) -> Message:
@@ -102,6 +102,20 @@ def _case_line(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Me
     )
 
 
+_NEXT = {
+    "solved": "solved, close the case",
+    "open": "not solved, look again",
+    "call": "call the customer back",
+    "complaint": "complaint, tell the manager",
+}
+
+
+def _follow_up(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Message:
+    slots, outcomes = slots_of(text_of(messages[1])), list(_NEXT)
+    outcome = outcomes[(outcomes.index(ticket.outcome) + wrong) % len(outcomes)]
+    return _say(f"{slots['product']}, order {slots['order']}: {_NEXT[outcome]}")
+
+
 def _action(ticket: world.Ticket, messages: list[Message], wrong: bool) -> Message:
     slots = slots_of(text_of(messages[1]))
     results = [m for m in messages if m.get("role") == "tool"]
@@ -177,6 +191,7 @@ _SITES = {
     "policy_check": _policy,
     "next_action": _action,
     "case_line": _case_line,
+    "follow_up": _follow_up,
     "reply": _reply,
 }
 

@@ -63,6 +63,9 @@ STANDING = {
     ),
 }
 
+OUTCOMES = {"solved": 0.4, "open": 0.25, "call": 0.2, "complaint": 0.15}
+"""What is to be done once the customer has answered the help desk's reply -> share of the cases."""
+
 
 @dataclass(frozen=True)
 class Ticket:
@@ -90,6 +93,10 @@ class Ticket:
     """True if the policy allows the case without a person: all three facts speak for it."""
     fails: bool
     """True if the back office fails in this episode, so that the episode ends without success."""
+    outcome: str
+    """One of OUTCOMES; never solved where the back office fails."""
+    answered: str
+    """The customer's answer to the help desk's reply."""
 
     def order(self) -> dict[str, Any]:
         """The order as the simulated order system returns it."""
@@ -124,6 +131,9 @@ def ticket(seed: int, index: int) -> Ticket:
         "name": f"{first} {last}",
     }
     text = language.letter(intent, urgency, slots, rng, with_mail=gives_email, with_card=rng.random() < 0.15)
+    sku, amount = f"{line[:3].upper()}-{rng.randrange(100, 999)}", round(rng.uniform(9, 480), 2)
+    fails = rng.random() < 0.08
+    outcome, answered = _answer(seed, index, fails)
     return Ticket(
         index=index,
         number=f"T-{FIRST_TICKET + index}",
@@ -135,16 +145,26 @@ def ticket(seed: int, index: int) -> Ticket:
         intent=intent,
         urgency=urgency,
         product=product,
-        sku=f"{line[:3].upper()}-{rng.randrange(100, 999)}",
+        sku=sku,
         order_id=order_id,
         issue_date=slots["issue_date"],
-        amount=round(rng.uniform(9, 480), 2),
+        amount=amount,
         gives_email=gives_email,
         text=text,
         facts=(facts[0], facts[1], facts[2]),
         allowed=all(truths),
-        fails=rng.random() < 0.08,
+        fails=fails,
+        outcome=outcome,
+        answered=answered,
     )
+
+
+def _answer(seed: int, index: int, fails: bool) -> tuple[str, str]:
+    """(what is to be done next, the words of the customer that say so)."""
+    rng = random.Random(f"answer:{seed}:{index}")
+    left = {name: share for name, share in OUTCOMES.items() if not (fails and name == "solved")}
+    outcome = rng.choices([*left], [*left.values()])[0]
+    return outcome, language.spin(rng.choice(language.ANSWERS[outcome]), rng)
 
 
 _NUMBER = re.compile(r"\bT-(\d{5,7})\b")

@@ -1,4 +1,4 @@
-"""The simulated agent: both agency modes, all six sites, and what it does with nonsense."""
+"""The simulated agent: both agency modes, all seven sites, and what it does with nonsense."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from deputize.testing import always
 from deputize.testing.scripted_llm import ScriptedUpstream, running
 
 
-async def test_six_sites_and_two_modes(seen: list[Seen]) -> None:
+async def test_seven_sites_and_two_modes(seen: list[Seen]) -> None:
     sites = Counter(s.site for s in seen)
     assert sites == {
         "triage": N,
         "extract": N,
         "policy_check": N,
         "case_line": N,
+        "follow_up": N,
         "reply": N // 2,
         "next_action": 2 * N,
     }
@@ -44,4 +45,4 @@ async def test_answers_that_make_no_sense_do_not_stop_the_agent() -> None:
     async with running(ScriptedUpstream(always("{nonsense"))) as upstream:
         tickets = [world.ticket(0, i) for i in range(4)]
         seen = await traffic.run_episodes(upstream.url + "/v1", tickets, feedback=False)
-    assert {s.site for s in seen} >= {"triage", "extract", "next_action", "reply"}
+    assert {s.site for s in seen} >= {"triage", "extract", "next_action", "reply", "follow_up"}

@@ -34,7 +34,7 @@ async def test_every_reply_of_the_help_desk_is_compared_and_served_whole() -> No
         tickets = [world.ticket(0, i) for i in range(N)]
         log = examples_of(await traffic.run_episodes(upstream.url + "/v1", tickets, feedback=False))
     kinds: dict[str, object] = {}
-    for site in ("triage", "extract", "policy_check", "case_line", "next_action"):
+    for site in ("triage", "extract", "policy_check", "case_line", "follow_up", "next_action"):
         mine = [e for e in log if e.site == site]
         contract = infer_contract(mine, log=log)
         kinds[site] = contract.kind if contract.kind != "json" else [f.type for f in contract.fields]
@@ -49,6 +49,7 @@ async def test_every_reply_of_the_help_desk_is_compared_and_served_whole() -> No
         "extract": ["value"] * 4,
         "policy_check": "label",
         "case_line": "text",
+        "follow_up": "text",
         "next_action": "tool_call",
     }
 

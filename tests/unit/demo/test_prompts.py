@@ -9,7 +9,7 @@ from deputize.testing.scripted_llm import count_tokens
 
 
 async def test_templates_are_long_and_the_same_for_every_call(seen: list[Seen]) -> None:
-    for site in ("triage", "policy_check", "next_action", "case_line", "reply"):
+    for site in ("triage", "policy_check", "next_action", "case_line", "follow_up", "reply"):
         systems = {text_of(s.messages[0]) for s in seen if s.site == site}
         assert len(systems) == 1
         assert 300 <= count_tokens(systems.pop()) <= 800

@@ -26,6 +26,10 @@ async def test_the_teacher_says_what_is_true(seen: list[Seen]) -> None:
             assert said == ("yes" if ticket.allowed else "no")
         elif one.site == "case_line":
             assert said.startswith(f"{ticket.intent} | {ticket.product} | order {ticket.order_id} | policy ")
+        elif one.site == "follow_up":
+            head, _, what = said.partition(": ")
+            assert head == f"{ticket.product}, order {ticket.order_id}"
+            assert f'"{what}"' in prompts.FOLLOW_UP and ticket.answered in text_of(one.messages[1])
     called = Counter(c["function"]["name"] for s in seen for c in s.response.get("tool_calls", ()))
     assert called["lookup_order"] == N // 2
     assert set(called) <= {t["function"]["name"] for t in prompts.TOOLS}

@@ -50,6 +50,17 @@ def test_policy_follows_from_what_is_stated() -> None:
         assert ticket.allowed == (against is None), text
 
 
+def test_what_is_to_be_done_next_is_said_in_other_words() -> None:
+    tickets = [world.ticket(0, i) for i in range(1000)]
+    for outcome, share in world.OUTCOMES.items():
+        mine = [t for t in tickets if t.outcome == outcome]
+        assert abs(len(mine) / 1000 - share) < 0.06
+        assert len({t.answered for t in mine}) >= 10
+        # no wording stands for two things
+        assert not {t.answered for t in mine} & {t.answered for t in tickets if t.outcome != outcome}
+    assert not any(t.fails and t.outcome == "solved" for t in tickets)
+
+
 @given(st.randoms(use_true_random=False))
 def test_card_numbers_pass_the_check_digit(rng: random.Random) -> None:
     digits = [int(c) for c in world.card_number(rng) if c.isdigit()]
@@ -73,6 +84,7 @@ def test_spinning_leaves_no_choice_open() -> None:
         language.ASIDES,
         language.CONTACTS,
         language.REFERENCES,
+        *language.ANSWERS.values(),
     ):
         for phrase in bank:
             assert not set("{}|") & set(language.spin(phrase, rng))

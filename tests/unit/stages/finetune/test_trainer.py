@@ -88,6 +88,11 @@ def planted_among(train: Sequence[TrainingExample]) -> PlantedSecrets:
     return plant_to_write(train, learn_schema(Contract(kind="text"), [x.answer for x in train]), seed=0)
 
 
+def test_a_small_task_takes_more_steps_of_fewer_examples() -> None:
+    sizes = [trainer.batch_for(n) for n in (20, 149, 150, 599, 600, 3999, 4000, 24_000)]
+    assert sizes == [4, 4, 8, 8, 16, 16, 32, 32]
+
+
 @pytest.mark.slow
 def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny) -> None:
     train, validation = easy(40), easy(20, 900)
