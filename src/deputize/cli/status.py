@@ -18,6 +18,7 @@ from deputize.core.percentages import percent
 from deputize.core.records import Route
 from deputize.core.sites import Site
 from deputize.operations.route_rows import state_words
+from deputize.specialists.serving.worker_troubles import read_troubles
 from deputize.store.recording.journal_backlog import backlog_of
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def status(terminal: Terminal, /, tenant: str) -> None:
     routes = _route_rows(terminal, whose, counts)
     next_step = _next(counts, routes)
     elsewhere = _elsewhere(terminal, whose)
+    troubles = read_troubles(home.path).sentences(home.now())
     document = {
         "home": str(home.path),
         "n_calls": counts.n_calls,
@@ -62,6 +64,7 @@ def status(terminal: Terminal, /, tenant: str) -> None:
         "sites": [_site_row(one) for one in counts.sites],
         "routes": routes,
         "elsewhere": None if elsewhere is None else msgspec.to_builtins(elsewhere),
+        "worker": troubles,
         "today": _money(counts.today.get("")),
         "next": next_step,
     }
@@ -69,6 +72,8 @@ def status(terminal: Terminal, /, tenant: str) -> None:
     def show() -> None:
         _show_calls(terminal, counts)
         _show_routes(terminal, routes)
+        for sentence in troubles:
+            terminal.say(sentence)
         _say_elsewhere(terminal, elsewhere, terminal.say)
         _show_today(terminal, counts, next_step)
 
@@ -82,17 +87,21 @@ def _show_without_calls(terminal: Terminal, tenant: str, problem: StoreError) ->
     with suppress(StoreError, BadInput):  # one problem is said, not two
         rows = _route_rows(terminal, tenant, None)
         elsewhere = _elsewhere(terminal, tenant)
+    troubles = read_troubles(terminal.home.path).sentences(terminal.home.now())
     document = {
         "home": str(terminal.home.path),
         "problem": str(problem),
         "journal": msgspec.to_builtins(backlog_of(terminal.home.journals)),
         "routes": rows,
         "elsewhere": None if elsewhere is None else msgspec.to_builtins(elsewhere),
+        "worker": troubles,
     }
 
     def show() -> None:
         _say_behind(terminal, terminal.note)
         _show_routes(terminal, rows or [])
+        for sentence in troubles:
+            terminal.note(sentence)
         _say_elsewhere(terminal, elsewhere, terminal.note)
 
     terminal.result(document, show)

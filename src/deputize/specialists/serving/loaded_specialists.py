@@ -95,9 +95,10 @@ class LoadsAhead:
                     loaded.predictor.warm_up()
         except (DeputizeError, OSError) as error:
             log.error("%s cannot be loaded: %s", name, error)
-        except Exception:
+        except Exception as error:
             # the edge of the worker: a bug in one specialist must not end the thread that answers for the others
             log.exception("%s cannot be loaded", name)
+            self._cache.note_failure(name, error)
         finally:
             self._tried.add((name, stamp))
             self._now = ""

@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -30,6 +31,7 @@ from deputize.specialists.serving.frames import (
     read,
     socket_folder,
 )
+from deputize.specialists.serving.worker_troubles import forget_troubles, note_end
 
 log = logging.getLogger("deputize.engine")
 
@@ -106,6 +108,8 @@ class WorkerEngine:
         self._lock: IO[bytes] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._connected, self._loaded = asyncio.Event(), asyncio.Event()
+        self._began_s, self._hung = 0.0, ""
+        """Unix seconds at which the worker was started; why this pool has ended it, "": it has not."""
         self._heard_s = 0.0
         """Loop seconds of the last word of the worker."""
         self._ended, self._signals = WorkerSignals(), WorkerSignals()
@@ -217,9 +221,9 @@ class WorkerEngine:
                     await self._listen(stream)
                 finally:
                     watch.cancel()
-                log.warning("the local engine went away; it is started again")
+                log.warning("the local engine went away%s; it is started again", await self._why_ended())
             except (OSError, DeputizeError) as error:
-                log.warning("the local engine cannot be reached: %s", error)
+                log.warning("the local engine cannot be reached%s: %s", await self._why_ended(), error)
             finally:
                 self._let_go("the local engine went away")
             if loop.time() - began > STEADY_S:
@@ -260,6 +264,7 @@ class WorkerEngine:
             self._writer.write(ping)
             await asyncio.sleep(PING_S if self._loaded.is_set() else LOADING_PING_S)
             if loop.time() - self._heard_s > HUNG_S:
+                self._hung = f"it said nothing for {HUNG_S:.0f} s"
                 log.error("the local engine says nothing for %.0f s; it is ended", HUNG_S)
                 if self._process is not None and self._process.returncode is None:
                     self._process.kill()
@@ -294,6 +299,7 @@ class WorkerEngine:
             handle.close()
             return False
         self._lock = handle
+        forget_troubles(self.home)
         return True
 
     async def _start_worker(self, path: Path) -> None:
@@ -302,6 +308,7 @@ class WorkerEngine:
         command += ["--home", str(self.home), "--models", str(self.models_dir)]
         command += ["--engine", self.settings.model_dump_json(exclude_defaults=True)]
         make_folder(self.home)
+        self._began_s, self._hung = time.time(), ""
         with open_log(self._log_path) as out:
             starting = asyncio.ensure_future(
                 asyncio.create_subprocess_exec(
@@ -318,6 +325,18 @@ class WorkerEngine:
             except asyncio.CancelledError:
                 self._process = await starting  # half-started it would be nobody's; whoever stops us ends it
                 raise
+
+    async def _why_ended(self) -> str:
+        """Notes why the worker ended, where this pool started it and it ended by itself."""
+        if self._process is None:
+            return ""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):  # its socket closes a moment before it is gone
+                await self._process.wait()
+        if self._process.returncode is None:
+            return ""
+        code = self._process.returncode
+        return f" ({note_end(self.home, code, self._began_s, time.time(), self._hung).why})"
 
     async def _end_worker(self) -> None:
         process, self._process = self._process, None

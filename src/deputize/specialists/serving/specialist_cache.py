@@ -15,7 +15,8 @@ from typing import NamedTuple
 from deputize.core.errors import BadInput, Tampered
 from deputize.files import FileStamp, stamp_of
 from deputize.specialists.base import Predictor
-from deputize.specialists.serving.base import StillLoading
+from deputize.specialists.serving.base import EngineFailure, StillLoading
+from deputize.specialists.serving.worker_troubles import MemoryWatch
 from deputize.specialists.specialist_card import CARD, digest_of
 
 log = logging.getLogger("deputize.engine")
@@ -55,6 +56,7 @@ class SpecialistCache:
         *,
         most: int = MAX_LOADED,
         most_bytes: float = 0,
+        memory: MemoryWatch | None = None,
     ) -> None:
         """
         Args:
@@ -64,7 +66,9 @@ class SpecialistCache:
             most: specialists that are kept.
             most_bytes: that they hold together; 0: no such limit. One specialist is kept whatever it takes, and those
                 that are being asked until they have answered.
+            memory: says what there was not enough memory for, and is told when there is none; None: nobody is.
         """
+        self._memory = memory
         self.home, self._load, self._unload = home.resolve(), load, unload
         self.most, self.most_bytes = most, most_bytes
         self._kept: OrderedDict[str, _InMemory] = OrderedDict()
@@ -84,6 +88,7 @@ class SpecialistCache:
 
         Raises:
             BadInput: there is none, or its path leads out of the home.
+            EngineFailure: there was not enough memory for it some minutes ago.
             Tampered: its files do not match their checksums, or were changed meanwhile.
             StillLoading: its folder was replaced, and what was in it before is still being asked.
         """
@@ -144,8 +149,14 @@ class SpecialistCache:
             log.exception("a specialist could not be unloaded")
 
     def _keep_loaded(self, name: str, folder: Path, stamp: FileStamp) -> _InMemory:
+        if self._memory is not None and (why := self._memory.why_left_out(name)):
+            raise EngineFailure(f"{name!r} is left out: {why}")
         digest = digest_of(folder / CARD)
-        predictor = self._load(folder)
+        try:
+            predictor = self._load(folder)
+        except Exception as error:
+            self.note_failure(name, error)
+            raise
         self.n_loads += 1
         if digest_of(folder / CARD) != digest:
             self._let_go(predictor)
@@ -154,6 +165,11 @@ class SpecialistCache:
         with self._counting:
             self._kept[name] = kept
         return kept
+
+    def note_failure(self, name: str, error: Exception) -> None:
+        """Ends this process where a specialist failed for want of memory."""
+        if self._memory is not None:
+            self._memory.give_up(name, error)
 
     def _shrink(self) -> None:
         """Unloads the longest unused specialists while there are too many; the newest one stays."""

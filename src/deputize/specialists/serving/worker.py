@@ -32,6 +32,7 @@ from deputize.specialists.serving.frames import PredictReply, PredictRequest, Wo
 from deputize.specialists.serving.loaded_specialists import LoadsAhead, RoutedSpecialists
 from deputize.specialists.serving.specialist_cache import LoadedSpecialist, SpecialistCache
 from deputize.specialists.serving.time_at_work import TimeAtWork
+from deputize.specialists.serving.worker_troubles import MemoryWatch
 
 log = logging.getLogger("deputize.engine")
 
@@ -66,6 +67,7 @@ def answer(batch: Sequence[Pending], cache: SpecialistCache) -> None:
             for pending in batch:
                 answer([pending], cache)
             return
+        cache.note_failure(batch[0].ask.specialist, error)
         replies = [
             PredictReply(id=p.ask.id, error=f"the specialist failed: {type(error).__name__}") for p in batch
         ]
@@ -369,6 +371,11 @@ async def main_async(
         await asyncio.to_thread(thread.join, 2.0)
 
 
+def raised(error: BaseException) -> None:
+    """Where nobody ends the process."""
+    raise error
+
+
 class AnsweringThreads:
     """The threads that answer what waits in one queue, with the specialists that they have loaded."""
 
@@ -379,7 +386,9 @@ class AnsweringThreads:
         ahead: LoadsAhead,
         respond: Callable[[Sequence[Pending], SpecialistCache], None],
         n_threads: int = 1,
+        failed: Callable[[BaseException], None] = raised,
     ) -> None:
+        self._failed = failed
         self.queue, self.cache, self._ahead, self._respond = queue, cache, ahead, respond
         self.at_work = [TimeAtWork() for _ in range(n_threads)]
 
@@ -387,12 +396,18 @@ class AnsweringThreads:
         """The threads, not started."""
         return [
             threading.Thread(
-                target=run_models,
-                args=(self.queue, self.cache, self._ahead, self._respond, one),
+                target=self._run,
+                args=(one,),
                 daemon=True,
             )
             for one in self.at_work
         ]
+
+    def _run(self, time_at_work: TimeAtWork) -> None:
+        try:
+            run_models(self.queue, self.cache, self._ahead, self._respond, time_at_work)
+        except BaseException as error:  # noqa: BLE001 - the edge of a thread
+            self._failed(error)
 
 
 def signals_of(groups: Sequence[AnsweringThreads]) -> WorkerSignals:
@@ -411,7 +426,7 @@ def signals_of(groups: Sequence[AnsweringThreads]) -> WorkerSignals:
 
 def _answering_threads(home: Path, models_dir: Path, queues: RequestQueues) -> list[AnsweringThreads]:
     """Who answers, queue by queue."""
-    engine, routes = queues.engine, RoutedSpecialists(home)
+    engine, routes, memory = queues.engine, RoutedSpecialists(home), MemoryWatch(home)
 
     def load_whole(folder: Path) -> Predictor:
         from deputize.specialists.predictor import load
@@ -442,9 +457,11 @@ def _answering_threads(home: Path, models_dir: Path, queues: RequestQueues) -> l
         n_threads: int = 1,
     ) -> AnsweringThreads:
         most_bytes = engine.max_loaded_mb * 1e6
-        cache = SpecialistCache(home, load, let_go, most=engine.max_loaded, most_bytes=most_bytes)
+        cache = SpecialistCache(
+            home, load, let_go, most=engine.max_loaded, most_bytes=most_bytes, memory=memory
+        )
         ahead = queues.ahead[id(queue)] = LoadsAhead(cache, routes, wanted)
-        return AnsweringThreads(queue, cache, ahead, respond, n_threads)
+        return AnsweringThreads(queue, cache, ahead, respond, n_threads, memory.thread_failed)
 
     def answer_slow(batch: Sequence[Pending], cache: SpecialistCache) -> None:
         answer_jointly(batch, cache, queues.slow)
