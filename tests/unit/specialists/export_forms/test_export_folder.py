@@ -70,6 +70,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_linear_specialist_has_no_base_licence(tiny: tuple[Path, str], tmp_path: Path) -> None:
     stored = tiny_specialist.make(tiny, tmp_path / "s", "linear")
-    assert export_folder.licence_of(stored) == {}
+    assert export_folder.licence_of(stored.card, stored.models_dir) == {}
     card = export_folder.model_card(stored, route_of(stored), PEFT, "", COMPARED)
     assert card.startswith("# ") and "There is no base model" in card
