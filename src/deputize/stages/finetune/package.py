@@ -98,11 +98,7 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
     if answers is not None:
         context.answers[specialist.id] = answers
         context.cross_fitted[specialist.id] = recorded(
-            answers,
-            job.examples.validation,
-            job.task.contract,
-            calibration,
-            settings.out_of_distribution_p,
+            answers, job.examples.validation, job.task.contract, calibration, settings.out_of_distribution_p
         )
     write_card(fresh, specialist)
     write_model_card(fresh, specialist, context.models_dir)
