@@ -186,7 +186,7 @@ async def test_a_worker_that_the_kernel_kills_is_said_to_be(
     again = WorkerEngine(home, home / "models")
     await again.start()
     await again.stop()
-    assert read_troubles(home).sentences(0.0) == [], "a gateway that is started again begins anew"
+    assert read_troubles(home).sentences(0.0) == [], "a gateway that is started again knows of none"
 
 
 def caused(cause: BaseException) -> BaseException:
