@@ -25,7 +25,7 @@ A specialist of `deputize` for the task {card.task_id}. What it may answer, and 
 
 
 def front_matter(base: dict[str, str]) -> str:
-    """What hubs of models read; "" where there is no base model."""
+    """The fields that hubs of models read; "" where there is no base model."""
     return f"---\nlicense: {base['licence']}\nbase_model: {base['model']}\n---\n\n" if base else ""
 
 
@@ -41,7 +41,7 @@ def licence_of(card: Specialist, models_dir: Path) -> dict[str, str]:
 
 
 def lineage_and_licence(card: Specialist, base: dict[str, str]) -> str:
-    """What it was made of and how, what was measured of it, and the terms of its base model; Markdown."""
+    """Lineage, figures and the terms of its base model, as Markdown."""
     licence = (
         f"The base model {base['model']} is under {base['licence']} ({base['source'] or 'no source known'}); its terms hold for "
         "this copy."

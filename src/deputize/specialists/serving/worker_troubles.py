@@ -50,7 +50,7 @@ class LeftOut(Record):
 
 
 class WorkerTroubles(Record):
-    """What went wrong with the worker of a home since its gateway was started."""
+    """Ends of the worker of a home since its gateway was started."""
 
     n_ends: int = 0
     """Times that it ended by itself."""
@@ -95,7 +95,7 @@ def read_troubles(home: Path) -> WorkerTroubles:
 
 
 def forget_troubles(home: Path) -> None:
-    """What was before is over: somebody has started the gateway again, maybe with more memory."""
+    """Forgets what was before: somebody has started the gateway again, maybe with more memory."""
     with suppress(OSError):
         (home / TROUBLES_FILE).unlink(missing_ok=True)
 
