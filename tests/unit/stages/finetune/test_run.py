@@ -18,6 +18,7 @@ from deputize.core.contracts import DEFER
 from deputize.core.deadline import Deadline
 from deputize.core.errors import BadInput, MissingExtra, Tampered
 from deputize.core.progress import silent
+from deputize.core.records import encode
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.predictor import load
@@ -157,10 +158,16 @@ def test_nothing_of_the_traffic_lies_in_clear(trained: tuple[Path, Finetuned]) -
 
 def test_a_finished_specialist_is_not_trained_again(trained: tuple[Path, Finetuned], tiny: Tiny) -> None:
     home, finetuned = trained
-    stamps = {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()}
+
+    def stamps() -> dict[Path, int]:
+        # a model card is written again: its task may have another name now
+        return {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file() and p.name != "README.md"}
+
+    before = stamps()
     again = tiny_tasks.train(home, *tiny, KINDS, ("linear", "lora"), n=40)
-    assert again == finetuned
-    assert {p: p.stat().st_mtime_ns for p in home.rglob("*") if p.is_file()} == stamps
+    # as bytes: what was not measured in a pass is no number, and no such number equals itself
+    assert encode(again) == encode(finetuned)
+    assert stamps() == before
 
 
 def test_a_renamed_task_is_not_trained_again(tiny: Tiny, tmp_path: Path) -> None:
@@ -324,7 +331,7 @@ def test_the_action_counts_the_same_with_and_without_arguments(tiny: Tiny) -> No
     assert seen == {True, False}
 
 
-@pytest.mark.parametrize("seconds", [30.0, 120.0, 1000.0])
+@pytest.mark.parametrize("seconds", [30.0, 300.0, 1000.0])
 def test_no_step_is_begun_that_would_end_too_late(tiny: Tiny, tmp_path: Path, seconds: float) -> None:
     """On a clock that only steps move: each takes ten seconds."""
     curated, discovered = tiny_tasks.make(("values",), 60)
