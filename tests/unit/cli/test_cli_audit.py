@@ -38,7 +38,7 @@ LEAVES: dict[str, tuple[list[str], set[str]]] = {
     "keys require": (["off"], {"keys.require"}),
     "config accept": ([], {"config.accept"}),
     "keys rotate": ([], {"keys.use", "keys.rotate"}),
-    "erase": (["--origin", "ann"], {"keys.use", "erase", "keys.rotate"}),
+    "erase": (["--origin", "ann.weber"], {"keys.use", "erase", "keys.rotate"}),
     "retention": ([], {"keys.use", "expire"}),
     "raw ask": (["--purpose", "p"], {"denied"}),
     "raw export": (["x", "--out", "out.jsonl"], {"keys.use"}),

@@ -8,22 +8,24 @@ from pathlib import Path
 
 import msgspec
 
-from deputize.core.errors import BadInput
+from deputize.core.errors import BadInput, DeputizeError
+from deputize.core.percentages import percent
 from deputize.core.records import Route
+from deputize.specialists import catalogue
 from deputize.specialists.export_forms.base import ExportForm
 from deputize.specialists.export_forms.comparison import ExportComparison
 from deputize.specialists.export_forms.tuned_copy import TUNED
-from deputize.specialists.model_card import MODEL_CARD, front_matter, licence_of, lineage_and_licence
 from deputize.specialists.prompt_tokenizer import PromptTokenizer
 from deputize.specialists.registry import StoredSpecialist
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE
 from deputize.specialists.tuned_model import base_folder
 
-RECIPE, SCHEMA, CERTIFICATE, COMPARISON = (
+RECIPE, SCHEMA, CERTIFICATE, COMPARISON, CARD = (
     "recipe.json",
     "answer_schema.json",
     "certificate.json",
     "comparison.json",
+    "README.md",
 )
 
 
@@ -64,7 +66,7 @@ def describe(
     detector = stored.folder / OUT_OF_DISTRIBUTION_FILE
     if detector.is_file():
         shutil.copy(detector, folder / OUT_OF_DISTRIBUTION_FILE)
-    (folder / MODEL_CARD).write_text(model_card(stored, route, form, loading, comparison), "utf-8")
+    (folder / CARD).write_text(model_card(stored, route, form, loading, comparison), "utf-8")
 
 
 def _json(path: Path, document: object) -> None:
@@ -90,13 +92,33 @@ def _recipe(stored: StoredSpecialist, route: Route) -> dict[str, object]:
     }
 
 
+def licence_of(stored: StoredSpecialist) -> dict[str, str]:
+    """Name, licence and source of the base model; empty where there is none."""
+    if not stored.card.base_sha256:
+        return {}
+    try:
+        model = catalogue.find(stored.card.model, stored.models_dir)
+    except DeputizeError:
+        return {"model": stored.card.model, "licence": "unknown", "source": ""}
+    return {"model": model.hub or model.name, "licence": model.licence, "source": model.source}
+
+
 def model_card(
     stored: StoredSpecialist, route: Route, form: ExportForm, loading: str, comparison: ExportComparison
 ) -> str:
     """The model card, in Markdown."""
-    base = licence_of(stored.card, stored.models_dir)
+    card, base = stored.card, licence_of(stored)
+    licence = (
+        f"The base model {base['model']} is under {base['licence']} ({base['source'] or 'no source known'}); its terms hold for "
+        "this copy."
+        if base
+        else "There is no base model; the weights are yours as far as your log is."
+    )
+    leak = card.leak.reason if card.leak else "There was nothing in its answers that could carry a secret."
     claim = route.certificate.claim if route.certificate else "There is no certificate."
-    return f"""{front_matter(base)}# {route.task_name}
+    accuracy = "not measured" if card.validation_accuracy is None else percent(card.validation_accuracy)
+    front = f"---\nlicense: {base['licence']}\nbase_model: {base['model']}\n---\n\n" if base else ""
+    return f"""{front}# {route.task_name}
 
 A specialist of `deputize`, exported as {form.name}. Route {route.id}, {route.state} when it was exported.
 
@@ -119,4 +141,14 @@ where there is one), the LLM is to answer.
 It was measured on the engine that deputize serves with, not on this copy: it holds for this copy as far as the comparison above
 says that both answer alike, and no further.
 
-{lineage_and_licence(stored.card, base)}"""
+## Lineage
+
+- method {card.method}, model {card.model}, kind {card.kind}, seed {card.seed}
+- trained on {card.n_train:,} de-identified answers in {card.train_s:,.0f} s; {accuracy} of validation answered as the LLM did
+- leak test: {leak}
+- SHA-256 of the base model: {card.base_sha256 or "none"}
+
+## Licence
+
+{licence}
+"""

@@ -23,7 +23,6 @@ from deputize.scoring.intervals import coverage_around
 from deputize.specialists import catalogue
 from deputize.specialists.base import RawPrediction, TextPredictor
 from deputize.specialists.confidence import ConfidenceCalibration, fit_calibration
-from deputize.specialists.model_card import write_model_card
 from deputize.specialists.predictor import KnowsForms, WritesFreeSlots
 from deputize.specialists.specialist_card import OUT_OF_DISTRIBUTION_FILE, PredictorSettings, write_card
 from deputize.stages.finetune.encode import MAX_TOKENS
@@ -101,7 +100,6 @@ def package(trained: Trained, job: TrainingJob, context: TrainingContext) -> Spe
             answers, job.examples.validation, job.task.contract, calibration, settings.out_of_distribution_p
         )
     write_card(fresh, specialist)
-    write_model_card(fresh, specialist, context.models_dir)
     shutil.rmtree(job.folder, ignore_errors=True)
     fresh.rename(job.folder)
     if trained.checkpoint is not None:

@@ -29,7 +29,6 @@ from deputize.specialists import catalogue
 from deputize.specialists.cascade import CascadePredictor
 from deputize.specialists.fit_value_tools import read_table
 from deputize.specialists.learn_schema import learn_schema
-from deputize.specialists.model_card import write_model_card
 from deputize.specialists.torch_runtime import device_for
 from deputize.specialists.tuned_model import base_digest
 from deputize.specialists.value_forms import with_forms
@@ -468,7 +467,6 @@ def train(job: TrainingJob, context: TrainingContext, budget_s: float) -> Specia
     found = finished(job)
     # what was answered by cross-fitting is not kept on the disk
     if found is not None and (not job.examples.is_cross_fitted or found.id in context.answers):
-        write_model_card(job.folder, found, context.models_dir)  # its task may have been renamed since
         return found
     trained = job.method.train(job, context, budget_s)
     if trained is None:

@@ -45,9 +45,8 @@ def searched(settings: TrainingSettings, trial: Trial, budget_s: float, clock: C
         if score is None:
             break
         found[factor * settings.lr] = score
-    best = max(
-        found, key=lambda rate: found[rate], default=settings.lr
-    )  # among equals the usual one, tried first
+    # among equals the usual one, which was tried first
+    best = max(found, key=lambda rate: found[rate], default=settings.lr)
     return replace(settings, lr=best, searched=tuple(found.items()))
 
 

@@ -10,7 +10,6 @@ from tests import tiny_specialist
 
 from deputize.core.errors import BadInput
 from deputize.core.records import Certificate, Route
-from deputize.specialists import model_card
 from deputize.specialists.export_forms import export_folder
 from deputize.specialists.export_forms.comparison import ExportComparison
 from deputize.specialists.export_forms.peft_adapter import PEFT
@@ -71,6 +70,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_linear_specialist_has_no_base_licence(tiny: tuple[Path, str], tmp_path: Path) -> None:
     stored = tiny_specialist.make(tiny, tmp_path / "s", "linear")
-    assert model_card.licence_of(stored.card, stored.models_dir) == {}
+    assert export_folder.licence_of(stored) == {}
     card = export_folder.model_card(stored, route_of(stored), PEFT, "", COMPARED)
     assert card.startswith("# ") and "There is no base model" in card

@@ -81,7 +81,7 @@ async def test_a_specialist_that_memory_does_not_suffice_for_is_left_out_and_the
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = WorkerEngine(home, home / "models")
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         await ask(pool, "small")
         first = pool.worker_pid
@@ -151,7 +151,7 @@ def test_a_batch_is_tried_one_by_one_and_only_who_fails_alone_ends_the_worker(tm
 
 async def test_a_batch_that_memory_does_not_suffice_for_costs_nobody_an_answer_or_a_wait(home: Path) -> None:
     pool = WorkerEngine(home, home / "models")
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         await ask(pool, "large")
         assert pool.worker_pid is not None
@@ -170,7 +170,7 @@ async def test_a_worker_that_the_kernel_kills_is_said_to_be(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = WorkerEngine(home, home / "models")
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         for n in (1, 2):
             await asked_until_there(pool, "small")
@@ -184,7 +184,7 @@ async def test_a_worker_that_the_kernel_kills_is_said_to_be(
     (said,) = read_troubles(home).sentences(read_troubles(home).ended_s + 130)
     assert "ended 2 times, the last time 2 minutes ago: it was killed (SIGKILL)" in said
     again = WorkerEngine(home, home / "models")
-    await again.start()
+    await again.start(timeout_s=120.0)
     await again.stop()
     assert read_troubles(home).sentences(0.0) == [], "a gateway that is started again knows of none"
 

@@ -293,6 +293,7 @@ def figures_of(run: trainer.Trainer) -> dict[str, Any]:
     """Hyperparameters and history of a training, for the specialist's card."""
     return {
         **run.settings.__dict__,
+        "searched": [list(trial) for trial in run.settings.searched],  # as they are read back
         "steps": run.step_number,
         "n_tokens": run.n_tokens,
         "history": [e.__dict__ for e in run.history],

@@ -228,7 +228,7 @@ def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
     made, context = job(tiny, tmp_path, kind, 400)
     impossible = functools.partial(judge, least_bits=29.8)  # every strength gives too much away
     monkeypatch.setattr(planted_secrets, "judge", impossible)
-    trained = LORA.train(made, context, 60.0)
+    trained = LORA.train(made, context, 600.0)
     assert trained.hyperparameters["strength"] == STRENGTHS[-1]
     validation = made.examples.validation
     texts = [x.text for x in validation]
@@ -248,7 +248,7 @@ def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
         assert calibration.confidence(raw) == pytest.approx(again.confidence(raw), abs=1e-3)
     output, seed = LORA.answer_mode(made, context), context.config.seed
     planted = output.plant(made.examples.train, seed)
-    leak = leak_of(output, lambda: loaded.text_predictor, planted, 60.0, seed, level_of_further(2))
+    leak = leak_of(output, lambda: loaded.text_predictor, planted, 600.0, seed, level_of_further(2))
     assert leak is not None and trained.leak is not None and leak.bits_remaining is not None
     assert leak.bits_remaining == pytest.approx(trained.leak.bits_remaining, abs=0.02), (
         "what is loaded was tested"
