@@ -33,11 +33,15 @@ class ScriptedWorker(WorkerEngine):
 
     def __init__(self, folder: Path, answer: Answer) -> None:
         super().__init__(folder, folder)
-        self.answer, self.asked, self.there = answer, 0, True
+        self.answer, self.asked, self.there, self.loads = answer, 0, True, False
 
     @property
     def is_loaded(self) -> bool:
-        return self.there
+        return self.there and not self.loads
+
+    @property
+    def is_loading(self) -> bool:
+        return self.there and self.loads
 
     async def ask(self, specialist_path: str, request: Request, timeout_s: float) -> PredictReply:
         self.asked += 1

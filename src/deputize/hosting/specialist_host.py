@@ -127,6 +127,7 @@ class SpecialistHost:
                     process=self._process,
                     specialists=served,
                     is_ready=self.ready and (self._engine.is_loaded or not served),
+                    is_loading=self.ready and bool(served) and self._engine.is_loading,
                 )
             )
         version = versions.get(question.specialist)

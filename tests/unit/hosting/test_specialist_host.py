@@ -143,5 +143,9 @@ async def test_health_is_open_and_says_when_it_ends(tmp_path: Path) -> None:
         assert (await running.host("GET", "/readyz", {}, b"")).status == 503
         state = (await asked(running, "", "")).state
         assert state is not None and not state.is_ready, "gateways ask it when its specialists are loaded"
+        assert not state.is_loading, "its worker is gone"
+        running.worker.there = running.worker.loads = True
+        state = (await asked(running, "", "")).state
+        assert state is not None and state.is_loading and not state.is_ready
         running.host.ready = False
         assert (await running.host("GET", "/healthz", {}, b"")).status == 503

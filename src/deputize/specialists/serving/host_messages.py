@@ -59,6 +59,8 @@ class HostState(Record):
     specialists: dict[str, str]
     """Of its routes that are not closed: folder -> SHA-256 of the card."""
     is_ready: bool = True
+    is_loading: bool = False
+    """It is not ready, and will be once it has loaded them."""
 
 
 class HostAnswer(Record):

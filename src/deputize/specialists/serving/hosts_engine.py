@@ -128,9 +128,7 @@ class HostsEngine:
 
     async def _ask_until_answered(self, question: HostQuestion, version: ServedVersion) -> Prediction:
         tried: set[str] = set()
-        failure: DeputizeError = UpstreamError(
-            f"no host is well that serves {question.specialist} in the version of its route"
-        )
+        failure = self._why_nobody(question)
         while len(tried) < MOST_TRIES and (host := self._free_host(question, tried)) is not None:
             if tried:
                 self._on_event("retried", host.address)
@@ -140,6 +138,14 @@ class HostsEngine:
             except (UpstreamError, EngineFailure, OtherEngine, Tampered) as error:
                 failure = error
         raise failure
+
+    def _why_nobody(self, question: HostQuestion) -> DeputizeError:
+        """The failure of a question that no host can be asked."""
+        what = f"{question.specialist} in the version of its route"
+        loading = [h for h in self.hosts if h.is_loading(question.specialist, question.card_sha256)]
+        if loading:
+            return StillLoading(f"{loading[0].address} loads {what}, and no other host serves it now")
+        return UpstreamError(f"no host is well that serves {what}")
 
     def _free_host(self, question: HostQuestion, tried: set[str]) -> RemoteHost | None:
         """The host with the fewest questions under way; of several the one that is this specialist's own, so that each

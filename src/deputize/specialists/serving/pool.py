@@ -127,6 +127,11 @@ class WorkerEngine:
         return self._loaded.is_set()
 
     @property
+    def is_loading(self) -> bool:
+        """True where the worker is there, and has not loaded the specialists of open routes yet."""
+        return self._writer is not None and not self._loaded.is_set()
+
+    @property
     def signals(self) -> WorkerSignals | None:
         """The load of the worker some seconds ago, with the totals of those before it; None where another process keeps
         it, and tells of it."""

@@ -84,6 +84,16 @@ class RemoteHost:
         """True where it answered last time, and takes questions."""
         return self.state is not None and self.state.is_ready and not self._is_down
 
+    def is_loading(self, specialist: str, card_sha256: str) -> bool:
+        """True where it takes no questions yet because it loads specialists, this version among those of its routes."""
+        state = self.state
+        return (
+            state is not None
+            and state.is_loading
+            and not self._is_down
+            and state.specialists.get(specialist) == card_sha256
+        )
+
     def doubt(self, *, is_down: bool) -> None:
         """A question was not answered as it should be: it is looked at at once.
 

@@ -14,7 +14,7 @@ from tests.scripted_hosts import Answer, ScriptedHost, says, scripted_host
 from deputize.core.config import ServingSettings
 from deputize.core.errors import UpstreamError, UpstreamTimeout
 from deputize.core.records import Prediction, Request
-from deputize.specialists.serving.base import EngineFailure, OtherEngine, ServedVersion
+from deputize.specialists.serving.base import EngineFailure, OtherEngine, ServedVersion, StillLoading
 from deputize.specialists.serving.frames import PredictReply
 from deputize.specialists.serving.hosts_engine import HostsEngine, addresses_of
 from deputize.specialists.serving.remote_host import LOST_IN_ROW
@@ -259,6 +259,28 @@ async def test_a_host_that_comes_back_is_asked_again(tmp_path: Path) -> None:
     finally:
         await engine.stop()
     assert events["left_out"] == 1, "it is said once, not at every look"
+
+
+async def test_while_every_host_loads_its_specialists_that_is_what_is_said(tmp_path: Path) -> None:
+    good = says("x", "card-a")
+    async with hosts_that(tmp_path, good, good) as (engine, hosts, _):
+        for host in hosts:
+            host.worker.loads = True
+        async with asyncio.timeout(10):
+            while any(host.is_well for host in engine.hosts):
+                await asyncio.sleep(0.02)
+        with pytest.raises(StillLoading, match="loads a in the version"):
+            await engine.predict("a", REQUEST, 5.0)
+        assert not sum(host.worker.asked for host in hosts)
+        hosts[0].worker.there = False  # its worker is gone; the other one loads
+        with pytest.raises(StillLoading):
+            await engine.predict("a", REQUEST, 5.0)
+        hosts[1].worker.there = False
+        async with asyncio.timeout(10):
+            while any(host.is_loading("a", "card-a") for host in engine.hosts):
+                await asyncio.sleep(0.02)
+        with pytest.raises(UpstreamError, match="no host is well"):
+            await engine.predict("a", REQUEST, 5.0)
 
 
 async def test_a_name_is_as_many_hosts_as_it_has_addresses() -> None:
