@@ -139,23 +139,39 @@ class LanguageModel(PromptTokenizer):
         self.use(name)
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        """An adapter from a folder, under a name; nothing where it is loaded already."""
+        """An adapter from a folder, under a name; nothing where it is loaded already.
+
+        Raises:
+            BadInput: it is none, or not whole; the model is as it was.
+        """
         if self.peft is not None and name in self.peft.peft_config:
             return
         lora = _peft()
+        from safetensors import SafetensorError
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                if self.peft is None:
-                    self.peft = lora.PeftModel.from_pretrained(
-                        self.lm, folder, adapter_name=name, is_trainable=False, autocast_adapter_dtype=False
-                    )
-                else:
-                    self.peft.load_adapter(folder, name, is_trainable=False, autocast_adapter_dtype=False)
-            except (OSError, ValueError, RuntimeError) as error:
+                self._add_from(lora, name, folder)
+            except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
                 raise BadInput(f"{folder} holds no adapter for {self.path.name}: {error}") from error
         self._cast(name)
         self.active = ""
+
+    def _add_from(self, lora: Any, name: str, folder: Path) -> None:
+        """The layers of an adapter with its weights, or none of it: layers without their weights would answer under its
+        name for as long as the process lasts."""
+        try:
+            if self.peft is None:
+                config = lora.PeftConfig.from_pretrained(folder)
+                config.inference_mode = True
+                self.peft = lora.PeftModelForCausalLM(self.lm, config, name, autocast_adapter_dtype=False)
+            done = self.peft.load_adapter(folder, name, is_trainable=False, autocast_adapter_dtype=False)
+            if done.missing_keys:
+                raise ValueError(f"it has no weights for {len(done.missing_keys)} of its layers")
+        except BaseException:
+            self.drop_adapter(name)
+            raise
 
     def _cast(self, name: str) -> None:
         kind = next(self.lm.parameters()).dtype if not self.quantized else torch_module().bfloat16

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from deputize.core.errors import BadInput
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_cache import MODELS
 
@@ -40,6 +43,48 @@ def test_adapters_come_and_go_and_the_base_stays_as_it_was(tiny: Tiny) -> None:
     base.drop_adapter("never there")
     with torch.inference_mode():
         assert torch.allclose(base.decoder(input_ids=ids).last_hidden_state, before)
+
+
+def with_first_half(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+
+
+def without_a_layer(weights: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    save_file(dict(list(load_file(weights).items())[1:]), weights)
+
+
+@pytest.mark.parametrize("spoil", [with_first_half, without_a_layer, Path.unlink])
+@pytest.mark.parametrize("has_another", [False, True])
+def test_an_adapter_that_is_not_whole_leaves_nothing_under_its_name(
+    tiny: Tiny, tmp_path: Path, spoil: Callable[[Path], None], has_another: bool
+) -> None:
+    import torch
+
+    settings = {"r": 2, "target_modules": ["q_proj"], "init_lora_weights": False}
+    maker = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
+    for name in ("x", "other"):
+        maker.new_adapter(name, settings)
+        maker.save_adapter(name, tmp_path / name)
+    base = LanguageModel(tiny[0] / tiny[1], "cpu", "fp32")
+    ids = torch.tensor([base.ids("the order LH-1")])
+    with torch.inference_mode():
+        bare = base.decoder(input_ids=ids).last_hidden_state
+    if has_another:
+        base.load_adapter("other", tmp_path / "other")
+    shutil.copytree(tmp_path / "x", tmp_path / "spoilt")
+    spoil(tmp_path / "spoilt" / "adapter_model.safetensors")
+    with pytest.raises(BadInput, match="holds no adapter"):
+        base.load_adapter("x", tmp_path / "spoilt")
+    assert not base.adapter_parameters("x")
+    with torch.inference_mode(), base.without_adapters():
+        assert torch.equal(base.decoder(input_ids=ids).last_hidden_state, bare)
+    base.load_adapter("x", tmp_path / "x")
+    loaded, made = base.adapter_parameters("x"), maker.adapter_parameters("x")
+    assert len(loaded) == len(made) == 4 and all(
+        torch.equal(a, b) for (_, a), (_, b) in zip(loaded, made, strict=True)
+    )
 
 
 @pytest.mark.parametrize(("dtype", "depends"), [("fp32", False), ("bf16", True)])
