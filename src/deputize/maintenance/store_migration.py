@@ -28,6 +28,7 @@ from deputize.store.postgres_schema import (
     change_tables,
     check_here,
     end_unfinished_move,
+    has_tables,
     unfinished_move,
     whereabouts,
 )
@@ -59,7 +60,7 @@ def options_of(address: str, schema: str = "") -> dict[str, Any]:
 
 def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
     """Moves everything in the home's store into an empty one in PostgreSQL; all of it or nothing. What was killed in
-    the middle is ended, or begun again, by the next call.
+    the middle is ended, or begun again, by the next call; after a move that was ended it changes nothing.
 
     What API keys have spent this month comes along. Gateways may go on serving: what they record meanwhile waits in
     their journals, until they are started again with the new settings. The old store stays as it is, and refuses
@@ -80,7 +81,7 @@ def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
     home.require_keys()
     server, wanted = server_of(options), StoreSettings(kind=POSTGRES, options=options)
     with home.exclusive("run"):
-        if not _is_left_for(home, server):
+        if not _is_there(home, server) and not _is_left_for(home, server):
             _fill_tables(home, actor, server, wanted)
         if unfinished_move(server):
             end_unfinished_move(server, drop=False)
@@ -89,18 +90,28 @@ def move_store(home: Home, actor: Actor, options: dict[str, Any]) -> StoreMoved:
         return StoreMoved(to=server.name, n_calls=target.count())
 
 
+def _is_there(home: Home, server: PostgresServer) -> bool:
+    """True where an earlier call has moved the calls there, to the end; the settings may say so by now, or not yet."""
+    if unfinished_move(server):
+        return False
+    settings = home.store_settings()
+    if settings.kind == POSTGRES and server_of(settings.options).name == server.name:
+        return True
+    return _left_to(home) == server.name and has_tables(server)
+
+
 def _is_left_for(home: Home, server: PostgresServer) -> bool:
     """True where an earlier call came so far that the home's store names the new one; then only the mark there is left
     to be taken away."""
-    if unfinished_move(server) != _name_of_store(home):
-        return False
+    return unfinished_move(server) == _name_of_store(home) and _left_to(home) == server.name
+
+
+def _left_to(home: Home) -> str:
+    """The store that the calls of the home's store were moved to; "" where they are there."""
     settings = home.store_settings()
-    left = (
-        whereabouts(server_of(settings.options))
-        if settings.kind == POSTGRES
-        else departed_to(home.path / STORE_FILE)
-    )
-    return left == server.name
+    if settings.kind == POSTGRES:
+        return whereabouts(server_of(settings.options))
+    return departed_to(home.path / STORE_FILE)
 
 
 def _name_of_store(home: Home) -> str:

@@ -87,6 +87,12 @@ def whereabouts(server: PostgresServer, *, wait_s: float = 60.0) -> str:
         return moved_to(db)
 
 
+def has_tables(server: PostgresServer, *, wait_s: float = 60.0) -> bool:
+    """True where there are tables of a store, of whatever version."""
+    with server_errors_in_words(server, wait_s), closing(connect(server, wait_s)) as db, db.transaction():
+        return bool(version_of(db))
+
+
 def change_version(db: Connection, version: int) -> int:
     """Brings tables that are there to a version, one step after the other, inside the caller's transaction; no call is
     touched.

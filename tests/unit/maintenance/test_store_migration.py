@@ -238,6 +238,25 @@ def test_a_move_that_is_killed_is_ended_by_the_same_command_and_nothing_is_used_
         assert home.store.append([a_call("c")]) == 1 and home.store.count() == done.n_calls + 1
 
 
+def test_a_move_that_was_ended_is_ended_still_when_it_is_repeated(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    with Home(tmp_path) as home:
+        home.store.append([a_call("a")])
+        assert move_store(home, owner(), options).n_calls == 1
+    for config in ("", named(options)):
+        (tmp_path / "config.toml").write_text(config)
+        with Home(tmp_path) as home:
+            began = time.monotonic()
+            assert move_store(home, owner(), options).n_calls == 1
+            assert time.monotonic() - began < 20.0, "nobody waits for a lock of its own"
+            assert [e.action for e in home.audit.entries()].count("store.move") == 1
+    (tmp_path / "config.toml").unlink()
+    postgres_cluster.cluster().sql(f"DROP SCHEMA {options['schema']} CASCADE", postgres_cluster.ROLE)
+    with Home(tmp_path) as home, pytest.raises(StoreError, match="were moved to"):
+        move_store(home, owner(), options)  # they are nowhere now, and that is not said to be done
+
+
 def test_the_tables_of_a_killed_move_are_dropped_where_nobody_wants_them(
     tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
