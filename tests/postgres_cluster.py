@@ -4,6 +4,7 @@ asked about."""
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import os
@@ -99,7 +100,8 @@ class Cluster:
         """Sends a signal to the server and to its processes, as SIGSTOP: it stands still, and its connections stay."""
         children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
         for pid in (self.server.pid, *map(int, children)):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a session that has ended meanwhile
+                os.kill(pid, number)
 
     def sql(self, statement: str, database: str = "postgres") -> str:
         """Runs a statement as the administrator, whom row-level security does not bind; what it prints."""

@@ -189,13 +189,14 @@ class Home:
         """The store, opened as by `open_store` and closed with the home."""
         return self.open_store()
 
-    def open_store(self, *, audited: bool = True) -> Store:
+    def open_store(self, *, audited: bool = True, busy_timeout_s: float = 10.0) -> Store:
         """The store, made on first use; what a crashed process left in its journal is read into it.
 
         Args:
             audited: note every reading of raw calls in the audit log, as done by whom `audit_log.acts_as` names, else
                 by the user of the operating system. False where the reader notes who it is really for. The opening
                 is noted in any case, before anything is made: so a store without a log means that the log was removed.
+            busy_timeout_s: as open_store_for_writing.
 
         Returns:
             A store that the caller closes.
@@ -208,7 +209,7 @@ class Home:
         from deputize.store.recording.journal import left_over, recover
 
         self.note_keys_used()
-        store = self.open_store_for_writing()
+        store = self.open_store_for_writing(busy_timeout_s=busy_timeout_s)
         if left_over(self.journals):
             try:
                 recover(self.journals, self.keyring, store)
@@ -392,8 +393,8 @@ class Home:
 
     @contextmanager
     def exclusive(self, name: str) -> Iterator[None]:
-        """Only one process does a kind of work on this home; the lock goes with the process, however it ends. What is
-        written meanwhile is for its owner alone.
+        """Only one process does a kind of work on this home; the lock goes with the process. What is written meanwhile
+        is for its owner alone.
 
         Args:
             name: of the work: run, watch, tagger.

@@ -31,6 +31,10 @@ LOW_DISK_GB = 5.0
 """Free space below which models and runs may not fit."""
 
 
+_ANSWERS_S = 3.0
+"""For a server to answer."""
+
+
 class Check(Record):
     """One thing that was looked at."""
 
@@ -45,10 +49,13 @@ class Check(Record):
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that serve will listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8790, show_default=True, help="Its port.")
-@click.option("--offline", is_flag=True, help="Do not ask whether the LLM can be reached.")
+@click.option(
+    "--offline", is_flag=True, help="Ask neither the LLM nor a store elsewhere whether they can be reached."
+)
 @pass_terminal
 def doctor(terminal: Terminal, /, host: str, port: int, offline: bool) -> None:
-    """Check Python, packages, models, memory, disk, port, settings and the LLM, and say how to mend what is wrong.
+    """Check Python, packages, models, memory, disk, port, settings, a store elsewhere and the LLM, and say how to mend
+    what is wrong.
 
     Exit code 1 where something does not work. Nothing is changed, and no key is sent anywhere.
     """
@@ -62,7 +69,7 @@ def doctor(terminal: Terminal, /, host: str, port: int, offline: bool) -> None:
         *_disk(home.path, home.models_path),
         _port(host, port),
         _config(home),
-        *([] if offline else _upstreams(home)),
+        *([] if offline else (*_store(home), *_objects(home), *_upstreams(home))),
     ]
     signs = {"ok": "ok", "note": "note", "problem": "PROBLEM"}
 
@@ -197,6 +204,45 @@ def _config(home: Home) -> Check:
     if found:
         return Check(name="config", verdict="problem", found=" ".join(found), mend="deputize config check")
     return Check(name="config", verdict="ok", found=str(home.config_path))
+
+
+def _store(home: Home) -> Iterator[Check]:
+    """A store in PostgreSQL is asked whether it is there; nothing is made in it."""
+    from deputize.store.postgres_connection import server_of
+    from deputize.store.postgres_schema import check_here, whereabouts
+
+    try:
+        settings = home.store_settings()
+    except DeputizeError:
+        return  # said by the check of the settings
+    if settings.kind != "postgres":
+        return
+    try:
+        server = server_of(settings.options)
+        check_here(whereabouts(server, wait_s=_ANSWERS_S), server.name)
+    except DeputizeError as error:
+        mend = "Start the server, or look at [store.options]. Calls wait in the journals meanwhile: deputize status."
+        yield Check(name="store", verdict="problem", found=str(error), mend=mend)
+        return
+    yield Check(name="store", verdict="ok", found=f"{server.name} answers")
+
+
+def _objects(home: Home) -> Iterator[Check]:
+    """The object store of `[objects]` is asked for its pointer, once."""
+    from deputize.operations.elsewhere import why_not_published
+
+    try:
+        url = home.objects_settings().url
+        why = why_not_published(home) if url else ""
+    except DeputizeError as error:
+        url, why = "[objects]", str(error)
+    if url:
+        yield Check(
+            name="objects",
+            verdict="problem" if why else "ok",
+            found=why or f"{url} answers",
+            mend="Look at the address, the credentials and the network." if why else "",
+        )
 
 
 def _upstreams(home: Home) -> Iterator[Check]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from deputize.operations.elsewhere import Elsewhere
     from deputize.pipeline.readiness import CallCounts, Served, SiteReadiness
     from deputize.stages.refine.route_evidence import RouteEvidence
+
+
+_STORE_S = 3.0
+"""Whoever asks how things are wants to hear soon that the server of the calls does not answer."""
 
 
 @click.command()
@@ -120,8 +124,9 @@ def _counts(terminal: Terminal, tenant: str) -> CallCounts:
     home = terminal.home
     midnight = home.now() // DAY_S * DAY_S
     counter = CallCounter(settings(home, {}), load_prices(home.path), os.cpu_count() or 1, midnight)
-    for one in [tenant] if tenant else home.store.tenants():
-        counter.add(home.store.calls(tenant=one), one)
+    with closing(home.open_store(busy_timeout_s=_STORE_S)) as store:
+        for one in [tenant] if tenant else store.tenants():
+            counter.add(store.calls(tenant=one), one)
     return counter.counts()
 
 

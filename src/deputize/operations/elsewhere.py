@@ -63,7 +63,7 @@ def look_elsewhere(home: Home, routes: Iterable[Route]) -> Elsewhere:
         and route.state not in ("closed", "rolled_back")
         and not any(host.specialists.get(route.specialist) == route.card_sha256 for host in answering)
     ]
-    return Elsewhere(hosts=hosts, unserved=unserved, published=_published(home))
+    return Elsewhere(hosts=hosts, unserved=unserved, published=why_not_published(home))
 
 
 async def _hosts(home: Home) -> list[HostLook]:
@@ -98,7 +98,12 @@ async def _look(host: RemoteHost, timeout_s: float) -> HostLook:
     return HostLook(address=host.address, state=word, specialists=state.specialists)
 
 
-def _published(home: Home) -> str:
+def why_not_published(home: Home) -> str:
+    """The reason why the pointer of `[objects]` cannot be used, "" where it can or nothing is shared; within `WAIT_S`.
+
+    Raises:
+        BadInput, MissingExtra, Tampered: as Home.published.
+    """
     published, found = home.published, list[str]()
     if published is None:
         return ""

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("deputize.store")
 _SQL = load_queries("postgres")
 _ALL = "*"
-_PATIENCE, _LOCK_TO_REWRITE_MS = 6.0, 1000
+_PATIENCE, _LOCK_TO_REWRITE_MS, _ASK_AGAIN_S = 6.0, 1000, 1.0
 _ATTEMPTS = 5
 """Times that a transaction is tried which PostgreSQL gave up in favour of another one."""
 _READ_AT_ONCE, _GET_AT_ONCE = 500, 64
@@ -101,10 +101,8 @@ def build(place: StoreContext) -> PostgresStore:
 
 
 class PostgresStore:
-    """See store.base.Store for the contract.
-
-    A server that cannot be reached now does not stand in the way of opening the store: a gateway starts, and its calls wait in
-    its journal. Whatever needs the server raises StoreError until it is there.
+    """See store.base.Store for the contract. A server that cannot be reached now does not stand in the way of opening
+    the store: a gateway starts, and its calls wait in its journal. Whatever needs it raises StoreError until it is there.
     """
 
     def __init__(
@@ -131,11 +129,13 @@ class PostgresStore:
         self._agents = AgentDigests(self.keyring)
         self._errors = psycopg_or_error().errors
         self._is_prepared = self._closed = False
+        self._away, self._ask_again_at = "", -math.inf
         self._pool: Pool = make_pool(server, busy_timeout_s)
         try:
             self._prepare()
         except ServerAway as error:
             _log.warning("%s It is asked again when it is needed.", error)
+            self._away, self._ask_again_at = str(error), time.monotonic() + _ASK_AGAIN_S
         except BaseException:
             self._pool.close()
             raise
@@ -175,6 +175,8 @@ class PostgresStore:
         if self._closed:
             raise StoreError(f"{self.server.name} is closed.")
         if not self._is_prepared:
+            if time.monotonic() < self._ask_again_at:  # whoever opens and asks at once waits once
+                raise ServerAway(self._away)
             self._prepare()
 
     @contextmanager
@@ -221,7 +223,6 @@ class PostgresStore:
         by_id: dict[bytes, Entry] = {}
         for entry in entries:
             by_id.setdefault(self.keyring.lookup("call", entry.id), entry)
-
         late: dict[str, set[str]] = {}
 
         def add(db: Connection, epoch: Epoch) -> tuple[int, Epoch, dict[KeyName, DataKey]]:
@@ -409,9 +410,8 @@ class PostgresStore:
 
     def rewrap(self) -> int:
         def rewrap(db: Connection, epoch: Epoch) -> int:
-            active = self.keyring.wrapping_id
+            active, again = self.keyring.wrapping_id, []
             rows = db.execute(_SQL["all_keys"], {"active": active}).fetchall()
-            again = []
             for id, tenant, subject, month, by, wrapped in rows:
                 aad = key_aad(read_back(tenant), bytes(subject), month)
                 wrapped_by, blob = self.keyring.wrap(self.keyring.unwrap(by, bytes(wrapped), aad), aad)

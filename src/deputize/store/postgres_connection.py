@@ -29,6 +29,9 @@ _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _OPTIONS = frozenset({"url", "url_env", "service", "schema", "connections"})
 _GONE_MS = "30000"
 """Milliseconds after which a server that acknowledges nothing counts as gone."""
+_ASK_ALIVE_S = 10
+"""Of silence, after which the server's machine is asked whether it is there. What was sent to one that is gone since may
+be acknowledged: without that question whoever waits for its answer waits for two hours."""
 
 
 class ServerAway(StoreError):
@@ -162,6 +165,8 @@ def _settings(server: PostgresServer, timeout_s: float) -> dict[str, Any]:
         "options": f"-c search_path={server.schema}",
         "connect_timeout": max(2, int(timeout_s)),
         "tcp_user_timeout": _GONE_MS,
+        "keepalives_idle": _ASK_ALIVE_S,
+        "keepalives_interval": _ASK_ALIVE_S,
     }
 
 

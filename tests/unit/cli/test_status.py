@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from tests import postgres_cluster
 from tests.unit.cli.test_routes import CERTIFICATE, with_versions
 
 from deputize.cli.main import run
@@ -82,6 +85,33 @@ def test_what_a_machine_is_behind_is_said_though_its_store_is_away(
         assert run(["--home", str(tmp_path), "status"]) == 0
         assert "In journals of this machine: 1 file" in capsys.readouterr().out
         recorder.close_now()
+
+
+def test_a_server_that_stands_still_is_named_within_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = postgres_cluster.options_for(tmp_path)
+    lines = "\n".join(f'{name} = "{value}"' for name, value in options.items())
+    (tmp_path / "config.toml").write_text(f'[store]\nkind = "postgres"\n[store.options]\n{lines}\n')
+    with Home(tmp_path) as home:
+        home.store.append([call("c", timestamp=home.now())])
+    assert run(["--home", str(tmp_path), "status"]) == 0
+    assert run(["--home", str(tmp_path), "--json", "doctor"]) in (0, 1)
+    assert "store" in capsys.readouterr().out
+    cluster = postgres_cluster.cluster()
+    cluster.signal_all(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert run(["--home", str(tmp_path), "status"]) == 1
+        assert time.monotonic() - began < 5.5, "it waits once, for three seconds"
+        assert "cannot be reached" in capsys.readouterr().err
+        began = time.monotonic()
+        assert run(["--home", str(tmp_path), "--json", "doctor"]) == 1
+        assert time.monotonic() - began < 10.0
+        rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+        assert rows["store"]["verdict"] == "problem" and "cannot be reached" in rows["store"]["found"]
+    finally:
+        cluster.signal_all(signal.SIGCONT)
 
 
 def test_where_the_calls_cannot_be_read_the_routes_are_shown_all_the_same(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def test_the_server_may_be_away_when_the_store_is_opened_and_come_back(tmp_path:
             store.append([a_call("a")])
     finally:
         cluster.start()
+    time.sleep(1.0)  # for so long what was found at the opening holds
     assert store.append([a_call("a")]) == 1
     cluster.stop()
     try:
