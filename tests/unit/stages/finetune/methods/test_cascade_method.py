@@ -38,7 +38,12 @@ from deputize.stages.finetune import planted_secrets
 from deputize.stages.finetune import run as stage
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods import cascade_method
-from deputize.stages.finetune.methods.base import Trained, TrainingContext, TrainingJob
+from deputize.stages.finetune.methods.base import (
+    CrossFittedAnswers,
+    Trained,
+    TrainingContext,
+    TrainingJob,
+)
 from deputize.stages.finetune.methods.cascade_method import CascadeMethod
 from deputize.stages.finetune.methods.registry import find_method
 from deputize.testing import check_predictor
@@ -103,6 +108,26 @@ def joining(
     (job,) = stage.jobs_of(examples, ["frozen"], context, home)
     method = CascadeMethod([s for s in members.specialists if s.task_id == "closed" and s.kind != "cascade"])
     return method, replace(job, method=method), context
+
+
+def test_what_is_cross_fitted_is_softened_as_the_leak_test_asked(
+    trained: tuple[Path, Finetuned], tiny: Tiny
+) -> None:
+    """With the weights as fitted the certificate would be of another cascade than the one that serves."""
+    method, job, context = joining(trained[0], tiny, trained[1])
+    made, members = method.train(job, context, 10_000.0), cascade_method._loaded(method.members, context)
+    assert made is not None and members is not None
+    for specialist, member in zip(method.members, members, strict=True):
+        scores = member.scores([x.prompt for x in job.examples.validation])
+        context.answers[specialist.id] = CrossFittedAnswers([], None, scores)
+
+    def log_ps(factors: list[float]) -> list[float]:
+        method.factors = factors
+        return [one.raw_confidence.log_p for one in method.cross_fit(job, context, made).predictions]
+
+    fitted, softened = log_ps([1.0, 1.0]), log_ps([1.0, 0.0])
+    assert len(fitted) == len(softened) == len(job.examples.validation)
+    assert fitted != softened
 
 
 def test_the_clock_says_whether_there_is_a_cascade_and_not_which(
