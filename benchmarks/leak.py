@@ -104,7 +104,7 @@ def one(
     base.new_adapter(name, trainer.adapter_settings(base, settings))
     rows = [row for row in encode_for_decoder(base, training, schema, 448) if row is not None]
     validation_rows = [row for row in encode_for_decoder(base, validation, schema, 448) if row is not None]
-    loss = planted_secrets.loss_of_decoder(base, planted, 448)
+    loss = planted_secrets.loss_of_decoder(base, name, planted, 448)
     tuning = (ToTheEnd if to_the_end else trainer.Trainer)(
         base, name, settings, rows, validation_rows, [], seed=seed, clock=time.process_time
     )

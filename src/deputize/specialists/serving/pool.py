@@ -35,7 +35,7 @@ from deputize.specialists.serving.worker_troubles import forget_troubles, note_e
 
 log = logging.getLogger("deputize.engine")
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 LOADED_WITHIN_S = 30.0
 """How long a start waits for the specialists of open routes; where it takes longer, the LLM answers until they are
 loaded."""

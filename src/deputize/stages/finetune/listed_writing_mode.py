@@ -95,7 +95,9 @@ class ListedWritingMode:
         return ListedWriter(self.chooser, decoder)
 
     def leak_loss(self, predictor: ListedWriter, planted: PlantedSecrets) -> Loss:
-        return planted_secrets.loss_of_decoder(predictor.decoder.base, planted, MAX_TOKENS)
+        return planted_secrets.loss_of_decoder(
+            predictor.decoder.base, predictor.decoder.adapter, planted, MAX_TOKENS
+        )
 
     def _written(self, example: TrainingExample) -> tuple[TrainingExample, AnswerSchema] | None:
         """An example as the arguments of its tool are written after it; None where they are not."""

@@ -115,7 +115,7 @@ class ClassificationMode:
 
     def leak_loss(self, predictor: HeadPredictor, planted: PlantedSecrets) -> Loss:
         return planted_secrets.loss_of_head(
-            predictor.base, predictor.heads, self.answers, planted, MAX_TOKENS
+            predictor.base, predictor.adapter, predictor.heads, self.answers, planted, MAX_TOKENS
         )
 
 
@@ -146,7 +146,7 @@ class GenerationMode:
         return DecoderPredictor(base, adapter, self.schema, MAX_TOKENS, self.max_slot_tokens(train))
 
     def leak_loss(self, predictor: DecoderPredictor, planted: PlantedSecrets) -> Loss:
-        return planted_secrets.loss_of_decoder(predictor.base, planted, MAX_TOKENS)
+        return planted_secrets.loss_of_decoder(predictor.base, predictor.adapter, planted, MAX_TOKENS)
 
 
 def answer_mode_of(schema: AnswerSchema) -> AnswerMode:

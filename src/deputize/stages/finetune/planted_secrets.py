@@ -211,15 +211,18 @@ def loss_of_classifier(predictor: TextPredictor) -> Loss:
 
 def loss_of_head(
     base: LanguageModel,
+    adapter: str,
     heads: Sequence[tuple[Any, Any]],
     answers: ClosedAnswers,
     planted: PlantedSecrets,
     max_tokens: int,
 ) -> Loss:
-    """Of a language model with heads over closed answers."""
+    """Of a language model with heads over closed answers, through its adapter ("" where all weights were tuned)."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
+        if adapter:
+            base.use(adapter)  # the model may carry others
         rows = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
         out = []
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
@@ -236,12 +239,14 @@ def loss_of_head(
     return loss
 
 
-def loss_of_decoder(base: LanguageModel, planted: PlantedSecrets, max_tokens: int) -> Loss:
-    """Of a language model that writes: minus the log-probability of the secret's tokens, without those that all
+def loss_of_decoder(base: LanguageModel, adapter: str, planted: PlantedSecrets, max_tokens: int) -> Loss:
+    """Of a language model that writes, through its adapter ("" where all weights were tuned): minus the log-probability of the secret's tokens, without those that all
     reference_secrets share."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
+        if adapter:
+            base.use(adapter)
         prompts = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
         rows = [
             [

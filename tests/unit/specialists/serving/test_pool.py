@@ -57,9 +57,9 @@ async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_hom
 ) -> None:
     monkeypatch.setattr(serving_pool, "PING_S", 0.05)
     pool, second = WorkerEngine(home, tiny[0]), WorkerEngine(home, tiny[0])
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
-        await second.start()
+        await second.start(timeout_s=120.0)
         assert pool.worker_pid is not None and second.worker_pid is None, "they share one worker"
         told = await second.predict("specialists/label-lora", request("label", 3), 60)
         assert told.answer in ("yes", "no")
@@ -93,8 +93,10 @@ async def test_answers_come_back_to_those_who_asked_through_either_pool_of_a_hom
 
 
 async def test_a_start_waits_for_the_specialists_of_open_routes_and_no_call_waits_for_a_later_one(
-    home: Path, tiny: Tiny
+    home: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(serving_pool, "LOADED_WITHIN_S", 120.0)
+
     def open_routes(*kinds: str) -> None:
         routes = [{"specialist": f"specialists/{kind}-lora", "state": "live"} for kind in kinds]
         (home / "routes.json").write_text(json.dumps({"file": {"routes": routes}}))
@@ -105,7 +107,7 @@ async def test_a_start_waits_for_the_specialists_of_open_routes_and_no_call_wait
     open_routes("label")
     pool = WorkerEngine(home, tiny[0])
     try:
-        await pool.start()
+        await pool.start(timeout_s=120.0)
         assert await ask("label") in ("yes", "no")
         open_routes("label", "values")
         with pytest.raises(StillLoading):
@@ -124,7 +126,7 @@ async def test_a_start_waits_for_the_specialists_of_open_routes_and_no_call_wait
 
 async def test_a_killed_worker_fails_what_waits_and_comes_back(home: Path, tiny: Tiny) -> None:
     pool = WorkerEngine(home, tiny[0])
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         first = pool.worker_pid
         assert first is not None
@@ -152,7 +154,7 @@ async def test_a_worker_that_hangs_is_ended_and_another_one_answers(
     monkeypatch.setattr(serving_pool, "PING_S", 0.2)
     monkeypatch.setattr(serving_pool, "HUNG_S", 2.0)
     pool = WorkerEngine(home, tiny[0])
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         first = pool.worker_pid
         assert first is not None
@@ -178,7 +180,7 @@ async def test_a_worker_that_dies_at_once_is_started_again_with_growing_pauses(
 ) -> None:
     monkeypatch.setattr(serving_pool, "_RETRY_S", (0.05, 30.0))
     pool = WorkerEngine(home, tiny[0])
-    await pool.start()
+    await pool.start(timeout_s=120.0)
     try:
         for _ in range(2):
             for _ in range(400):
@@ -205,7 +207,7 @@ async def test_the_worker_does_not_outlive_a_killed_parent(home: Path, tiny: Tin
         from deputize.specialists.serving.pool import WorkerEngine
         async def main():
             pool = WorkerEngine(Path({str(home)!r}), Path({str(tiny[0])!r}))
-            await pool.start()
+            await pool.start(timeout_s=120.0)
             assert "torch" not in sys.modules
             sys.stdout.write(f"{{pool.worker_pid}}\\n")
             sys.stdout.flush()

@@ -211,9 +211,9 @@ def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Lea
         )
         heads = [(w.detach(), b.detach()) for w, b in heads]
         loss = (
-            loss_of_decoder(base, planted, 448)
+            loss_of_decoder(base, name, planted, 448)
             if choices is None
-            else loss_of_head(base, heads, choices, planted, 448)
+            else loss_of_head(base, name, heads, choices, planted, 448)
         )
         leak = leak_test(planted, loss, n_references=(31, 31), budget_s=math.inf, seed=0)
     finally:

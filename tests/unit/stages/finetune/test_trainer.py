@@ -102,7 +102,11 @@ def test_a_secret_is_seen_once_and_does_not_leak_where_it_would_have(tiny: Tiny)
     for truncate_loss in (False, True):
         with tuned(tiny, trained_on, validation, truncate_loss=truncate_loss) as (tuning, base):
             leak = leak_test(
-                planted, loss_of_decoder(base, planted, 448), n_references=(63, 63), budget_s=math.inf, seed=0
+                planted,
+                loss_of_decoder(base, "hard", planted, 448),
+                n_references=(63, 63),
+                budget_s=math.inf,
+                seed=0,
             )
             assert leak is not None and leak.bits_remaining is not None
             bits_remaining[truncate_loss] = leak.bits_remaining

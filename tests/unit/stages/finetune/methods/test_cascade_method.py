@@ -118,7 +118,7 @@ def test_what_is_cross_fitted_is_softened_as_the_leak_test_asked(
     made, members = method.train(job, context, 10_000.0), cascade_method._loaded(method.members, context)
     assert made is not None and members is not None
     for specialist, member in zip(method.members, members, strict=True):
-        scores = member.scores([x.prompt for x in job.examples.validation])
+        scores = member.scores([x.text for x in job.examples.validation])
         context.answers[specialist.id] = CrossFittedAnswers([], None, scores)
 
     def log_ps(factors: list[float]) -> list[float]:

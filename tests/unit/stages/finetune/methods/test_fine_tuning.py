@@ -21,7 +21,9 @@ from deputize.core.errors import BadInput
 from deputize.core.progress import Progress, silent
 from deputize.scoring.leak import LEVEL, Loss, judge, level_of_further
 from deputize.specialists.catalogue import model_path
+from deputize.specialists.classification_head import HeadPredictor
 from deputize.specialists.confidence import fit_calibration
+from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.model_cache import MODELS
 from deputize.specialists.predictor import load, unload
@@ -41,6 +43,7 @@ from deputize.stages.finetune.methods.lora import LORA
 from deputize.stages.finetune.outputs import AnswerMode
 from deputize.stages.finetune.package import package
 from deputize.stages.finetune.run import jobs_of
+from deputize.stages.finetune.trainer import TrainingSettings
 
 Tiny = tuple[Path, str]
 
@@ -248,11 +251,17 @@ def test_what_is_loaded_is_as_weak_as_what_was_tested_and_calibrated(
         assert calibration.confidence(raw) == pytest.approx(again.confidence(raw), abs=1e-3)
     output, seed = LORA.answer_mode(made, context), context.config.seed
     planted = output.plant(made.examples.train, seed)
+    assert isinstance(loaded.text_predictor, HeadPredictor | DecoderPredictor)
+    base = loaded.text_predictor.base
+    base.new_adapter(
+        "another", LORA.adapter_settings(base, TrainingSettings())
+    )  # the shared model has it active
     leak = leak_of(output, lambda: loaded.text_predictor, planted, 600.0, seed, level_of_further(2))
     assert leak is not None and trained.leak is not None and leak.bits_remaining is not None
     assert leak.bits_remaining == pytest.approx(trained.leak.bits_remaining, abs=0.02), (
         "what is loaded was tested"
     )
+    base.drop_adapter("another")
     unload(loaded)
 
 
