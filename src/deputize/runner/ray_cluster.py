@@ -6,17 +6,24 @@ Shards pass through Ray's object store in clear, on every node that works: use a
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Self
 
 from deputize.core.errors import MissingExtra, UsageError
+from deputize.core.version import VERSION
 from deputize.runner.base import Resources, WorkerLost
 
+_log = logging.getLogger("deputize.runner")
+
+START_S = 60.0
+"""For workers to start; then those that are there begin. A cluster that others use may have no room for all of them, or
+for none."""
 LOST_S = 5.0
 """Seconds for which an actor that was lost gets no shard while there are others."""
 
@@ -46,9 +53,10 @@ class RayRunner:
         self._ray: Any = ray
         self._most, self._model_cores = processes, model_cores
         if not ray.is_initialized():
-            options: dict[str, Any] = {"log_to_driver": False, "include_dashboard": False}
-            if address:
-                options = {"address": address, "log_to_driver": False}
+            # without "local" Ray would join whatever cluster runs on this machine, and texts would pass through it
+            options: dict[str, Any] = {"address": address or "local", "log_to_driver": False}
+            if not address:
+                options["include_dashboard"] = False
             try:
                 ray.init(**options)
             except Exception as error:  # noqa: BLE001 - a head that starts too slowly raises a bare one
@@ -72,14 +80,24 @@ class RayRunner:
         n: int | None = None,
         resources: Resources = Resources(),  # noqa: B008 - immutable
     ) -> RayWorkers:
-        """As Runner.start: as many actors as the cluster has room for."""
-        there = self._ray.cluster_resources()
-        room = int(there.get("CPU", 0) // resources.cores) if resources.cores else 1
-        if resources.gpus:
-            room = min(room, int(there.get("GPU", 0) // resources.gpus))
+        """As Runner.start: as many actors as the nodes of the cluster have room for."""
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(room_on(node, resources) for node in nodes)
+        if not room:
+            needs = f"{resources.cores:g} cores" + f", {resources.gpus:g} GPUs" * bool(resources.gpus)
+            _log.warning(
+                "No node of the Ray cluster has room for a worker (%s): its work is done here.", needs
+            )
         for most in (n, self._most):
             room = room if most is None else min(room, most)
         return RayWorkers(self._ray, make, room, resources)
+
+
+def room_on(node: Mapping[str, float], resources: Resources) -> int:
+    """Workers that one node can hold; what they need is not put together from several nodes."""
+    needs = {"CPU": resources.cores, "GPU": resources.gpus, "memory": resources.memory_mib * 2**20}
+    rooms = [int(node.get(name, 0.0) // need) for name, need in needs.items() if need]
+    return min(rooms, default=1)
 
 
 def _not_reached(address: str, error: Exception) -> str:
@@ -100,6 +118,7 @@ class RayWorkers:
         self._ray, self._make, self._n, self._resources = ray, make, n, resources
         self._actors: list[_Actor] = []
         self._made: Any = None
+        self._has_failed = False
         self._lock = Lock()  # Ray tells of results in threads of its own
 
     @property
@@ -118,11 +137,14 @@ class RayWorkers:
             raise WorkerLost("the cluster has no room for a worker")
         if not self._actors:
             self._start()
+        started = self._started()
+        if not started:
+            raise WorkerLost("no worker has started yet")
         out: Future[Any] = Future()
         with self._lock:
             # one that waits for room after its node was lost fails at once, so the others come first
             now = time.monotonic()
-            actor = min(self._actors, key=lambda one: (now < one.lost_until_s, one.n_open))
+            actor = min(started, key=lambda one: (now < one.lost_until_s, one.n_open))
             actor.n_open += 1
         reference = actor.handle.do.remote(shard)
         reference.future().add_done_callback(lambda done: self._pass_on(done, actor, out))
@@ -144,7 +166,46 @@ class RayWorkers:
         actor = self._ray.remote(**needs, max_restarts=-1, max_task_retries=0)(ShardActor)
         # Ray starts an actor again only while somebody holds what it was made with
         self._made = self._ray.put(self._make)
-        self._actors = [_Actor(actor.remote(self._made)) for _ in range(self._n)]
+        handles = [actor.remote(self._made) for _ in range(self._n)]
+        self._actors = [_Actor(handle, handle.version.remote()) for handle in handles]
+        self._ray.wait([one.starting for one in self._actors], num_returns=self._n, timeout=START_S)
+        n_started = len(self._started())
+        if n_started < self._n:
+            _log.warning(
+                "%d of %d workers have started in the Ray cluster within %.0f s; %s. Others join when there is room.",
+                n_started,
+                self._n,
+                START_S,
+                "they do the work" if n_started else "it is done here until one has",
+            )
+
+    def _started(self) -> list[_Actor]:
+        """The actors that have started; the others would keep a shard for as long as the cluster has no room for
+        them.
+
+        Raises:
+            UsageError: one has another version of this package.
+        """
+        starting = [one.starting for one in self._actors if one.starting is not None]
+        there = self._ray.wait(starting, num_returns=len(starting), timeout=0)[0] if starting else []
+        for one in self._actors:
+            if one.starting is None or one.starting not in there:
+                continue
+            try:
+                version = self._ray.get(one.starting)
+            except self._ray.exceptions.RayError as error:
+                if not self._has_failed:
+                    self._has_failed = True
+                    _log.warning("A worker could not start in the Ray cluster: %s", _last_line(error))
+                one.starting = one.handle.version.remote()  # Ray may start it again
+                continue
+            if version != VERSION:
+                raise UsageError(
+                    f"Workers of the Ray cluster have deputize {version}, and this process {VERSION}: their results may "
+                    "differ. Use one image for all nodes."
+                )
+            one.starting = None
+        return [one for one in self._actors if one.starting is None]
 
     def _pass_on(self, done: Future[Any], actor: _Actor, out: Future[Any]) -> None:
         error = done.exception()
@@ -160,11 +221,18 @@ class RayWorkers:
             out.set_exception(WorkerLost(str(error)))
 
 
+def _last_line(error: Exception) -> str:
+    """The last words of a worker: Ray puts its own words and a trace before it."""
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), repr(error))
+
+
 @dataclass
 class _Actor:
     """One actor, as its maker sees it."""
 
     handle: Any
+    starting: Any
+    """Its first answer, once it has started; None: it has."""
     n_open: int = 0
     """Shards that it has."""
     lost_until_s: float = 0.0
@@ -178,6 +246,10 @@ class ShardActor:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         self._make = make
         self._function: Callable[[Any], Any] | None = None
+
+    def version(self) -> str:
+        """The version of this package there."""
+        return VERSION
 
     def do(self, shard: Any) -> Any:
         """The function's result for a shard."""

@@ -3,6 +3,7 @@ are the same."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -21,14 +22,16 @@ from tests.shard_functions import slow_squares
 
 from deputize.core.artifacts import Discovered, Finetuned, Selected
 from deputize.core.config import Convert, EngineSettings
+from deputize.core.errors import UsageError
 from deputize.core.progress import Progress
 from deputize.core.task_results import Evaluated
 from deputize.home import Home
 from deputize.pipeline.asked_workers import AskedWorkers, AsksSpecialists
 from deputize.pipeline.conversion import convert
 from deputize.pipeline.run import Run, latest_run, read_state
-from deputize.runner.base import map_shards
-from deputize.runner.ray_cluster import RayRunner
+from deputize.runner import ray_cluster
+from deputize.runner.base import Resources, map_shards
+from deputize.runner.ray_cluster import RayRunner, ShardActor
 from deputize.specialists.packed_files import pack
 from deputize.specialists.predictor import load
 from deputize.stages.cluster import assign, discover
@@ -188,6 +191,69 @@ def test_what_specialists_answer_is_the_same_while_a_node_is_lost(
     assert [p.answer for p in theirs] == [p.answer for p in mine]
     # workers read other parts together than this process did, which moves the last bits of single precision
     assert [p.confidence for p in theirs] == pytest.approx([p.confidence for p in mine], rel=1e-5)
+
+
+def squares_by(runner: RayRunner, n: int = 40, cores: float = 1.0) -> tuple[int, set[int]]:
+    """Squares that came out right and in order; (workers, processes that did them)."""
+    with runner.start(slow_squares, resources=Resources(cores)) as workers:
+        found = list(map_shards(workers, slow_squares, range(n)))
+    assert [square for square, _ in found] == [k * k for k in range(n)]
+    return workers.n, {pid for _, pid in found}
+
+
+def test_a_worker_is_not_put_together_from_cores_of_several_nodes(
+    nodes: Nodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes.add(2)
+    assert squares_by(RayRunner(nodes.cluster.address), cores=2.0) == (0, {os.getpid()})
+    assert "No node of the Ray cluster has room for a worker (2 cores)" in caplog.text
+
+
+def test_where_others_have_all_cores_the_work_is_done_here_until_there_is_room(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import ray
+
+    nodes.add(2)
+    runner, found = RayRunner(nodes.cluster.address), list[tuple[int, int]]()
+    monkeypatch.setattr(ray_cluster, "START_S", 2.0)
+    others = [ray.remote(num_cpus=1)(ShardActor).remote(slow_squares) for _ in range(3)]
+    ray.get([one.version.remote() for one in others])
+    with runner.start(slow_squares) as workers:
+        for one in map_shards(workers, slow_squares, range(2000)):
+            found.append(one)
+            if len(found) == 20:
+                assert {pid for _, pid in found} == {os.getpid()}
+                for other in others:
+                    ray.kill(other)
+            if one[1] != os.getpid():
+                break
+    assert [square for square, _ in found] == [n * n for n in range(len(found))]
+    assert found[-1][1] != os.getpid(), "workers join when there is room"
+    assert "0 of 3 workers have started" in caplog.text
+
+
+def test_workers_that_cannot_start_are_named_and_those_of_another_version_refused(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "only_here.py").write_text("def squares():\n    return lambda n: n * n\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    runner, make = RayRunner(nodes.cluster.address), importlib.import_module("only_here").squares
+    with runner.start(make) as workers:
+        assert list(map_shards(workers, make, range(4))) == [0, 1, 4, 9]
+    assert "No module named 'only_here'" in caplog.text
+    monkeypatch.setattr(ray_cluster, "VERSION", "0.0.1")
+    with pytest.raises(UsageError, match=r"have deputize .*, and this process 0\.0\.1"):
+        squares_by(runner)
+
+
+def test_without_an_address_nobody_elses_cluster_is_joined(nodes: Nodes) -> None:
+    code = "from deputize.runner.ray_cluster import RayRunner as R; print(len(R()._ray.nodes()))"
+    nodes.add(2)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
+    )
+    assert done.stdout.split() == ["1"]
 
 
 DRIVER = """
