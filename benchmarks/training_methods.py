@@ -5,6 +5,10 @@ For each log the same calls to learn from, to stop by and to be judged on, split
 is agreement with the answer of the log's LLM on calls that were in no split before. Each method is a process of its
 own, with one thread, so that its seconds of training (of the clock and of the processor) and its peak memory are its
 own. `majority` and `linear` stand beside them. Rows of methods that find nothing to learn from in a log say so.
+`on_policy_distillation` gets a teacher that was tuned on the same calls before (benchmarks/own_teacher.py); its
+processor seconds count what it was asked, not how it was tuned.
+
+`--order short` trains from short examples to long ones in each pass, instead of in random order.
 """
 
 from __future__ import annotations
@@ -20,14 +24,14 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks import table
+from benchmarks import own_teacher, table
 from benchmarks.training import MODEL
 from deputize.core.config import Convert
 from deputize.core.contracts import agree
@@ -37,6 +41,8 @@ from deputize.core.records import Contract, PromptRecipe, Task
 from deputize.locations import models_path
 from deputize.scoring.intervals import coverage_at
 from deputize.specialists.torch_runtime import torch_module
+from deputize.stages.finetune import trainer
+from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet
 from deputize.stages.finetune.methods.base import Trained, TrainingContext
 from deputize.stages.finetune.run import jobs_of, with_company
@@ -54,7 +60,9 @@ METHODS = [
     "dpo",
     "qlora",
     "full",
+    "on_policy_distillation",
 ]
+ON_POLICY, TEACHER = "on_policy_distillation", "teacher"
 RISKS = (0.05, 0.10)
 
 
@@ -131,6 +139,17 @@ def training_set(
     return TrainingSet(task, train, held, []), examples[n_train + n_validation :]
 
 
+class ShortFirst(trainer.Trainer):
+    """Trains from short examples to long ones; equally long ones in random order."""
+
+    def _order(self, epoch: int) -> Iterator[list[int]]:
+        order = list(range(len(self.train)))
+        random.Random(f"{self.seed}:{epoch}").shuffle(order)
+        order.sort(key=lambda i: len(self.train[i]))
+        size = self.settings.batch
+        yield from (order[at : at + size] for at in range(0, len(order), size))
+
+
 def measure(method: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """One method on one log, in this process."""
     torch = torch_module()
@@ -147,8 +166,17 @@ def measure(method: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
         sets = [examples]
         if method == "multitask":
             sets += [training_set(other, folder, given["sizes"], seed)[0] for other in LOGS if other != name]
-        jobs = with_company([job for one in sets for job in jobs_of(one, [method], context, home)])
+        asked = "lora" if method == TEACHER else method
+        jobs = with_company([job for one in sets for job in jobs_of(one, [asked], context, home)])
         job = replace(jobs[0], epochs=given["epochs"])
+        if method == TEACHER:
+            own_teacher.tune(job, context, given["seconds"], Path(given["teacher"]))
+            return {}
+        if method == ON_POLICY:
+            _server, settings = own_teacher.serve(Path(given["teacher"]), MAX_TOKENS)
+            context = replace(context, teacher=settings)
+        if given["order"] == "short":
+            trainer.Trainer = ShortFirst  # type: ignore[misc]
         began = time.process_time()
         trained = job.method.train(job, context, given["seconds"])
         cpu_s = time.process_time() - began
@@ -161,6 +189,7 @@ def judged(
     trained: Trained, task: Task, unseen: Sequence[TrainingExample], *, opening: str
 ) -> dict[str, Any]:
     """Agreement on unseen calls, what could be served of them by hindsight, and what the training took."""
+    figures = trained.hyperparameters
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     began = time.process_time()
     found = trained.predictor.predict([f"{opening}\n{x.text}" if opening else x.text for x in unseen])
@@ -174,6 +203,8 @@ def judged(
         "n": len(right),
         **{f"servable at {risk}": share for risk, share in zip(RISKS, shares, strict=True)},
         "train_s": trained.train_s,
+        "steps": figures.get("steps"),
+        "own_answers": figures.get("own_answers"),
         "peak_mb": peak_mb,
         "answer_cpu_s": answer_s,
         "leaks": bool(trained.leak and trained.leak.leaks),
@@ -182,6 +213,11 @@ def judged(
 
 def in_a_process(method: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
     """One method on one log, in a process of its own; a reason where there is nothing to measure."""
+    if method == ON_POLICY and "teacher" not in given:
+        with tempfile.TemporaryDirectory() as folder:
+            taught = {**given, "teacher": str(Path(folder) / "teacher.gguf")}
+            before = in_a_process(TEACHER, name, taught)
+            return before | {"method": method} if "why" in before else in_a_process(method, name, taught)
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     asked = json.dumps({"method": method, "log": name, **given})
     command = [sys.executable, "-m", "benchmarks.training_methods", given["data"], "--one", asked]
@@ -203,6 +239,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=600.0, help="most for one training (default 600)")
     parser.add_argument("--model", default=MODEL)
+    parser.add_argument(
+        "--order", choices=("random", "short"), default="random", help="of train in each pass"
+    )
     parser.add_argument("--one", default="", help="used within: one method, as JSON")
     given = parser.parse_args(argv)
     warnings.simplefilter("ignore")
@@ -214,7 +253,9 @@ def main(argv: list[str] | None = None) -> int:
             print(error, file=sys.stderr)
             return error.exit_code
         return 0
-    asked = {key: getattr(given, key) for key in ("data", "sizes", "epochs", "seconds", "model", "seed")}
+    asked = {
+        key: getattr(given, key) for key in ("data", "sizes", "epochs", "seconds", "model", "seed", "order")
+    }
     rows = []
     for method in ["majority", *given.methods]:
         for name in given.logs:
