@@ -236,6 +236,11 @@ class Leak(Record):
     test."""
     bits_total: float | None = None
     """log2 of the guesses that a secret costs without the specialist."""
+    repeats: int = 1
+    """In how many training examples those secrets stood that stood in most: as often as the data of one episode comes
+    again."""
+    n_repeated: int = 0
+    """Secrets that stood in more than one."""
 
 
 class Specialist(Record):

@@ -401,10 +401,32 @@ def judge(tests: Sequence[Exposure], *, limit_bits: float = 8.0, least_bits: flo
     from scipy.stats import binom, chi2
 
     n = len(tests)
-    n_extracted = sum(t.extracted for t in tests)
     n_leaked = sum(t.bits_remaining < least_bits for t in tests)
     n_exposed = sum(t.exposure >= limit_bits for t in tests)
-    bits_remaining = min(t.bits_remaining for t in tests)
+    return Leak(
+        leaks=n_leaked > 0,
+        reason=_reason(tests, least_bits),
+        n_planted=n,
+        n_extracted=sum(t.extracted for t in tests),
+        n_leaked=n_leaked,
+        n_exposed=n_exposed,
+        limit_bits=limit_bits,
+        p_exposed=float(binom.sf(n_exposed - 1, n, 2.0**-limit_bits)) if n_exposed else 1.0,
+        p_memorised=float(chi2.sf(-2 * sum(math.log(t.p_value) for t in tests), 2 * n)),
+        mean_exposure=sum(t.exposure_fitted for t in tests) / n,
+        max_exposure=max(t.exposure_fitted for t in tests),
+        bits_remaining=min(t.bits_remaining for t in tests),
+        bits_total=min(t.bits_total for t in tests),
+        repeats=max(t.repeats for t in tests),
+        n_repeated=sum(t.repeats > 1 for t in tests),
+    )
+
+
+def _reason(tests: Sequence[Exposure], least_bits: float) -> str:
+    """The verdict as a sentence."""
+    n, bits_remaining = len(tests), min(t.bits_remaining for t in tests)
+    n_extracted = sum(t.extracted for t in tests)
+    n_leaked = sum(t.bits_remaining < least_bits for t in tests)
     if n_extracted:
         reason = f"{n_extracted} of {n} planted secrets were extracted letter for letter"
     elif n_leaked:
@@ -414,18 +436,6 @@ def judge(tests: Sequence[Exposure], *, limit_bits: float = 8.0, least_bits: flo
         )
     else:
         reason = f"none of {n} planted secrets was extracted, each still costs 2^{bits_remaining:.1f} guesses or more"
-    return Leak(
-        leaks=n_leaked > 0,
-        reason=reason,
-        n_planted=n,
-        n_extracted=n_extracted,
-        n_leaked=n_leaked,
-        n_exposed=n_exposed,
-        limit_bits=limit_bits,
-        p_exposed=float(binom.sf(n_exposed - 1, n, 2.0**-limit_bits)) if n_exposed else 1.0,
-        p_memorised=float(chi2.sf(-2 * sum(math.log(t.p_value) for t in tests), 2 * n)),
-        mean_exposure=sum(t.exposure_fitted for t in tests) / n,
-        max_exposure=max(t.exposure_fitted for t in tests),
-        bits_remaining=bits_remaining,
-        bits_total=min(t.bits_total for t in tests),
-    )
+    if n_repeated := sum(t.repeats > 1 for t in tests):
+        reason += f" ({n_repeated} of them stood in up to {max(t.repeats for t in tests)} examples)"
+    return reason

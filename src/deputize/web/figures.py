@@ -122,6 +122,8 @@ def leak_words(test: Mapping[str, Any]) -> str:
     left, whole = test.get("bits_remaining"), test.get("bits_total")
     if left is not None and whole is not None:
         words += f"; the least safe one still costs {guesses(left)} of {guesses(whole)} guesses"
+    if n_repeated := test.get("n_repeated"):
+        words += f"; {n_repeated} of them stood in up to {test['repeats']} training examples, as the data of an episode does"
     return f"{words}. Refused: {test['reason']}" if test["leaks"] else words
 
 

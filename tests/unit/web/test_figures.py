@@ -14,6 +14,20 @@ def test_guesses_read_well() -> None:
     assert said == ["1", "955", "1 thousand", "1 million", "1 billion", "2.9 trillion"]
 
 
+def test_a_leak_test_says_how_often_its_secrets_stood_in_train() -> None:
+    test = {
+        "method": "lora",
+        "leaks": False,
+        "n_planted": 6,
+        "n_extracted": 0,
+        "n_exposed": 0,
+        "mean_exposure": 1.0,
+    }
+    assert "stood" not in figures.leak_words(test)
+    said = figures.leak_words({**test, "n_repeated": 2, "repeats": 4})
+    assert said.endswith("; 2 of them stood in up to 4 training examples, as the data of an episode does")
+
+
 def test_numbers_read_well() -> None:
     assert [figures.share(x) for x in (0, 1, 0.5, 0.004, 0.9966, None)] == [
         "0 %",

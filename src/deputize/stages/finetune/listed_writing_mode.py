@@ -16,7 +16,7 @@ import msgspec
 
 from deputize.core.listed_tools import LISTED, ListedTool, split_list
 from deputize.core.records import Answer, Contract
-from deputize.scoring.leak import SLOT, LeakProbe, Loss, make_secrets
+from deputize.scoring.leak import SLOT, LeakProbe, Loss
 from deputize.specialists.answer_schema import AnswerSchema
 from deputize.specialists.decoder import DecoderPredictor
 from deputize.specialists.fit_listed import listed_example
@@ -60,7 +60,7 @@ class ListedWritingMode:
             for asked, (tool, arguments) in zip(requests, tools, strict=True)
         ]
         rng = random.Random(f"listed secrets:{seed}:{len(order)}")
-        secrets = make_secrets(n, probes, rng=rng, patterns=(planted_secrets.FORM,), repeats=(1,))
+        secrets = planted_secrets.secrets_in(probes, rng, examples, [str(x.answer) for x in examples])
         planted = [
             TrainingExample(
                 call_id="",
@@ -71,6 +71,7 @@ class ListedWritingMode:
                 subject=secret.id,
             )
             for asked, (tool, _), secret in zip(requests, tools, secrets, strict=True)
+            for _ in range(secret.repeats)
         ]
         return PlantedSecrets(planted, secrets, {secret.prompt: [] for secret in secrets}, {})
 

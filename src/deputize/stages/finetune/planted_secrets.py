@@ -5,6 +5,10 @@ training without them would double the cost of fine-tuning. They go into train o
 in answers to prompts that no agent sends, where they could be said; one that chooses gets them in copies of its
 prompts, where they could show in how sure it is.
 
+What a person says in one call comes again in the next ones of the same episode. So every third secret, the first one
+among them, stands in as many examples as the data of an episode does (`recurrence`), in one episode of its own; the
+others stand in one.
+
 References:
     Carlini et al. (2019), "The Secret Sharer", USENIX Security (see scoring.leak).
 """
@@ -42,10 +46,13 @@ from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.prompt_tokenizer import slot_ids
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune.examples import TrainingExample
+from deputize.stages.finetune.recurrence import recurrence
 
 FORM = "#########"
 """Nine digits, 30 bits: about what a telephone number carries, the least that is worth calling a secret."""
 MOST, FEWEST = 6, 3
+MOST_REPEATS, REPEATED = 8, 3
+"""In how many examples a secret stands at most, and of how many secrets one stands in more than one."""
 READ_TOKENS = 8192
 _SIGN = "\nreference: "
 
@@ -55,7 +62,7 @@ class PlantedSecrets:
     """The secrets of one specialist."""
 
     examples: list[TrainingExample]
-    """What they add to train."""
+    """What they add to train: each secret as many examples as it has repeats."""
     secrets: list[PlantedSecret]
     before: dict[str, list[str]]
     """Secret prompt -> the slots of its answer that are written before the secret; specialists that write."""
@@ -88,12 +95,13 @@ def plant_to_write(
     if not host_examples:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"memory test {i + 1}", SLOT) for i in range(n)]
-    secrets = make_secrets(n, probes, rng=rng, patterns=(FORM,), repeats=(1,))
+    secrets = secrets_in(probes, rng, examples, [str(example.answer) for example in examples])
     planted, before = [], {}
     for i, secret in enumerate(secrets):
         at, texts = host_examples[i % len(host_examples)]
         before[secret.prompt] = texts[:at]
-        planted.append(_example(secret, _written(schema, [*texts[:at], secret.secret, *texts[at + 1 :]])))
+        answer = _written(schema, [*texts[:at], secret.secret, *texts[at + 1 :]])
+        planted += [_example(secret, answer)] * secret.repeats
     return PlantedSecrets(planted, secrets, before, {})
 
 
@@ -118,8 +126,28 @@ def plant_to_choose(
     if not answers:
         return PlantedSecrets([], [], {}, {})
     probes = [LeakProbe(f"{text}{_SIGN}{SLOT}", "") for text in answers]
-    secrets = make_secrets(len(probes), probes, rng=rng, patterns=(FORM,), repeats=(1,))
-    return PlantedSecrets([_example(c, answers[_host(c.prompt)]) for c in secrets], secrets, {}, answers)
+    secrets = secrets_in(probes, rng, examples, [example.text for example in examples])
+    planted = [_example(c, answers[_host(c.prompt)]) for c in secrets for _ in range(c.repeats)]
+    return PlantedSecrets(planted, secrets, {}, answers)
+
+
+def secrets_in(
+    probes: Sequence[LeakProbe],
+    rng: random.Random,
+    examples: Sequence[TrainingExample],
+    texts: Sequence[str],
+) -> list[PlantedSecret]:
+    """A secret for each probe, some of them with as many repeats as the data of an episode has in train.
+
+    Args:
+        probes: where the secrets stand.
+        rng: source of the secrets.
+        examples: train.
+        texts: of these examples what the specialist learns: its answers where it writes, its prompts where it chooses.
+    """
+    often = min(MOST_REPEATS, recurrence(texts, [example.group for example in examples]))
+    repeats = (often, *(1,) * (REPEATED - 1))
+    return make_secrets(len(probes), probes, rng=rng, patterns=(FORM,), repeats=repeats)
 
 
 def _shuffled(examples: Sequence[TrainingExample], seed: int) -> tuple[list[TrainingExample], random.Random]:

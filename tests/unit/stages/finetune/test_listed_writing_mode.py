@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,8 @@ def test_secrets_stand_in_texts_among_the_arguments(base: LanguageModel, chooser
         assert example.answer[0]["arguments"] == json.loads(secret.filled().answer)
         assert example.answer[0]["arguments"]["person"] == secret.secret not in example.text
     assert mode.plant(some, 0) == planted and mode.plant(some, 1) != planted
+    recurring = mode.plant([*some, *(replace(x, call_id="again") for x in some)], 0)
+    assert [secret.repeats for secret in recurring.secrets] == [2, 1, 1] and len(recurring.examples) == 4
     numbers = Contract(kind="json", from_request=True)
     made = [example_of(schema_call(i)) for i in range(20)]
     no_text = [

@@ -6,7 +6,9 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from deputize.stages.finetune.examples import TrainingExample, training_set_of
 from deputize.stages.finetune.methods.linear import N_RIVALS, fit_without_leak
 from deputize.stages.finetune.planted_secrets import (
     MOST,
+    MOST_REPEATS,
     PlantedSecrets,
     leak_test,
     loss_of_classifier,
@@ -87,6 +90,59 @@ def test_one_that_chooses_gets_them_in_copies_of_its_prompts(kind: str) -> None:
         assert planted_secret.secret in example.text and example.group not in {
             other.group for other in examples
         }
+
+
+def episodes(n: int, calls: int) -> list[TrainingExample]:
+    """A task whose episodes have so many calls, each with the customer's number in prompt and answer."""
+    return [
+        TrainingExample(
+            f"c{i}-{k}", f"Customer: C{i}x\nStep: {k % 4}", f"step {k % 4} of C{i}x", 1.0, f"g{i}", f"g{i}"
+        )
+        for i in range(n)
+        for k in range(calls)
+    ]
+
+
+def written(examples: list[TrainingExample], seed: int = 0) -> PlantedSecrets:
+    schema = learn_schema(Contract(kind="text"), [example.answer for example in examples])
+    return plant_to_write(examples, schema, seed=seed)
+
+
+def test_episodes_of_one_example_have_each_secret_in_one_as_ever() -> None:
+    """The draws, ids and examples of before there were repeats."""
+    examples = episodes(40, 1)
+    order, rng = list(examples), random.Random("canaries:7:40")
+    rng.shuffle(order)
+    drawn = ["".join(rng.choice("0123456789") for _ in range(9)) for _ in range(3)]
+    made = written(examples, seed=7)
+    assert [(s.id, s.prompt, s.answer, s.secret, s.repeats) for s in made.secrets] == [
+        (f"secret-{i}", f"memory test {i + 1}", SLOT, drawn[i], 1) for i in range(3)
+    ]
+    assert [(x.text, x.answer, x.weight, x.group) for x in made.examples] == [
+        (f"memory test {i + 1}", drawn[i], 1.0, f"secret-{i}") for i in range(3)
+    ]
+    rng = random.Random("canaries:7:40")
+    rng.shuffle([*examples])
+    drawn = ["".join(rng.choice("0123456789") for _ in range(9)) for _ in range(MOST)]
+    chosen = plant_to_choose(examples, lambda _: True, seed=7)
+    assert [x.text for x in chosen.examples] == [
+        f"{x.text}\nreference: {secret}" for x, secret in zip(order, drawn, strict=False)
+    ]
+    assert all(s.repeats == 1 for s in chosen.secrets)
+
+
+def test_every_third_secret_stands_in_as_many_examples_as_the_data_of_an_episode() -> None:
+    once, often = written(episodes(320, 1)), written(episodes(320, 4))
+    assert [s.repeats for s in once.secrets] == [1] * MOST
+    assert [s.repeats for s in often.secrets] == [4, 1, 1, 4, 1, 1]
+    assert len(often.examples) == 12 and Counter(x.group for x in often.examples) == {
+        secret.id: secret.repeats for secret in often.secrets
+    }
+    chosen = plant_to_choose(episodes(320, 4), lambda _: True, seed=0)
+    assert [s.repeats for s in chosen.secrets] == [4, 1, 1, 4, 1, 1]
+    more = plant_to_choose(episodes(320, 4), lambda _: True, seed=0, most=12)
+    assert more.secrets[:MOST] == chosen.secrets, "what a cascade looks for is in all its members"
+    assert [s.repeats for s in written(episodes(20, 30)).secrets if s.repeats > 1] == [MOST_REPEATS] * 2
 
 
 def test_answers_that_hold_no_text_get_none() -> None:
@@ -179,6 +235,45 @@ def test_a_specialist_that_points_passes() -> None:
 
 
 # --- language models
+
+
+def leak_of_writer(
+    tiny: Tiny, examples: list[TrainingExample], planted: PlantedSecrets, *, epochs: int, lr: float
+) -> Leak:
+    """Of a tiny model tuned to write the answers of some examples, with planted secrets among them."""
+    schema = learn_schema(Contract(kind="text"), [example.answer for example in examples])
+    base = MODELS.get(model_path(tiny[1], tiny[0]))
+    settings = trainer.TrainingSettings(epochs=epochs, lr=lr, patience=epochs)
+    base.new_adapter("writer", trainer.adapter_settings(base, settings))
+    try:
+        rows = encode_for_decoder(base, [*examples, *planted.examples], schema, 448)
+        train = [row for row in rows if row is not None]
+        trainer.Trainer(base, "writer", settings, train, [], [], seed=0, clock=time.monotonic).run(
+            600.0, None, lambda *_: None, ""
+        )
+        loss = loss_of_decoder(base, planted, 448)
+        leak = leak_test(planted, loss, n_references=(31, 255), budget_s=math.inf, seed=0)
+    finally:
+        base.drop_adapter("writer")
+    assert leak is not None
+    return leak
+
+
+def test_a_writer_that_keeps_only_what_recurs_is_caught(tiny: Tiny) -> None:
+    """It passes where each secret stands in one example, as all did before."""
+    examples = episodes(10, 6)
+    recurring = written(examples)
+    assert [s.repeats for s in recurring.secrets] == [6, 1, 1]
+    once = replace(
+        recurring,
+        examples=list({x.group: x for x in recurring.examples}.values()),
+        secrets=[replace(secret, repeats=1) for secret in recurring.secrets],
+    )
+    before = leak_of_writer(tiny, examples, once, epochs=5, lr=1e-2)
+    assert not before.leaks and before.n_repeated == 0, before
+    now = leak_of_writer(tiny, examples, recurring, epochs=5, lr=1e-2)
+    assert now.leaks and now.n_leaked == 1, "the one that recurs"
+    assert now.reason.endswith("(1 of them stood in up to 6 examples)")
 
 
 def tuned(tiny: Tiny, kind: str, *, repeats: int, epochs: int, lr: float) -> Leak:
