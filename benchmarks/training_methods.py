@@ -215,9 +215,11 @@ def in_a_process(method: str, name: str, given: dict[str, Any]) -> dict[str, Any
     """One method on one log, in a process of its own; a reason where there is nothing to measure."""
     if method == ON_POLICY and "teacher" not in given:
         with tempfile.TemporaryDirectory() as folder:
-            taught = {**given, "teacher": str(Path(folder) / "teacher.gguf")}
-            before = in_a_process(TEACHER, name, taught)
-            return before | {"method": method} if "why" in before else in_a_process(method, name, taught)
+            with_teacher = {**given, "teacher": str(Path(folder) / "teacher.gguf")}
+            before = in_a_process(TEACHER, name, with_teacher)
+            return (
+                before | {"method": method} if "why" in before else in_a_process(method, name, with_teacher)
+            )
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     asked = json.dumps({"method": method, "log": name, **given})
     command = [sys.executable, "-m", "benchmarks.training_methods", given["data"], "--one", asked]
