@@ -30,6 +30,9 @@ from deputize.stages.finetune.validation import NOT_VALIDATED, Validation, Valid
 
 SOLVED_LOSS = 0.01
 """Validation loss below which, with every answer right, there is nothing left to learn."""
+SLACK = 0.1
+"""Part of the time by which a training may be late before the clock, and not the number of steps, sets its learning
+rate: a few slow steps on a busy machine should change nothing."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +162,14 @@ class Trainer:
         planned, losses, step_s = per_epoch * epochs, list[float](), 0.0
         for at, chosen in enumerate(self._order(number)):
             step_began = self.clock()
-            spent = (step_began - began + step_s) / max(budget_s, 1e-9)
-            # by steps where time suffices, by time where it does not: the rate reaches its end either way
-            done = max((number * per_epoch + at) / planned, spent)
-            if done >= 1.0:
+            late = (step_began - began) / max(budget_s, 1e-9)
+            spent = late + step_s / max(budget_s, 1e-9)
+            if spent >= 1.0:
                 return losses, True
+            # by steps where time suffices, by time where it does not: the rate reaches its end either way
+            done = (number * per_epoch + at) / planned
+            if late > done + SLACK:
+                done = spent
             losses.append(self._step(chosen, self._rate(done)))
             progress(f"{label}: epoch {number + 1}/{epochs}", number * per_epoch + at + 1, planned)
             step_s = self.clock() - step_began

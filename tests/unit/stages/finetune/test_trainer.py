@@ -188,3 +188,34 @@ def test_a_killed_training_ends_bit_for_bit_as_a_whole_one(tiny: Tiny, tmp_path:
     found = [p.detach() for _, p in base.adapter_parameters("x")]
     assert all(torch.equal(a, b) for a, b in zip(wanted, found, strict=True))
     assert [e.train_loss for e in resumed.history] == [e.train_loss for e in whole.history]
+
+
+@pytest.mark.parametrize(("seconds", "is_same"), [(12.0, True), (20.0, False)])
+def test_a_slow_step_changes_nothing_unless_time_gets_short(
+    tiny: Tiny, seconds: float, is_same: bool
+) -> None:
+    """The first step takes so many seconds of a hundred, the others none."""
+    torch = torch_module()
+    examples = easy(24)
+    schema = learn_schema(Contract(kind="text"), [x.answer for x in examples])
+    base = LanguageModel(model_path(tiny[1], tiny[0]), "cpu", "fp32")
+    settings = trainer.TrainingSettings(epochs=8, lr=1e-2)
+
+    def trained(slow: float) -> list[object]:
+        now = 0.0
+
+        def progress(what: str, done: int, total: int | None = None) -> None:
+            nonlocal now
+            now += slow if done == 1 else 0.0
+
+        base.drop_adapter("x")
+        torch.manual_seed(SEED)
+        base.new_adapter("x", trainer.adapter_settings(base, settings))
+        rows = rows_of(base, examples, schema)
+        run = trainer.Trainer(base, "x", settings, rows, [], [], seed=0, clock=lambda: now)
+        run.run(100.0, None, progress, "")
+        assert run.step_number == 24
+        return [p.detach().clone() for _, p in base.adapter_parameters("x")]
+
+    pairs = zip(trained(0.0), trained(seconds), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs) == is_same
