@@ -23,7 +23,6 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from deputize.core.errors import StoreError, Tampered
-from deputize.core.records import RouteFile
 from deputize.files import locked, locked_at_once, make_folder, write_atomic
 from deputize.routes_file import parse_routes
 from deputize.store.access.api_keys import ApiKeys
@@ -45,10 +44,12 @@ from deputize.store.published.version_pointer import (
     PublishedObject,
     PublishedState,
     VersionPointer,
+    closed_in,
     digest,
     opened_pointer,
     pointer_name,
     sealed_pointer,
+    specialists_of,
 )
 
 _log = logging.getLogger("deputize.store")
@@ -105,6 +106,11 @@ class PublishedHome:
     def version(self) -> int:
         """The newest version that was taken over or published here; 0: none."""
         return self._noted()[0]
+
+    @property
+    def may_be_out(self) -> bool:
+        """True where the last change may be published, also where it failed: its objects are to stay."""
+        return self._published is not None
 
     def _noted(self) -> tuple[int, str]:
         """(version, digest of its pointer) that the audit log knows."""
@@ -325,6 +331,7 @@ class PublishedHome:
             StoreError, Tampered: as `look`, or from `work`; what it was to change is unchanged.
             NotSent: it names folders that are not sent yet, see `sending_first`; nothing has changed.
         """
+        self._published = None
         with locked(self._home / "published"):
             for _ in range(_ATTEMPTS):
                 self._catch_up_or_begin(begins_again)
@@ -400,7 +407,7 @@ class PublishedHome:
 
         Raises:
             PublishedMeanwhile: another home was faster.
-            StoreError: it could not be published; nobody sees any of it.
+            StoreError: it could not be published; where the object store went away meanwhile, it may have been.
         """
         state = msgspec.structs.replace(
             self._state,
@@ -419,10 +426,17 @@ class PublishedHome:
             at=time.time(),
         )
         blob = sealed_pointer(pointer, self._keyring)
-        if not self.bucket.create(pointer_name(pointer.version), blob):
+        self._published = pointer, digest(blob)
+        try:
+            is_out = self.bucket.create(pointer_name(pointer.version), blob)
+        except StoreError as error:
+            raise StoreError(
+                f"{error} Whether version {pointer.version} was published cannot be told: if it was, this home takes it over too."
+            ) from error
+        if not is_out:
+            self._published = None
             self.bucket.remove(pointer.state.name)
             raise PublishedMeanwhile(f"Version {pointer.version} was published by another home.")
-        self._published = pointer, digest(blob)
         self._sent.settle(state.folders)
         try:
             self._sweep(pointer, state)
@@ -462,20 +476,6 @@ class PublishedHome:
         for version in self._versions():
             if version <= pointer.version - KEPT_POINTERS:
                 self.bucket.remove(pointer_name(version))
-
-
-def specialists_of(file: RouteFile) -> list[str]:
-    """Folders of the specialists of a route file, relative to the home; those elsewhere are for their machine alone."""
-    names = {route.specialist for route in (*file.routes, *file.challengers, *file.previous)}
-    return sorted(name for name in names if name and not PurePosixPath(name).is_absolute())
-
-
-def closed_in(state: PublishedState) -> set[str]:
-    """Specialists whose routes are all closed, by a person or by an erasure; their exports are not shared."""
-    file = parse_routes(Path(), state.routes)[0] if state.routes else RouteFile(run_id="")
-    routes = (*file.routes, *file.challengers)
-    open_ = {route.specialist for route in routes if route.state != "closed"}
-    return {route.specialist for route in routes} - open_
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -10,9 +10,9 @@ from deputize.core.errors import BadInput, StoreError
 from deputize.files import make_folder
 from deputize.store.access.audit_log import AuditLog
 from deputize.store.keys.keyring import KeyRing
-from deputize.store.published.published_home import PublishedHome, closed_in, inside
+from deputize.store.published.published_home import PublishedHome, inside
 from deputize.store.published.sealed_objects import get_file, put_file
-from deputize.store.published.version_pointer import PublishedExport, PublishedObject
+from deputize.store.published.version_pointer import PublishedExport, PublishedObject, closed_in
 
 
 class SharedExports:
@@ -51,8 +51,9 @@ class SharedExports:
                 lambda: self._published.change(lambda: self._published.publish(exports={name: one}))
             )
         except BaseException:
-            for found in files.values():
-                self._published.bucket.remove(found.name)
+            if not self._published.may_be_out:
+                for found in files.values():
+                    self._published.bucket.remove(found.name)
             raise
         self._audit.append("export.share", subject=name)
 

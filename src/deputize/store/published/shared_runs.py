@@ -59,7 +59,8 @@ class SharedRuns:
         try:
             self._publish(lambda: self._published.publish(runs={run_id: files}))
         except BaseException:
-            self._remove({name: one for name, one in files.items() if known.get(name) != one})
+            if not self._published.may_be_out:
+                self._remove({name: one for name, one in files.items() if known.get(name) != one})
             raise
         self._audit.append("run.share", subject=run_id)
         return True

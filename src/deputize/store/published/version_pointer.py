@@ -9,11 +9,13 @@ else, can forge none.
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from deputize.core.errors import Tampered
-from deputize.core.records import Record, decode, encode
+from deputize.core.records import Record, RouteFile, decode, encode
+from deputize.routes_file import parse_routes
 from deputize.store.keys.ciphers import pack
 from deputize.store.keys.keyring import Sealer
 
@@ -70,6 +72,20 @@ class VersionPointer(Record, frozen=True):
     state: PublishedObject = PublishedObject(name="", sha256="")
     at: float = 0.0
     """Unix seconds, by the clock of the home that published it."""
+
+
+def specialists_of(file: RouteFile) -> list[str]:
+    """Folders of the specialists of a route file, relative to the home; those elsewhere are for their machine alone."""
+    names = {route.specialist for route in (*file.routes, *file.challengers, *file.previous)}
+    return sorted(name for name in names if name and not PurePosixPath(name).is_absolute())
+
+
+def closed_in(state: PublishedState) -> set[str]:
+    """Specialists whose routes are all closed, by a person or by an erasure; their exports are not shared."""
+    file = parse_routes(Path(), state.routes)[0] if state.routes else RouteFile(run_id="")
+    routes = (*file.routes, *file.challengers)
+    open_ = {route.specialist for route in routes if route.state != "closed"}
+    return {route.specialist for route in routes} - open_
 
 
 def pointer_name(version: int) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.unit.store.published.test_published_home import homes, routes
 
 from deputize.core.errors import BadInput, StoreError
 from deputize.home import Home
 from deputize.pipeline.run_sharing import shared_runs
-from deputize.routes_file import write_routes
+from deputize.route_export import shared_exports
+from deputize.routes_file import update_routes, write_routes
+from deputize.specialists.specialist_card import CARD
 from deputize.store.published import published_home
+from deputize.store.published.buckets import FolderBucket
 from deputize.store.published.shared_runs import SharedRuns
 
 
@@ -60,6 +64,55 @@ def test_a_run_is_shared_fetched_changed_and_fetched_again(tmp_path: Path) -> No
         for home in (one, other)
     ]
     assert actions == [[("run.share", "0001-aa")] * 2, [("run.fetch", "0001-aa")] * 2]
+
+
+class LosesAnswers(FolderBucket):
+    """An object store that takes a pointer and goes away before it has said so."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        done = super().create(name, data)
+        if name.startswith("pointers/"):
+            raise StoreError("the line was cut.")
+        return done
+
+
+def test_what_may_have_been_published_keeps_its_objects(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    a_run(one)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    assert one.published is not None
+    whole = one.published.bucket
+    one.published.bucket = LosesAnswers(tmp_path / "shared")
+    with pytest.raises(
+        StoreError, match=r"the line was cut\. Whether version 2 was published cannot be told"
+    ):
+        shared(one).share("0001-aa")
+    assert shared(other).fetch() == "0001-aa", "it was"
+    one.published.bucket = whole
+    assert not shared(one).share("0001-aa"), "it is there already"
+    one.published.bucket = LosesAnswers(tmp_path / "shared")
+    with pytest.raises(StoreError, match="Whether version 3 was"):
+        update_routes(one.routes_path, lambda file: routes("closed"), one.routes_seal)
+    one.published.bucket = whole
+    for home in (one, other):
+        assert home.published is not None and home.published.look()
+        assert [route.state for route in home.routes().routes] == ["closed"]
+
+
+def test_an_export_that_may_have_been_published_keeps_its_objects(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    (one.path / "specialists" / "x").mkdir(parents=True)
+    (one.path / "specialists" / "x" / CARD).write_text("{}")
+    file = structs.replace(routes(), routes=[structs.replace(routes().routes[0], specialist="specialists/x")])
+    write_routes(one.routes_path, file, one.routes_seal)
+    assert one.published is not None
+    one.published.bucket = LosesAnswers(tmp_path / "shared")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "weights").write_text("w")
+    with pytest.raises(StoreError, match="cannot be told"):
+        shared_exports(one).share("r/peft", "specialists/x", tmp_path / "made")
+    shared_exports(other).fetch("r/peft", tmp_path / "came")
+    assert (tmp_path / "came" / "weights").read_text() == "w"
 
 
 def test_what_a_killed_fetch_of_a_run_left_goes_with_the_next(tmp_path: Path) -> None:
