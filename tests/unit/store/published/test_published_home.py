@@ -96,6 +96,22 @@ def test_of_two_homes_at_once_the_slower_makes_its_change_again(tmp_path: Path) 
     assert look(other) and states(other) == ["closed", "closed"]
 
 
+def test_a_home_that_loses_many_races_makes_its_change_all_the_same(tmp_path: Path) -> None:
+    one, other = homes(tmp_path)
+    write_routes(one.routes_path, routes(), one.routes_seal)
+    tries: list[int] = []
+
+    def slow(file: RouteFile) -> RouteFile:
+        tries.append(file.generation)
+        if len(tries) <= 25:
+            update_routes(other.routes_path, lambda now: now, other.routes_seal)
+        return routes("closed")
+
+    update_routes(one.routes_path, slow, one.routes_seal)
+    assert tries == list(range(1, 27)) and states(one) == ["closed"]
+    assert look(other) and states(other) == ["closed"]
+
+
 def test_a_key_that_is_revoked_on_one_home_opens_no_other(tmp_path: Path) -> None:
     one, other = homes(tmp_path)
     made = one.api_keys.create("ingest")
