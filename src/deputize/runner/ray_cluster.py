@@ -21,9 +21,10 @@ from deputize.runner.base import Resources, WorkerLost
 
 _log = logging.getLogger("deputize.runner")
 
-START_S = 60.0
-"""For workers to start; then those that are there begin. A cluster that others use may have no room for all of them, or
-for none."""
+START_S = 120.0
+"""For the first worker to start. A cluster that others use may have no room for any."""
+OTHERS_S = 10.0
+"""For the others, beyond as long again as the first one took; then those that are there begin."""
 LOST_S = 5.0
 """Seconds for which an actor that was lost gets no shard while there are others."""
 
@@ -168,14 +169,16 @@ class RayWorkers:
         self._made = self._ray.put(self._make)
         handles = [actor.remote(self._made) for _ in range(self._n)]
         self._actors = [_Actor(handle, handle.version.remote()) for handle in handles]
-        self._ray.wait([one.starting for one in self._actors], num_returns=self._n, timeout=START_S)
+        began, starting = time.monotonic(), [one.starting for one in self._actors]
+        if self._ray.wait(starting, timeout=START_S)[0]:
+            self._ray.wait(starting, num_returns=self._n, timeout=time.monotonic() - began + OTHERS_S)
         n_started = len(self._started())
         if n_started < self._n:
             _log.warning(
                 "%d of %d workers have started in the Ray cluster within %.0f s; %s. Others join when there is room.",
                 n_started,
                 self._n,
-                START_S,
+                time.monotonic() - began,
                 "they do the work" if n_started else "it is done here until one has",
             )
 
