@@ -42,10 +42,11 @@ from deputize.locations import models_path
 from deputize.scoring.intervals import coverage_at
 from deputize.specialists.torch_runtime import torch_module
 from deputize.stages.finetune import trainer
+from deputize.stages.finetune.company import with_company
 from deputize.stages.finetune.encode import MAX_TOKENS
 from deputize.stages.finetune.examples import TrainingExample, TrainingSet
 from deputize.stages.finetune.methods.base import Trained, TrainingContext
-from deputize.stages.finetune.run import jobs_of, with_company
+from deputize.stages.finetune.run import jobs_of
 
 METHODS = [
     "linear",

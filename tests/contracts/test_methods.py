@@ -23,11 +23,12 @@ from deputize.specialists import catalogue, model_download
 from deputize.specialists.base import RawPrediction
 from deputize.specialists.language_model import LanguageModel
 from deputize.specialists.predictor import load, unload
+from deputize.stages.finetune.company import with_company
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.base import Method, Trained, TrainingContext, TrainingJob
 from deputize.stages.finetune.methods.registry import OURS, find_method, find_methods
 from deputize.stages.finetune.package import package
-from deputize.stages.finetune.run import jobs_of, with_company
+from deputize.stages.finetune.run import jobs_of
 from deputize.testing import check_method
 
 SLM = "SmolLM2-135M-Instruct"

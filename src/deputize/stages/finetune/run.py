@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from deputize.core.artifacts import Candidate, Curated, Discovered, Finetuned, Selected, Specialist
@@ -32,6 +30,7 @@ from deputize.specialists.learn_schema import learn_schema
 from deputize.specialists.torch_runtime import device_for
 from deputize.specialists.tuned_model import base_digest
 from deputize.specialists.value_forms import with_forms
+from deputize.stages.finetune.company import with_company
 from deputize.stages.finetune.examples import TrainingSet, training_set_of
 from deputize.stages.finetune.fingerprint import fingerprint, finished
 from deputize.stages.finetune.methods.base import (
@@ -53,9 +52,11 @@ from deputize.stages.finetune.package import package
 from deputize.stages.finetune.schedule import Schedule
 
 LEAST_GAIN = 0.05
-"""Share of a task's calls that a more expensive method must be able to add to be trained at all."""
+"""Share of a task's calls that a more expensive method must be able to add to be trained at all; what could serve less
+than that serves nothing."""
 KEPT_FOR_EVALUATION = 0.25
 """Of the time left for training and evaluation: what methods that do not tune the base model leave to evaluation."""
+NO_TIME = "not trained: the task has a cheaper method, what no cheaper one can do came first, and the time left is for evaluation"
 
 
 def run(
@@ -74,7 +75,7 @@ def run(
     note_reading: NoteReading = not_noted,
     read_before: Iterable[str] = (),
 ) -> Finetuned:
-    """Trains every method that was planned, cheapest first.
+    """Trains every method that was planned: by need, and within a task from cheap to expensive.
 
     Args:
         curated: examples with their split; only train and validation, or the reserve in its place, are read.
@@ -196,20 +197,33 @@ def _train_all(
     refused: dict[str, str],
     runner: Runner | None,
 ) -> tuple[list[Specialist], dict[str, list[Candidate]]]:
-    """(the specialists, methods that were not needed by task); why a task has no specialist is put into `refused`."""
+    """(the specialists, methods that were not needed by task); why a task has no specialist is put into `refused`.
+
+    By need: what serves a task first, then what tunes a base model where nothing cheaper can serve, then the rest.
+    Within a task the order is from cheap to expensive, so with time enough the order changes no specialist.
+    """
     done: list[Specialist] = []
     not_needed: dict[str, list[Candidate]] = {}
     every = OnWorkers(runner, context, deadline, train_jobs)
-    unlimited = every.train(
-        [job for job in jobs if not job.method.tunes_base_model], done, not_needed, refused
-    )
-    _train_unlimited(unlimited, done, not_needed, deadline, context)
-    tuned = [
-        job for job in jobs if job.method.tunes_base_model and _is_needed(job, done, not_needed, context)
-    ]
-    limited = every.train(with_company(tuned), done, not_needed, refused)
-    _train_limited(limited, done, not_needed, deadline, context, refused)
+    tuning = [job for job in jobs if job.method.tunes_base_model]
+    schedule = _schedule(tuning, deadline, context)
+    quick = every.train([job for job in jobs if not job.method.tunes_base_model], done, not_needed, refused)
+    waiting = _train_unlimited(quick, done, not_needed, deadline, context, only_first=True)
+    # what shares an adapter with other tasks waits until it is known which of them need it
+    alone = [job for job in tuning if not is_served(job, done) and not isinstance(job.method, TrainsTogether)]
+    if waiting and alone:
+        limited = every.train(alone, done, not_needed, refused)
+        _train_limited(limited, schedule, done, not_needed, context, refused)
+        tuning = [job for job in tuning if job not in alone]
+    _train_unlimited(waiting, done, not_needed, schedule.after_evaluation(), context)
+    needed = [job for job in tuning if _is_needed(job, done, not_needed, context)]
+    limited = every.train(with_company(needed), done, not_needed, refused)
+    _train_limited(limited, schedule, done, not_needed, context, refused)
     return done, not_needed
+
+
+def _schedule(tuning: Sequence[TrainingJob], deadline: Deadline, context: TrainingContext) -> Schedule:
+    return Schedule(deadline, first_guess(context.base_model, context.models_dir) if tuning else 0.0)
 
 
 def train_jobs(
@@ -227,8 +241,9 @@ def train_jobs(
     _train_unlimited(
         [job for job in jobs if not job.method.tunes_base_model], done, out.not_needed, deadline, context
     )
-    tuned = [job for job in jobs if job.method.tunes_base_model]
-    _train_limited(tuned, done, out.not_needed, deadline, context, out.refused)
+    tuning = [job for job in jobs if job.method.tunes_base_model]
+    schedule = _schedule(tuning, deadline, context)
+    _train_limited(tuning, schedule, done, out.not_needed, context, out.refused)
     mine = done[len(before) :]
     return out._replace(
         specialists=mine,
@@ -248,25 +263,39 @@ def _is_needed(
     return why is None
 
 
+def is_served(job: TrainingJob, done: Sequence[Specialist]) -> bool:
+    """True where a specialist of a job's task could serve some of its calls, as far as validation tells."""
+    mine = [s for s in done if s.task_id == job.task.id and not _leaks(s)]
+    return any(s.validation_coverage is None or s.validation_coverage >= LEAST_GAIN for s in mine)
+
+
 def _train_unlimited(
     jobs: Sequence[TrainingJob],
     done: list[Specialist],
     not_needed: dict[str, list[Candidate]],
     deadline: Deadline,
     context: TrainingContext,
-) -> None:
+    *,
+    only_first: bool = False,
+) -> list[TrainingJob]:
     """Adds the specialists of the jobs that take no share of the time, cheapest first in each task.
 
     On a machine that is slow or busy none is begun for a task that has one already where evaluation would lack the
     time.
+
+    Returns:
+        The jobs that can wait: with `only_first` those of tasks that are served already.
     """
-    own = deadline.part(1 - KEPT_FOR_EVALUATION)
+    own, waiting = deadline.part(1 - KEPT_FOR_EVALUATION), list[TrainingJob]()
     for at, job in enumerate(jobs):
+        if only_first and is_served(job, done):
+            waiting.append(job)
+            continue
         if not _is_needed(job, done, not_needed, context):
             continue
         has_one = any(s.task_id == job.task.id for s in done)
         if has_one and own.passed and finished(job) is None:
-            left_out = Candidate(model=job.method.name, note="not trained: the time left is for evaluation")
+            left_out = Candidate(model=job.method.name, note=NO_TIME)
             not_needed.setdefault(job.task.id, []).append(left_out)
             continue
         context.progress(f"training {job.name}", at, len(jobs))
@@ -274,20 +303,20 @@ def _train_unlimited(
         if specialist is not None:
             more = [] if own.passed else cascades(specialist, job, done, not_needed, context, own)
             done += [specialist, *more]
+    return waiting
 
 
 def _train_limited(
-    jobs: list[TrainingJob],
+    jobs: Sequence[TrainingJob],
+    schedule: Schedule,
     done: list[Specialist],
     not_needed: dict[str, list[Candidate]],
-    deadline: Deadline,
     context: TrainingContext,
     refused: dict[str, str],
 ) -> None:
-    """Adds the specialists of the jobs that share the time; those of tasks that have one already come last."""
-    rate = first_guess(context.base_model, context.models_dir) if jobs else 0.0
-    schedule = Schedule(jobs, {s.task_id for s in done}, deadline, rate)
-    for job, budget_s in schedule:
+    """Adds the specialists of the jobs that share the time; those of tasks that are served already come last."""
+    served = {job.task.id for job in jobs if is_served(job, done)}
+    for job, budget_s in schedule.shared_among(jobs, served):
         is_done = job.together in context.shared_adapters or finished(job) is not None
         if schedule.is_too_short(job, budget_s) and not is_done:
             why = schedule.refusal(job, budget_s)
@@ -302,49 +331,9 @@ def _train_limited(
             refused[job.task.id] = f"{job.method.name}: {error}"
             continue
         if specialist is not None:
-            done += [specialist, *cascades(specialist, job, done, not_needed, context, deadline)]
-            done += helped(specialist, job, done, context, deadline)
+            done += [specialist, *cascades(specialist, job, done, not_needed, context, schedule.deadline)]
+            done += helped(specialist, job, done, context, schedule.deadline)
             schedule.done(job, specialist.tokens_per_s)
-
-
-def with_company(jobs: Sequence[TrainingJob]) -> list[TrainingJob]:
-    """The jobs, those of methods that train small tasks together each with the other small ones of its method.
-
-    The prompts of such a task begin with a line that names it, in training and from then on.
-    """
-    small = [
-        _opened(job)
-        for job in jobs
-        if isinstance(job.method, TrainsTogether) and len(job.examples.train) <= job.method.largest_task
-    ]
-    out = []
-    for job in jobs:
-        own = next((one for one in small if one.folder == job.folder), None)
-        others = [one for one in small if one.method.name == job.method.name and one.folder != job.folder]
-        if own is None or not others:
-            out.append(job)
-            continue
-        marks = sorted(one.fingerprint for one in [own, *others])
-        together = sha256("".join(marks).encode()).hexdigest()
-        mark = sha256(f"{own.fingerprint}{together}".encode()).hexdigest()
-        out.append(replace(own, company=tuple(others), together=together, fingerprint=mark))
-    return out
-
-
-def _opened(job: TrainingJob) -> TrainingJob:
-    """The job with its task's line before each prompt."""
-    # not by the name, which people may change
-    opening = f"task {job.task.id}"
-    task = msgspec.structs.replace(job.task, recipe=msgspec.structs.replace(job.task.recipe, opening=opening))
-    old = job.examples
-    examples = replace(
-        old,
-        task=task,
-        train=[replace(x, text=f"{opening}\n{x.text}") for x in old.train],
-        validation=[replace(x, text=f"{opening}\n{x.text}") for x in old.validation],
-        other_task_prompts=[f"{opening}\n{text}" for text in old.other_task_prompts],
-    )
-    return replace(job, examples=examples)
 
 
 def nothing_to_add(job: TrainingJob, done: Sequence[Specialist], config: Convert) -> Candidate | None:

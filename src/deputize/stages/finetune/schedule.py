@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,39 +18,40 @@ LEAST_EPOCHS = 0.25
 
 
 class Schedule:
-    """Jobs in order, each with the seconds it may take; learns the speed of training as it goes."""
+    """The time of jobs that tune the base model; learns the speed of training as it goes."""
 
-    def __init__(
-        self, jobs: Sequence[TrainingJob], competing: Set[str], deadline: Deadline, tokens_per_s: float
-    ) -> None:
+    def __init__(self, deadline: Deadline, tokens_per_s: float) -> None:
         """
         Args:
-            jobs: those that tune the base model.
-            competing: ids of tasks that have a specialist already.
             deadline: for training and evaluation together.
             tokens_per_s: a first guess of the speed of training.
         """
         self.deadline, self.tokens_per_s = deadline, tokens_per_s
-        by_work = sorted(jobs, key=lambda job: (work_of(job), job.folder.name))
-        # a task without any other method comes first: elsewhere the language model only competes, there it is all there
-        # is
-        self._groups = (
-            [job for job in by_work if job.task.id not in competing],
-            [job for job in by_work if job.task.id in competing],
-        )
         self._kept_s = 0.0
 
-    def __iter__(self) -> Iterator[tuple[TrainingJob, float]]:
-        """Each job that shares the time, with its budget in seconds, which may be 0 or less.
+    def shared_among(
+        self, jobs: Sequence[TrainingJob], served: Set[str]
+    ) -> Iterator[tuple[TrainingJob, float]]:
+        """Each job with its budget in seconds, which may be 0 or less.
 
         Smaller jobs come first, so that what one does not need falls to larger ones.
+
+        Args:
+            jobs: that share the time.
+            served: ids of tasks that a specialist can serve already; theirs come last. There the language model only
+                competes, elsewhere it is all there is.
         """
-        clock = self.deadline.clock
-        for group in self._groups:
-            left_s = max(0.0, self.deadline.left_s() - self._kept_s)
-            until = clock() + (1 - _evaluation_share(group)) * left_s
+        by_work = sorted(jobs, key=lambda job: (work_of(job), job.folder.name))
+        alone = [job for job in by_work if job.task.id not in served]
+        competing = [job for job in by_work if job.task.id in served]
+        for group in (alone, competing):
+            until = self.deadline.clock() + (1 - _evaluation_share(group)) * self.after_evaluation().left_s()
             for at, job in enumerate(group):
-                yield job, (until - clock()) * _share(group[at:])
+                yield job, (until - self.deadline.clock()) * _share(group[at:])
+
+    def after_evaluation(self) -> Deadline:
+        """The deadline without the time that is kept for evaluating what was trained."""
+        return replace(self.deadline, at_s=self.deadline.at_s - self._kept_s)
 
     def is_too_short(self, job: TrainingJob, budget_s: float) -> bool:
         """True where a budget is not worth beginning with."""

@@ -137,6 +137,90 @@ def test_quick_methods_leave_evaluation_its_time(tiny: Tiny, tmp_path: Path) -> 
     assert [s.method for s in found.specialists][:2] == ["linear", "frozen"]
 
 
+def in_order(
+    home: Path, tiny: Tiny, plan: dict[str, list[str]], slow: str = "", seconds: float = 0.0
+) -> tuple[Finetuned, list[str]]:
+    """What is trained of a plan in a hundred seconds, and in which order; the clock stands still, but for what is
+    `slow`."""
+    curated, discovered = tiny_tasks.make(tuple(plan), 40)
+    now, begun = 0.0, list[str]()
+
+    def progress(what: str, done: int, total: int | None = None) -> None:
+        nonlocal now
+        found = re.match(r"(?:training|reading) (the \w+ task \(\w+\))", what)
+        if found and found[1] not in begun:
+            begun.append(found[1])
+            now += seconds if slow and slow in what else 0.0
+
+    finetuned = stage.run(
+        curated,
+        discovered,
+        Selected(candidates={}, plan=plan, base_model=tiny[1]),
+        Convert(explore=True),
+        home=home,
+        out_dir=home / "s",
+        models_dir=tiny[0],
+        deadline=Deadline.after(100.0, lambda: now),
+        progress=progress,
+    )
+    return finetuned, [what.removeprefix("the ").replace(" task", "") for what in begun]
+
+
+def weights_of(specialist: Specialist) -> tuple[str, dict[str, str], str]:
+    """What of a specialist does not tell how long it took."""
+    sums = {name: sum_ for name, sum_ in specialist.checksums.items() if "specialist.json" not in name}
+    assert specialist.leak is not None and sums
+    return specialist.id, sums, specialist.leak.reason
+
+
+ALL = {"label": ["linear", "frozen", "lora"], "line": ["linear", "frozen", "lora"]}
+
+
+def test_what_nothing_cheaper_can_answer_is_trained_before_what_only_competes(
+    tiny: Tiny, tmp_path: Path
+) -> None:
+    together, begun = in_order(tmp_path / "both", tiny, ALL)
+    assert [what for what in begun if not what.startswith("line (linear") and "line (frozen" not in what] == [
+        "label (linear)",
+        "line (lora)",
+        "label (frozen)",
+        "label (lora)",
+    ]
+    # each task by itself has no other order: with time enough the same is trained, to the bit
+    for kind, plan in ALL.items():
+        single, _ = in_order(tmp_path / kind, tiny, {kind: plan})
+        mine = [s for s in together.specialists if s.task_id == kind]
+        assert [weights_of(s) for s in mine] == [weights_of(s) for s in single.specialists]
+        assert together.not_needed.get(kind) == single.not_needed.get(kind)
+
+
+def test_what_competes_takes_no_time_from_what_nothing_else_can_answer(tiny: Tiny, tmp_path: Path) -> None:
+    found, _ = in_order(tmp_path / "a", tiny, ALL, "label task (frozen)", 120.0)
+    assert "line" not in found.refused and {"line-lora", "label-frozen"} <= {s.id for s in found.specialists}
+    found, _ = in_order(tmp_path / "b", tiny, ALL, "line task (lora)", 101.0)
+    assert {s.id for s in found.specialists if s.task_id == "label"} == {"label-linear"}
+    (frozen, *_) = found.not_needed["label"]
+    assert frozen.model == "frozen" and "what no cheaper one can do came first" in (frozen.note or "")
+
+
+def test_a_task_is_served_where_a_specialist_could_serve_some_of_it(trained: tuple[Path, Finetuned]) -> None:
+    curated, discovered = tiny_tasks.make(("label",), 40)
+    examples = training_set_of(curated, discovered.assignment, discovered.tasks[0])
+    job = TrainingJob(
+        examples, learn_schema(examples.task.contract, ["yes", "no"]), find_method("lora"), Path(), 1, 1, ""
+    )
+    linear = of(trained[1], "label-linear")
+
+    def served(**changes: object) -> bool:
+        return stage.is_served(job, [msgspec.structs.replace(linear, **changes)])
+
+    assert served(validation_coverage=0.05) and served(validation_coverage=None)
+    assert not served(validation_coverage=0.04) and not served(task_id="another")
+    assert linear.leak is not None
+    leaking = msgspec.structs.replace(linear.leak, leaks=True)
+    assert not served(leak=leaking, validation_coverage=1.0)
+
+
 def test_a_card_says_what_was_done(trained: tuple[Path, Finetuned]) -> None:
     card = of(trained[1], "values-lora")
     assert card.n_train == 24 and card.seed == 0 and card.train_s > 0 and (card.tokens_per_s or 0) > 0

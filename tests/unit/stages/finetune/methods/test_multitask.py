@@ -21,10 +21,11 @@ from deputize.specialists.model_cache import MODELS
 from deputize.specialists.predictor import load, unload
 from deputize.specialists.tuned_model import ADAPTER_FOLDER, adapter_name
 from deputize.stages.finetune import planted_secrets
+from deputize.stages.finetune.company import with_company
 from deputize.stages.finetune.examples import training_set_of
 from deputize.stages.finetune.methods.fine_tuning import STRENGTHS
 from deputize.stages.finetune.methods.multitask import MULTITASK
-from deputize.stages.finetune.run import jobs_of, with_company
+from deputize.stages.finetune.run import jobs_of
 from deputize.testing import check_predictor
 
 Tiny = tuple[Path, str]
