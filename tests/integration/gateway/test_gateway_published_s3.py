@@ -11,6 +11,7 @@ import importlib.util
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,7 +103,7 @@ def test_s3_in_its_environment(tmp_path: Path) -> None:
         tmp_path=tmp_path,
         timeout=800,
     )
-    assert n_passed == 7, output[-2000:]
+    assert n_passed == 8, output[-2000:]
 
 
 @pytest.fixture
@@ -245,6 +246,19 @@ def test_a_large_file_is_never_in_memory_as_a_whole(s3: Any, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr[-2000:]
     sent_mib, got_mib = map(float, done.stdout.split())
     assert max(sent_mib, got_mib) < 80, "of 192"
+
+
+@needs_s3
+@pytest.mark.slow
+def test_a_server_that_says_nothing_is_told_of_within_a_minute(
+    s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="Read timeout"):
+            open_bucket(URL).read("pointers/000000000001")
+    assert time.monotonic() - began < 60.0, "somebody waits who wants to close a route"
 
 
 @needs_s3

@@ -16,8 +16,8 @@ from deputize.core.errors import BadInput, DeputizeError, MissingExtra, StoreErr
 from deputize.files import reason, replaced, write_new
 
 _TIMEOUT_S = 5
-"""Seconds for a connection; a reading may take twice as long. Freshness is counted elsewhere, so patience gains
-nothing."""
+"""Seconds for a connection; a reading may take twice as long, and is tried three times. Freshness is counted elsewhere,
+so patience gains nothing."""
 
 
 _BLOCK = 8 << 20
@@ -152,6 +152,9 @@ class RemoteBucket:
             self._store: Any = fsspec.filesystem(scheme, skip_instance_cache=True, **_options(scheme))
         except ImportError as error:
             raise MissingExtra.package(f"fsspec with its driver for {scheme}://", "cloud") from error
+        if scheme == "s3":
+            # the driver would try five times what the library below it has tried three times: 161 s
+            self._store.retries = 1
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
