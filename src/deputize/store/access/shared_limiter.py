@@ -115,11 +115,13 @@ class SharedLimiter:
         share.used_at = self._monotonic()
         if not self._lacks(share, key, usd):
             return
-        # a caller that hangs up must not take along what the server gives
-        taking = asyncio.ensure_future(self._take_in_turn(share, key, usd))
-        self._taking.add(taking)
-        taking.add_done_callback(self._taking.discard)
-        await asyncio.shield(taking)
+        # others that waited too may have used what came meanwhile
+        while self._lacks(share := self._share(key), key, usd):
+            # a caller that hangs up must not take along what the server gives
+            taking = asyncio.ensure_future(self._take_in_turn(share, key, usd))
+            self._taking.add(taking)
+            taking.add_done_callback(self._taking.discard)
+            await asyncio.shield(taking)
         if self._keeper is None or self._keeper.done():
             self._keeper = asyncio.create_task(self._keep(), name="limits of keys")
 

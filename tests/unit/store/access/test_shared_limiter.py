@@ -121,6 +121,26 @@ async def test_a_budget_is_never_passed_where_every_call_costs_at_most_what_was_
     assert 100 - 4 * math.ceil(BUDGET_SHARE / 0.01) <= sum(done) <= 104
 
 
+async def test_calls_that_come_at_once_are_refused_only_where_the_limit_is_reached(
+    server: PostgresServer,
+) -> None:
+    limiter = SharedLimiter(server, clock=lambda: 0.0)
+    key = a_key(id="at once", usd_per_month=1.0, requests_per_minute=60.0)
+
+    async def call() -> float:
+        await limiter.obtain(key, 0.1)
+        limiter.take_turn(key)
+        return limiter.reserve(key, 0.1)
+
+    try:
+        found = await asyncio.gather(*(call() for _ in range(12)), return_exceptions=True)
+    finally:
+        limiter.close()
+    refused = [one for one in found if isinstance(one, OverLimit)]
+    assert len(refused) == 2 and all("1 USD" in str(one) for one in refused), "the budget is for ten"
+    assert sum(one for one in found if isinstance(one, float)) == pytest.approx(1.0)
+
+
 async def test_calls_under_way_in_one_gateway_count_in_another(server: PostgresServer) -> None:
     key = a_key(id="under-way", usd_per_month=1.0)
     async with limiters(server, 2) as (one, other):
