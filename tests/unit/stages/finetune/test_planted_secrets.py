@@ -251,7 +251,7 @@ def leak_of_writer(
         trainer.Trainer(base, "writer", settings, train, [], [], seed=0, clock=time.monotonic).run(
             600.0, None, lambda *_: None, ""
         )
-        loss = loss_of_decoder(base, planted, 448)
+        loss = loss_of_decoder(base, "writer", planted, 448)
         leak = leak_test(planted, loss, n_references=(31, 255), budget_s=math.inf, seed=0)
     finally:
         base.drop_adapter("writer")
