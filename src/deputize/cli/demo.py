@@ -25,7 +25,7 @@ DEFAULT_HOME = ".deputize-demo"
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
-    help="Time for curation, training and evaluation together (default 10).",
+    help="Time for curation, training and evaluation together (default 15).",
 )
 @click.option("--fresh", is_flag=True, help="Delete the earlier demo and start over.")
 @pass_terminal

@@ -64,7 +64,7 @@ class DemoSize:
     replay_concurrency: int = 4
     latency_scale: float = 0.1
     """The simulated LLM answers ten times as fast as a hosted one, so that the traffic takes seconds."""
-    minutes: float = 10.0
+    minutes: float = 15.0
     """Time budget of curation, discovery, training and evaluation together."""
     epsilon: float = 0.05
 
