@@ -27,6 +27,7 @@ UNITS: tuple[tuple[str, str], ...] = (
     (r"^(n_|errors_on_|break_even_calls$|units_needed$)", "count"),
     (r"^(dropped|unassigned|models|agents|tenants)$", "calls"),
     (r"^skipped$", "lines"),
+    (r"^repeats$", "examples"),
     (r"^entities$", "places"),
     (r"^tokens_per_s$", "tokens a second"),
     (r"_usd$", "US dollars"),
