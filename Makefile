@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 .DELETE_ON_ERROR:
 
 help:
-	@echo "make demo      the whole loop on a simulated help-desk agent (sets up first; 5 to 11 minutes on 2 free cores after that, 17 at most)"
+	@echo "make demo      the whole loop on a simulated help-desk agent (sets up first; 5 to 16 minutes on 2 cores after that)"
 	@echo "make test      the whole suite but the slow tests (sets up first)"
 	@echo "make test-all  the slow tests too: real training, real logs"
 	@echo "make clients   environments for client libraries of other versions than ours, and of Node where it is installed, which test-all runs"
