@@ -95,8 +95,7 @@ class HeadPredictor:
     def scores(self, texts: Sequence[str], tokens: int = 4096) -> ClosedScores:
         """Log-probabilities of the choices of each question."""
         torch = torch_module()
-        if self.adapter:
-            self.base.use(self.adapter)
+        self.base.use(self.adapter)
         rows = self.base.prompt_ids(texts, self.max_tokens)
         out = [np.zeros((len(rows), bias_C.shape[0]), np.float32) for _, bias_C in self.heads]
         with torch.inference_mode():

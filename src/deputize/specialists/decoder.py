@@ -190,7 +190,7 @@ class DecoderPredictor:
     def _predict(
         self, texts: Sequence[str], rules: Sequence[AnswerRules], tokens: int
     ) -> list[RawPrediction]:
-        if self.adapter and not self._is_stacked:
+        if not self._is_stacked:
             self.base.use(self.adapter)
         prompts = self.base.prompt_ids(texts, self.max_tokens)
         out: dict[int, RawPrediction] = {}
@@ -214,7 +214,7 @@ class DecoderPredictor:
             text: the prompt.
             draws: for each answer what chooses its tokens; None: the likeliest.
         """
-        if self.adapter and not self._is_stacked:
+        if not self._is_stacked:
             self.base.use(self.adapter)
         (prompt,) = self.base.prompt_ids([text], self.max_tokens)
         # with a beginning of its own, the whole prompt is what its answers share
@@ -251,7 +251,7 @@ class DecoderPredictor:
         Args:
             schema: of an answer, where requests bring their own; None: that of the task.
         """
-        if self.adapter and not self._is_stacked:
+        if not self._is_stacked:
             self.base.use(self.adapter)
         rules = AnswerRules(
             self.base, schema or self.schema, WARM_TOKENS, write_free_slots=self.write_free_slots

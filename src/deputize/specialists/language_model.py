@@ -180,8 +180,8 @@ class LanguageModel(PromptTokenizer):
                 parameter.data = parameter.data.to(device=self.device, dtype=kind)
 
     def use(self, name: str) -> None:
-        """Makes an adapter the active one."""
-        if self.active != name:
+        """Makes an adapter the active one; "" stands for none, where all weights were tuned."""
+        if name and self.active != name:
             self.peft.set_adapter(name)
             self.active = name
 

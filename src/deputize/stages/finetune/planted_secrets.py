@@ -249,8 +249,7 @@ def loss_of_head(
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
-        if adapter:
-            base.use(adapter)  # the model may carry others
+        base.use(adapter)  # the model may carry others
         rows = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
         out = []
         with torch.inference_mode(), base.threads["read"].work(sum(map(len, rows))):
@@ -268,13 +267,12 @@ def loss_of_head(
 
 
 def loss_of_decoder(base: LanguageModel, adapter: str, planted: PlantedSecrets, max_tokens: int) -> Loss:
-    """Of a language model that writes, through its adapter ("" where all weights were tuned): minus the log-probability of the secret's tokens, without those that all
-    reference_secrets share."""
+    """Of a language model that writes, through its adapter ("" where all weights were tuned): minus the log-probability
+    of the secret's tokens, without those that all reference_secrets share."""
     torch = torch_module()
 
     def loss(probes: Sequence[LeakProbe]) -> list[float]:
-        if adapter:
-            base.use(adapter)
+        base.use(adapter)
         prompts = base.prompt_ids([probe.prompt for probe in probes], max_tokens)
         rows = [
             [
